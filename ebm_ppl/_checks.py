@@ -1,0 +1,79 @@
+"""Argument checks with one voice: every message names the argument, the bound and the value."""
+
+import math
+from typing import Any, NoReturn
+
+import jax
+import numpy as np
+
+
+def is_traced(value: Any) -> bool:
+    """Whether any leaf of `value` is a JAX tracer, that is, not yet a number."""
+    return any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(value))
+
+
+def _refuse(name: str, bound: str, value: Any) -> NoReturn:
+    raise ValueError(f"`{name}` must be {bound}; got {value!r}.")
+
+
+def _as_number(name: str, bound: str, value: Any) -> float:
+    """Read a scalar of any numeric kind, or refuse with the bound it was to satisfy."""
+    if isinstance(value, (bool, str, bytes)) or np.ndim(value) != 0:
+        _refuse(name, bound, value)
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        _refuse(name, bound, value)
+
+
+def check_positive(name: str, value: Any) -> None:
+    """Refuse a scalar that is not a finite number above zero; traced values pass."""
+    if is_traced(value):
+        return
+    number = _as_number(name, "a finite number above 0", value)
+    if not (math.isfinite(number) and number > 0):
+        _refuse(name, "a finite number above 0", value)
+
+
+def check_finite(name: str, value: Any) -> None:
+    """Refuse an array with a non-finite entry; traced values pass."""
+    if is_traced(value):
+        return
+    try:
+        finite = bool(np.all(np.isfinite(np.asarray(value, dtype=np.float64))))
+    except (TypeError, ValueError):
+        finite = False
+    if not finite:
+        _refuse(name, "finite everywhere", value)
+
+
+def check_interval(
+    name: str, value: Any, lower: float, upper: float, *, closed: bool = False
+) -> None:
+    """Refuse a scalar outside `(lower, upper)`, or `[lower, upper]` if `closed`; traced values pass."""
+    if is_traced(value):
+        return
+    bound = f"a number in {'[' if closed else '('}{lower}, {upper}{']' if closed else ')'}"
+    number = _as_number(name, bound, value)
+    inside = lower <= number <= upper if closed else lower < number < upper
+    if not inside:
+        _refuse(name, bound, value)
+
+
+def check_count(name: str, value: Any, minimum: int = 1) -> None:
+    """Refuse anything but an integer of at least `minimum`."""
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < minimum:
+        _refuse(name, f"an integer of at least {minimum}", value)
+
+
+def check_shape(name: str, value: Any, expected: tuple[int, ...]) -> None:
+    """Refuse an array whose shape is not `expected`."""
+    shape = np.shape(value)
+    if shape != tuple(expected):
+        raise ValueError(f"Expected `{name}` of shape {tuple(expected)}; got {shape}.")
+
+
+def check_choice(name: str, value: Any, choices: tuple[str, ...]) -> None:
+    """Refuse a string that is not one of `choices`."""
+    if value not in choices:
+        _refuse(name, "one of " + ", ".join(repr(choice) for choice in choices), value)
