@@ -1,0 +1,47 @@
+"""Settings of every test run, doctests of the packages included; they must precede JAX's import."""
+
+import os
+import pathlib
+
+import pytest
+
+_CACHE = pathlib.Path(__file__).parent / ".cache" / "jax"
+
+# Two workers share the machine: one thread each. Two host devices let chains run in parallel.
+os.environ.setdefault(
+    "XLA_FLAGS",
+    "--xla_cpu_multi_thread_eigen=false --xla_force_host_platform_device_count=2",
+)
+for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(_variable, "1")
+
+# Compilation is most of the suite's time, and the same programs come back at every run.
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(_CACHE))
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
+
+from hypothesis import HealthCheck, settings
+from jaxtyping import install_import_hook
+
+# Kept referenced: every annotation of ebm_ppl is checked at run time for the whole session.
+_HOOK = install_import_hook("ebm_ppl", "beartype.beartype")
+
+settings.register_profile(
+    "deterministic",
+    deadline=None,
+    derandomize=True,
+    max_examples=25,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.differing_executors],
+)
+settings.load_profile("deterministic")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    marked = [item for item in items if item.get_closest_marker("gpu")]
+    if not marked:
+        return
+    import jax
+
+    if jax.default_backend() == "cpu":
+        for item in marked:
+            item.add_marker(pytest.mark.skip(reason="JAX sees no accelerator"))
