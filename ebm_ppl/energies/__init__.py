@@ -1,0 +1,22 @@
+"""Energies: the analytic ones, neural ones, adapters for a user's own, and compositions."""
+
+from ebm_ppl.energies._base import AbstractEnergy as AbstractEnergy
+from ebm_ppl.energies._base import as_parameter as as_parameter
+from ebm_ppl.energies.adapters import CallableEnergy as CallableEnergy
+from ebm_ppl.energies.adapters import from_callable as from_callable
+from ebm_ppl.energies.adapters import from_logdensity as from_logdensity
+from ebm_ppl.energies.adapters import from_nnx as from_nnx
+from ebm_ppl.energies.banana import Banana as Banana
+from ebm_ppl.energies.beta import Beta as Beta
+from ebm_ppl.energies.composite import ConditionedEnergy as ConditionedEnergy
+from ebm_ppl.energies.composite import SumEnergy as SumEnergy
+from ebm_ppl.energies.composite import TemperedEnergy as TemperedEnergy
+from ebm_ppl.energies.double_well import DoubleWell as DoubleWell
+from ebm_ppl.energies.double_well import TiltedDoubleWell as TiltedDoubleWell
+from ebm_ppl.energies.funnel import Funnel as Funnel
+from ebm_ppl.energies.gamma import Gamma as Gamma
+from ebm_ppl.energies.gaussian import Gaussian as Gaussian
+from ebm_ppl.energies.gaussian_mixture import GaussianMixture as GaussianMixture
+from ebm_ppl.energies.neural import NeuralEnergy as NeuralEnergy
+from ebm_ppl.energies.quartic import Quartic as Quartic
+from ebm_ppl.energies.ring import Ring as Ring
