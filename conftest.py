@@ -4,6 +4,8 @@ import os
 import pathlib
 
 import pytest
+from hypothesis import HealthCheck, settings
+from jaxtyping import install_import_hook  # imports no JAX
 
 _CACHE = pathlib.Path(__file__).parent / ".cache" / "jax"
 
@@ -19,9 +21,6 @@ for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(_CACHE))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
-
-from hypothesis import HealthCheck, settings
-from jaxtyping import install_import_hook
 
 # Kept referenced: every annotation of ebm_ppl is checked at run time for the whole session.
 _HOOK = install_import_hook("ebm_ppl", "beartype.beartype")

@@ -1,0 +1,26 @@
+"""Files that exist whole or not at all."""
+
+import os
+import pathlib
+import uuid
+
+
+def write_text(path: str | os.PathLike[str], text: str) -> pathlib.Path:
+    """Write a UTF-8 file through a temporary one beside it; a reader never sees half of it.
+
+    Args:
+        path: Where to write; missing folders are made.
+        text: The contents.
+
+    Returns:
+        The path.
+    """
+    target = pathlib.Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}.tmp")
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(target)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return target

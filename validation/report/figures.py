@@ -1,0 +1,207 @@
+"""Pictures of one MCMC run beside the ground truth."""
+
+import dataclasses
+import math
+from collections.abc import Iterator
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from validation.report import _series
+from validation.report._svg import BAND, CHAINS, FILL, INK, render
+from validation.results import Trace
+
+MAX_COORDINATES = 2
+MAX_CHAINS = 4
+MAX_TRACE_POINTS = 400
+
+
+@dataclasses.dataclass(frozen=True)
+class Panel:
+    """One picture.
+
+    Attributes:
+        title: What it shows.
+        caption: How to read it, with the numbers that a reader needs.
+        svg: The picture; `None` where there was nothing to draw, and then the caption says why.
+    """
+
+    title: str
+    caption: str
+    svg: str | None
+
+
+def panels(trace: Trace, salt: str) -> list[Panel]:
+    """Draw the panels of one trace.
+
+    Args:
+        trace: The draws and what they should look like.
+        salt: Unique within the page; keeps the identifiers inside the SVGs apart.
+    """
+    return list(_panels(trace, salt))
+
+
+def _panels(trace: Trace, salt: str) -> Iterator[Panel]:
+    dim = trace.draws.shape[2]
+    for k in range(min(dim, MAX_COORDINATES)):
+        name = "x" if dim == 1 else f"x{'₁₂'[k]}"
+        series = _series.finite_steps(np.asarray(trace.draws[:, :, k], dtype=np.float64))
+        if series.shape[1] < 2:
+            yield Panel(f"Draws of {name}", "There are fewer than two finite draws.", None)
+            continue
+        yield _density_panel(trace, k, name, series, f"{salt}-d{k}")
+        yield _rank_panel(name, series, f"{salt}-r{k}")
+        yield _trace_panel(name, series, f"{salt}-t{k}")
+    yield _ecdf_panel(trace, f"{salt}-e")
+    yield _energy_panel(trace, f"{salt}-u")
+
+
+def _density_panel(trace: Trace, k: int, name: str, series: np.ndarray, salt: str) -> Panel:
+    low, high = _series.central_range(series)
+    grid = density = None
+    if trace.truth_grid is not None and trace.truth_density is not None:
+        grid, density = trace.truth_grid[k], trace.truth_density[k]
+        low, high = _window(trace, k, low, high)
+    counts, edges = np.histogram(series, bins=60, range=(low, high))
+    heights = counts / (series.size * (edges[1] - edges[0]))
+
+    def draw(ax: Axes) -> None:
+        ax.stairs(heights, edges, fill=True, color=FILL)
+        top = heights.max()
+        if grid is not None and density is not None:
+            inside = (grid >= low) & (grid <= high)
+            ax.plot(grid[inside], density[inside], color=INK, linewidth=1.2)
+            finite = density[inside & np.isfinite(density)]
+            # A density with a pole at the edge of the support must not flatten the rest.
+            top = max(top, min(finite.max(initial=0.0), 3 * top)) if top > 0 else finite.max()
+        ax.set_xlim(low, high)
+        ax.set_ylim(0, 1.05 * top)
+        ax.set_xlabel(name)
+
+    outside = 1 - counts.sum() / series.size
+    caption = f"Filled: {series.size:,} draws. "
+    caption += "Line: marginal ground-truth density." if grid is not None else "No ground truth."
+    if outside > 0.01:
+        caption += f" {outside:.1%} of the draws lie outside the picture."
+    if dropped := trace.draws.shape[0] * trace.draws.shape[1] - series.size:
+        caption += f" {dropped:,} draws at steps with a non-finite value are left out."
+    return Panel(f"Density of {name}", caption, render(draw, salt))
+
+
+def _window(trace: Trace, k: int, low: float, high: float) -> tuple[float, float]:
+    """The range of truth and draws together."""
+    assert trace.truth_grid is not None
+    grid = trace.truth_grid[k]
+    truth = float(grid[0]), float(grid[-1])
+    if trace.truth_cdf is not None:
+        truth = tuple(np.interp([5e-4, 1 - 5e-4], trace.truth_cdf[k], grid))
+    return _series.joint_range(truth, (low, high))
+
+
+def _rank_panel(name: str, series: np.ndarray, salt: str) -> Panel:
+    counts = _series.rank_counts(series)
+    expected = counts.sum() / counts.size
+
+    def draw(ax: Axes) -> None:
+        edges = np.linspace(0, 1, counts.shape[1] + 1)
+        ax.axhline(1.0, color=INK, linewidth=0.8, linestyle=(0, (4, 3)))
+        for chain, colour in zip(counts[:MAX_CHAINS], CHAINS, strict=False):
+            ax.stairs(chain / expected, edges, baseline=None, color=colour, linewidth=1.0)
+        ax.set_xlim(0, 1)
+        ax.set_ylim(0, max(2.0, 1.05 * float(counts[:MAX_CHAINS].max()) / expected))
+        ax.set_xlabel("rank among all draws, as a share")
+
+    who = "each half of the chain" if series.shape[0] == 1 else f"chains {_shown(series.shape[0])}"
+    caption = f"Ranks of {who}, relative to the expected count (dashed). Level lines agree."
+    return Panel(f"Ranks of {name}", caption, render(draw, salt))
+
+
+def _trace_panel(name: str, series: np.ndarray, salt: str) -> Panel:
+    stride = math.ceil(series.shape[1] / MAX_TRACE_POINTS)
+
+    def draw(ax: Axes) -> None:
+        steps = np.arange(0, series.shape[1], stride)
+        for chain, colour in zip(series[:MAX_CHAINS], CHAINS, strict=False):
+            ax.plot(steps, chain[::stride], color=colour, linewidth=0.55, alpha=0.85)
+        ax.set_xlim(0, series.shape[1] - 1)
+        ax.set_ylim(*_series.central_range(series[:MAX_CHAINS], tail=0.0))
+        ax.set_xlabel("draw")
+
+    caption = f"Chains {_shown(series.shape[0])}"
+    caption += f"; one draw in {stride} is shown." if stride > 1 else "."
+    return Panel(f"Trace of {name}", caption, render(draw, salt))
+
+
+def _shown(num_chains: int) -> str:
+    if num_chains <= MAX_CHAINS:
+        return f"1 to {num_chains}" if num_chains > 1 else "1"
+    return f"1 to {MAX_CHAINS} of {num_chains}"
+
+
+def _ecdf_panel(trace: Trace, salt: str) -> Panel:
+    title = "ECDF minus true CDF"
+    if trace.truth_grid is None or trace.truth_cdf is None:
+        return Panel(title, "No ground truth to compare with.", None)
+    dim = trace.draws.shape[2]
+    curves = []
+    for k in range(min(dim, MAX_COORDINATES)):
+        series = _series.finite_steps(np.asarray(trace.draws[:, :, k], dtype=np.float64))
+        if series.shape[1] < 2:
+            return Panel(title, "There are fewer than two finite draws.", None)
+        uniform = np.interp(series, trace.truth_grid[k], trace.truth_cdf[k])
+        curves.append(_series.ecdf_difference(uniform))
+
+    def draw(ax: Axes) -> None:
+        limit = 0.0
+        for curve, colour, line in zip(curves, CHAINS, ("-", "--"), strict=False):
+            ax.axhspan(-curve.band, curve.band, color=BAND, alpha=0.5, linewidth=0)
+            ax.plot(curve.points, curve.difference, color=colour, linewidth=1.1, linestyle=line)
+            limit = max(limit, curve.band, float(np.abs(curve.difference).max()))
+        ax.axhline(0.0, color=INK, linewidth=0.6)
+        ax.set_xlim(0, 1)
+        ax.set_ylim(-1.15 * limit, 1.15 * limit)
+        ax.set_xlabel("true probability F(x)")
+
+    kept = "; ".join(
+        ("" if dim == 1 else f"x{'₁₂'[k]} {('solid', 'dashed')[k]}: ")
+        + f"{curve.num_draws:,} draws, {_kept(curve.step)}"
+        for k, curve in enumerate(curves)
+    )
+    caption = (
+        f"Shaded: simultaneous 99% band (Dvoretzky–Kiefer–Wolfowitz–Massart) for draws thinned by "
+        f"their autocorrelation time ({kept})."
+    )
+    return Panel(title, caption, render(draw, salt))
+
+
+def _kept(step: int) -> str:
+    return "all kept" if step == 1 else f"one in {step} kept"
+
+
+def _energy_panel(trace: Trace, salt: str) -> Panel:
+    title = "Energies"
+    energies = np.asarray(trace.energies, dtype=np.float64).ravel()
+    energies = energies[np.isfinite(energies)]
+    if energies.size < 2:
+        return Panel(title, "There are fewer than two finite energies.", None)
+    truth = trace.truth_energy_draws
+    truth = None if truth is None else np.asarray(truth, dtype=np.float64)
+    truth = None if truth is None else truth[np.isfinite(truth)]
+    low, high = _series.central_range(energies)
+    if truth is not None and truth.size:
+        low, high = _series.joint_range(_series.central_range(truth), (low, high))
+
+    def draw(ax: Axes) -> None:
+        heights, edges = np.histogram(energies, bins=50, range=(low, high))
+        scale = edges[1] - edges[0]
+        ax.stairs(heights / (energies.size * scale), edges, fill=True, color=FILL)
+        if truth is not None and truth.size:
+            true_heights, _ = np.histogram(truth, bins=edges)
+            ax.stairs(true_heights / (truth.size * scale), edges, color=INK, linewidth=1.0)
+        ax.set_xlim(low, high)
+        ax.set_ylim(0, None)
+        ax.set_xlabel("energy E(x)")
+
+    caption = "Filled: energies of the draws."
+    caption += f" Line: energies of {truth.size:,} exact draws." if truth is not None else ""
+    return Panel(title, caption, render(draw, salt))
