@@ -8,9 +8,9 @@ from ebm_ppl.energies.adapters import from_logdensity as from_logdensity
 from ebm_ppl.energies.adapters import from_nnx as from_nnx
 from ebm_ppl.energies.banana import Banana as Banana
 from ebm_ppl.energies.beta import Beta as Beta
-from ebm_ppl.energies.composite import ConditionedEnergy as ConditionedEnergy
 from ebm_ppl.energies.composite import SumEnergy as SumEnergy
 from ebm_ppl.energies.composite import TemperedEnergy as TemperedEnergy
+from ebm_ppl.energies.conditioned import ConditionedEnergy as ConditionedEnergy
 from ebm_ppl.energies.double_well import DoubleWell as DoubleWell
 from ebm_ppl.energies.double_well import TiltedDoubleWell as TiltedDoubleWell
 from ebm_ppl.energies.funnel import Funnel as Funnel

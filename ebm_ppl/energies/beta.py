@@ -15,9 +15,9 @@ class Beta(AbstractEnergy):
     $$E(x) = -(\alpha - 1) \log x - (\beta - 1) \log(1 - x), \qquad
     Z = B(\alpha, \beta) = \frac{\Gamma(\alpha)\, \Gamma(\beta)}{\Gamma(\alpha + \beta)}.$$
 
-    The mean is $\alpha / (\alpha + \beta)$, the variance
-    $\alpha \beta / \left((\alpha + \beta)^2 (\alpha + \beta + 1)\right)$. With a concentration below
-    1 the density is unbounded at that end, though integrable.
+    With $n = \alpha + \beta$ the mean is $\alpha / n$ and the variance
+    $\alpha \beta / \left(n^2 (n + 1)\right)$. With a concentration below 1 the density is unbounded
+    at that end, though integrable.
 
     Args:
         concentration1: Exponent $\alpha > 0$ at 0; NumPyro's name for it.

@@ -37,10 +37,10 @@ class NeuralEnergy(AbstractEnergy):
     $$E(x) = f_\theta(x) + \frac{c}{2} \|x\|^2.$$
 
     **Normalisable for every $\theta$ if $c > 0$**: all the activations on offer are smooth and grow
-    at most linearly, hence $|f_\theta(x)| \le A + B \|x\|$ with finite $A$ and $B$, and the quadratic
-    term wins. For this reason $c$ is a constant and not a parameter: training cannot lose the
-    normalisation. With $c = 0$ the energy need not be normalisable, and quadrature refuses it where
-    it is not.
+    at most linearly, hence $|f_\theta(x)| \le A + B \|x\|$ with finite $A$ and $B$, and the
+    quadratic term wins. For this reason $c$ is a constant and not a parameter: training cannot lose
+    the normalisation. With $c = 0$ the energy need not be normalisable, and quadrature refuses it
+    where it is not.
 
     The last layer has no bias, since $Z$ would absorb it.
 

@@ -1,0 +1,214 @@
+"""Hypothesis strategies: random normalisable energies, points of their support, data sets.
+
+Hypothesis is an optional dependency, and no other module of the package imports it.
+"""
+
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+import equinox as eqx
+import hypothesis.strategies as st
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpy.typing as npt
+from hypothesis.extra import numpy as hnp
+from numpyro.distributions import biject_to, constraints
+
+from ebm_ppl import energies as ebm
+
+Energies: TypeAlias = st.SearchStrategy[ebm.AbstractEnergy]
+"""A strategy whose examples are energies."""
+
+
+@st.composite
+def energies(
+    draw: st.DrawFn, dim: int | None = None, bounded: bool | None = None
+) -> ebm.AbstractEnergy:
+    """Random normalisable energies of every shipped family, and compositions of them.
+
+    Each energy is bounded below and integrable at every inverse temperature, so that sums and
+    tempered versions normalise too. Parameters are moderate: no scale is below 0.3 or above 3.
+
+    Args:
+        draw: Supplied by Hypothesis.
+        dim: Number of coordinates; by default 1 or 2. One coordinate comes both as `()` and `(1,)`.
+        bounded: Whether the support has a boundary (the unit interval or the positive numbers, in
+            every coordinate) or is all reals; by default either.
+
+    Returns:
+        A strategy for energies.
+    """
+    dim = draw(st.sampled_from([1, 2])) if dim is None else dim
+    bounded = draw(st.booleans()) if bounded is None else bounded
+    if bounded:
+        family = draw(st.sampled_from([_betas, _gammas]))
+        scalar = family()
+        shape = draw(st.sampled_from([(), (1,)])) if dim == 1 else (dim,)
+        plain = scalar if shape == () else scalar.map(_Entrywise(shape))
+        return draw(_composed(plain))
+    if dim == 1 and draw(st.booleans()):
+        return draw(_composed(_on_the_line()))
+    plain = st.one_of(*(family(dim) for family in _vector_families(dim)))
+    conditioned = st.one_of(*(family(dim + 1) for family in _vector_families(dim + 1)))
+    return draw(st.one_of(_composed(plain), _conditioned(conditioned)))
+
+
+def points(energy: ebm.AbstractEnergy) -> st.SearchStrategy[npt.NDArray[np.float32]]:
+    """Points in the interior of an energy's support, of shape `event_shape`.
+
+    They are images of unconstrained coordinates between -3 and 3.
+    """
+    return datasets(energy, min_size=1, max_size=1).map(lambda data: data[0])
+
+
+@st.composite
+def datasets(
+    draw: st.DrawFn, energy: ebm.AbstractEnergy, min_size: int = 1, max_size: int = 20
+) -> npt.NDArray[np.float32]:
+    """Data sets in the interior of an energy's support, of shape `(n, *event_shape)`.
+
+    Args:
+        draw: Supplied by Hypothesis.
+        energy: The energy whose support and event shape the data have.
+        min_size: Smallest number of points.
+        max_size: Largest number of points.
+
+    Returns:
+        A strategy for arrays.
+    """
+    size = draw(st.integers(min_size, max_size))
+    transform = biject_to(energy.support)
+    shape = (size, *transform.inverse_shape(energy.event_shape))
+    unconstrained = draw(hnp.arrays(np.float32, shape, elements=_floats(-3.0, 3.0)))
+    return np.asarray(transform(unconstrained), dtype=np.float32)
+
+
+def _floats(lower: float, upper: float) -> st.SearchStrategy[float]:
+    lower, upper = float(np.float32(lower)), float(np.float32(upper))
+    return st.floats(lower, upper, width=32, allow_subnormal=False)
+
+
+def _vectors(*shape: int) -> st.SearchStrategy[npt.NDArray[np.float32]]:
+    return hnp.arrays(np.float32, shape, elements=_floats(-2.0, 2.0))
+
+
+@st.composite
+def _covariances(draw: st.DrawFn, *shape: int) -> npt.NDArray[np.float64]:
+    """Covariances from a Cholesky factor with diagonal in [0.5, 1.5]; the last axis is the size."""
+    dim = shape[-1]
+    below = draw(hnp.arrays(np.float32, (*shape, dim), elements=_floats(-0.5, 0.5)))
+    diagonal = draw(hnp.arrays(np.float32, shape, elements=_floats(0.5, 1.5)))
+    factor = np.tril(below.astype(np.float64), -1) + diagonal[..., None] * np.eye(dim)
+    return factor @ np.swapaxes(factor, -1, -2)
+
+
+def _betas() -> Energies:
+    # Concentrations of at least 1 keep the energy bounded below, also in sums.
+    return st.builds(ebm.Beta, _floats(1.0, 5.0), _floats(1.0, 5.0))
+
+
+def _gammas() -> Energies:
+    return st.builds(ebm.Gamma, _floats(1.0, 5.0), _floats(0.5, 3.0))
+
+
+def _neural(shape: tuple[int, ...]) -> Energies:
+    def build(seed: int, activation: str, confinement: float) -> ebm.AbstractEnergy:
+        return ebm.NeuralEnergy(
+            shape,
+            rng_key=jax.random.key(seed),
+            width=4,
+            depth=1,
+            activation=activation,
+            confinement=confinement,
+        )
+
+    activations = st.sampled_from(["silu", "gelu", "softplus", "tanh"])
+    return st.builds(build, st.integers(0, 2**31 - 1), activations, _floats(0.5, 2.0))
+
+
+def _gaussians(dim: int) -> Energies:
+    return st.builds(ebm.Gaussian, _vectors(dim), _covariances(dim))
+
+
+def _mixtures(dim: int) -> Energies:
+    weights = hnp.arrays(np.float32, (2,), elements=_floats(0.2, 1.0))
+    return st.builds(ebm.GaussianMixture, weights, _vectors(2, dim), _covariances(2, dim))
+
+
+def _wells(dim: int) -> Energies:
+    symmetric = st.builds(
+        ebm.DoubleWell, st.just(dim), _floats(0.5, 3.0), separation=_floats(1.0, 3.0)
+    )
+    tilted = st.builds(
+        ebm.TiltedDoubleWell,
+        st.just(dim),
+        _floats(0.5, 3.0),
+        separation=_floats(1.0, 3.0),
+        tilt=_floats(-1.0, 1.0),
+    )
+    return st.one_of(symmetric, tilted)
+
+
+def _rings(_: int) -> Energies:
+    return st.builds(ebm.Ring, _floats(1.0, 3.0), _floats(0.3, 1.0))
+
+
+def _bananas(_: int) -> Energies:
+    return st.builds(ebm.Banana, _floats(-1.0, 1.0), _floats(0.5, 3.0), _floats(0.3, 1.0))
+
+
+def _funnels(dim: int) -> Energies:
+    return st.builds(ebm.Funnel, st.just(dim), _floats(0.3, 1.0))
+
+
+def _adapted(dim: int) -> Energies:
+    return _gaussians(dim).map(lambda energy: ebm.from_callable(energy, (dim,)))
+
+
+def _vector_families(dim: int) -> tuple[Callable[[int], Energies], ...]:
+    general = (_gaussians, _mixtures, _wells, _adapted, lambda size: _neural((size,)))
+    if dim == 1:
+        return general
+    return (*general, _funnels, _bananas, _rings) if dim == 2 else (*general, _funnels)
+
+
+def _on_the_line() -> Energies:
+    """Energies on scalars, `event_shape == ()`."""
+    quartic = st.builds(ebm.Quartic, _floats(-2.0, 2.0), _floats(-1.0, 1.0), _floats(-1.0, 1.0))
+    return st.one_of(quartic, _neural(()))
+
+
+def _composed(plain: Energies) -> Energies:
+    """Energies as they are, tempered, and in sums."""
+    tempered = st.builds(ebm.TemperedEnergy, plain, _floats(0.5, 2.0))
+    return st.one_of(plain, tempered, st.builds(ebm.SumEnergy, plain, plain))
+
+
+def _conditioned(joint: Energies) -> Energies:
+    """Energies with their last coordinate fixed, which leaves each family's own kind of law."""
+
+    def build(energy: ebm.AbstractEnergy, value: float) -> ebm.AbstractEnergy:
+        return ebm.ConditionedEnergy(energy, [value], (energy.event_size - 1,))
+
+    return st.builds(build, joint, _floats(-1.0, 1.0))
+
+
+class _EntrywiseSum(eqx.Module):
+    """The same scalar energy on every entry of an array."""
+
+    energy: ebm.AbstractEnergy
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        return jnp.sum(jax.vmap(self.energy)(jnp.ravel(x)))
+
+
+class _Entrywise:
+    """Turns a scalar energy into one on arrays of a given shape, its support in every entry."""
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        self.shape = shape
+
+    def __call__(self, energy: ebm.AbstractEnergy) -> ebm.AbstractEnergy:
+        support: Any = constraints.independent(energy.support, len(self.shape))
+        return ebm.from_callable(_EntrywiseSum(energy), self.shape, support)
