@@ -1,0 +1,180 @@
+"""An energy as a NumPyro distribution, with an explicit normaliser."""
+
+from typing import Any, TypeAlias
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+from numpyro.distributions import Distribution
+from numpyro.distributions.constraints import Constraint
+from numpyro.distributions.util import validate_sample
+
+from ebm_ppl._checks import check_finite, check_shape, is_traced
+from ebm_ppl._errors import DoublyIntractableError
+from ebm_ppl._types import PRNGKey, Scalar
+from ebm_ppl.energies import AbstractEnergy
+from ebm_ppl.quadrature import GridTable, QuadratureDensity, QuadratureNormalizer, normalize
+
+LogZ: TypeAlias = Any
+"""A normaliser: `None`, a number, an object with a `log_z` attribute, or a callable `energy -> log_z`."""
+
+
+class EnergyDistribution(Distribution):
+    r"""The distribution $p(x) = \exp(-E(x)) / Z$ of an energy.
+
+    How it is normalised is explicit:
+
+    | `log_z` | `log_prob(x)` | the energy's parameters |
+    | --- | --- | --- |
+    | `None` | $-E(x)$, unnormalised | must be fixed |
+    | a number | $-E(x) - \log Z$ | fixed, or $Z$ does not depend on them |
+    | an object with `log_z` (`QuadratureDensity`) | $-E(x) - \log Z$ | as they were when $Z$ was estimated |
+    | a callable `energy -> log_z` (`QuadratureNormalizer`) | $-E_\theta(x) - \log Z(\theta)$ | may be random |
+
+    Without a normaliser, parameters that JAX traces (because they are random in a model, or optimised)
+    raise `DoublyIntractableError`: their posterior needs $\log Z(\theta)$, and leaving it out would give
+    a wrong posterior without a sign.
+
+    Args:
+        energy: The energy.
+        log_z: Its log partition function, in one of the forms above.
+        validate_args: Whether NumPyro checks that values lie in the support.
+
+    Raises:
+        TypeError: If `energy` is not an `AbstractEnergy`.
+        ValueError: If a numeric `log_z` is not a finite scalar.
+
+    Example:
+        >>> import jax
+        >>> from ebm_ppl import EnergyDistribution, quadrature
+        >>> from ebm_ppl.energies import Gaussian
+        >>> energy = Gaussian(loc=[0.0], covariance_matrix=[[1.0]])
+        >>> normal = EnergyDistribution(energy, log_z=quadrature.normalize(energy))
+        >>> print(f"{normal.log_prob(jax.numpy.array([0.0])):.4f}")
+        -0.9189
+        >>> normal.sample(jax.random.key(0), (3,)).shape
+        (3, 1)
+    """
+
+    pytree_data_fields = ("energy", "log_z")
+    pytree_aux_fields = ("_density",)
+
+    # Computed on first use and kept out of the pytree, so that drawing never changes its structure.
+    _computed: QuadratureDensity | None = None
+
+    def __init__(
+        self, energy: AbstractEnergy, log_z: LogZ = None, *, validate_args: bool | None = None
+    ) -> None:
+        if not isinstance(energy, AbstractEnergy):
+            raise TypeError(f"`energy` must be an AbstractEnergy; got {type(energy).__name__}.")
+        self.energy = energy
+        self.log_z = _as_normalizer(log_z)
+        self._density = log_z if isinstance(log_z, QuadratureDensity) else None
+        super().__init__((), tuple(energy.event_shape), validate_args=validate_args)
+
+    @property
+    def support(self) -> Constraint:
+        """The energy's support."""
+        return self.energy.support
+
+    def log_normalizer(self) -> Scalar:
+        r"""The log partition function $\log Z$ in use; 0 where there is none and none is needed.
+
+        Raises:
+            DoublyIntractableError: If there is none although the energy's parameters are traced.
+        """
+        if self.log_z is None:
+            if is_traced(self.energy):
+                raise DoublyIntractableError(type(self.energy).__name__)
+            return jnp.zeros(())
+        if callable(self.log_z):
+            return self.log_z(self.energy)
+        return jnp.asarray(self.log_z)
+
+    @validate_sample
+    def log_prob(self, value: Float[Array, "..."]) -> Float[Array, "..."]:
+        r"""Log density $-E(x) - \log Z$; without a normaliser, $-E(x)$.
+
+        Args:
+            value: Points of the support, of shape `batch + event_shape`.
+
+        Returns:
+            Log densities, of shape `batch`.
+
+        Raises:
+            ValueError: If the trailing axes of `value` are not `event_shape`.
+            DoublyIntractableError: As `log_normalizer` does.
+        """
+        value = jnp.asarray(value)
+        split = value.ndim - len(self.event_shape)
+        check_shape("value (event axes)", np.empty(value.shape[max(split, 0) :]), self.event_shape)
+        points = value.reshape((-1, *self.event_shape))
+        energies = jax.vmap(self.energy)(points).reshape(value.shape[:split])
+        return -energies - self.log_normalizer()
+
+    def sample(self, key: PRNGKey, sample_shape: tuple[int, ...] = ()) -> Float[Array, "..."]:
+        """Draw exactly, by inverse transform on a quadrature grid.
+
+        Args:
+            key: Random key.
+            sample_shape: Leading shape of the draws.
+
+        Returns:
+            Draws of shape `sample_shape + event_shape`.
+
+        Raises:
+            NotImplementedError: If the energy has more than two coordinates, or its parameters are traced
+                and `log_z` is not a `QuadratureNormalizer`; run an MCMC kernel there.
+        """
+        return self._grid_table().sample(key, tuple(sample_shape))
+
+    @property
+    def mean(self) -> Float[Array, "..."]:
+        """Mean by quadrature, of shape `event_shape` (at most two coordinates, fixed parameters)."""
+        return jnp.asarray(self._quadrature("mean").mean()).reshape(self.event_shape)
+
+    @property
+    def variance(self) -> Float[Array, "..."]:
+        """Variance of each coordinate by quadrature, of shape `event_shape` (limits as for `mean`)."""
+        return jnp.asarray(self._quadrature("variance").variance()).reshape(self.event_shape)
+
+    def entropy(self) -> Scalar:
+        """Differential entropy in nats by quadrature (limits as for `mean`)."""
+        return jnp.asarray(self._quadrature("entropy").entropy())
+
+    def _grid_table(self) -> GridTable:
+        if isinstance(self.log_z, QuadratureNormalizer):
+            return GridTable.from_normalizer(self.energy, self.log_z)
+        return GridTable.from_density(self._quadrature("sample"))
+
+    def _quadrature(self, purpose: str) -> QuadratureDensity:
+        known = self._density or self._computed
+        if known is not None:
+            return known
+        if self.energy.event_size > 2:
+            raise NotImplementedError(
+                f"`{purpose}` needs a quadrature grid, which exists for 1 or 2 coordinates; "
+                f"{type(self.energy).__name__} has {self.energy.event_size}. Run an MCMC kernel."
+            )
+        if is_traced(self.energy):
+            raise NotImplementedError(
+                f"`{purpose}` needs fixed parameters, or log_z=QuadratureNormalizer(...); those of "
+                f"{type(self.energy).__name__} are traced by JAX."
+            )
+        with jax.ensure_compile_time_eval():
+            self._computed = normalize(self.energy)
+        return self._computed
+
+
+def _as_normalizer(log_z: LogZ) -> Any:
+    """Bring a normaliser into a form that is a pytree: `None`, a scalar array, or a callable pytree."""
+    if log_z is None:
+        return None
+    if hasattr(log_z, "log_z"):
+        log_z = log_z.log_z
+    elif callable(log_z):
+        return log_z if jax.tree.leaves(log_z) != [log_z] else jax.tree_util.Partial(log_z)
+    check_finite("log_z", log_z)
+    check_shape("log_z", log_z, ())
+    return jnp.asarray(log_z, dtype=float)

@@ -1,0 +1,146 @@
+"""Registration with NumPyro: an energy becomes a potential function on unconstrained space, or a model."""
+
+import dataclasses
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpyro
+from numpyro.distributions import biject_to
+
+from ebm_ppl._checks import check_shape
+from ebm_ppl._types import Event, Scalar
+from ebm_ppl.distribution import EnergyDistribution, LogZ
+from ebm_ppl.energies import AbstractEnergy
+
+
+class EnergyPotential(eqx.Module):
+    r"""Potential of an energy on unconstrained space, log-Jacobian included.
+
+    With the bijection $T$ from $\mathbb{R}^d$ to the energy's support (NumPyro's `biject_to`),
+    $$U(z) = E(T(z)) - \log \lvert \det \partial T / \partial z \rvert,$$
+    so that $z \sim \exp(-U)$ means $T(z) \sim \exp(-E)$. It is a pytree and can be pickled.
+    """
+
+    energy: AbstractEnergy
+
+    @property
+    def position_shape(self) -> tuple[int, ...]:
+        """Shape of an unconstrained position."""
+        return biject_to(self.energy.support).inverse_shape(self.energy.event_shape)
+
+    def __call__(self, z: Event) -> Scalar:
+        """Potential energy of one unconstrained position.
+
+        Args:
+            z: The position, of shape `position_shape`.
+
+        Returns:
+            The potential, a scalar.
+
+        Raises:
+            ValueError: If `z` has another shape.
+        """
+        check_shape("z", z, self.position_shape)
+        transform = biject_to(self.energy.support)
+        x = transform(z)
+        return self.energy(x) - jnp.sum(transform.log_abs_det_jacobian(z, x))
+
+    def constrain(self, z: Event) -> Event:
+        """Map one unconstrained position, or a batch of them, into the energy's support."""
+        return biject_to(self.energy.support)(z)
+
+    def unconstrain(self, x: Event) -> Event:
+        """Map one point of the support, or a batch of them, to unconstrained space."""
+        return biject_to(self.energy.support).inv(x)
+
+
+def potential_fn(energy: AbstractEnergy) -> EnergyPotential:
+    r"""Register an energy as a NumPyro potential function.
+
+    Args:
+        energy: Any energy.
+
+    Returns:
+        A callable $U(z)$ on unconstrained positions, for the `potential_fn` argument of any NumPyro
+        kernel. Draws come back unconstrained: give `MCMC(..., postprocess_fn=potential.constrain)` to
+        receive points of the support.
+
+    Raises:
+        TypeError: If `energy` is not an `AbstractEnergy`; adapters in `ebm_ppl.energies` make one of a
+            plain function, a log density or a Flax NNX module.
+
+    Example:
+        >>> import jax
+        >>> import jax.numpy as jnp
+        >>> import ebm_ppl as ebm
+        >>> from numpyro.infer import MCMC, NUTS
+        >>> potential = ebm.potential_fn(ebm.energies.Gamma(3.0, 1.0))
+        >>> mcmc = MCMC(
+        ...     NUTS(potential_fn=potential),
+        ...     num_warmup=200,
+        ...     num_samples=200,
+        ...     postprocess_fn=potential.constrain,
+        ...     progress_bar=False,
+        ... )
+        >>> mcmc.run(jax.random.key(0), init_params=jnp.array(0.0))
+        >>> bool((mcmc.get_samples() > 0).all())
+        True
+    """
+    _check_energy(energy)
+    return EnergyPotential(energy)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class EnergyModel:
+    """NumPyro model with one sample site that follows an energy. It can be pickled."""
+
+    energy: AbstractEnergy
+    name: str = "x"
+    log_z: LogZ = None
+
+    def __call__(self) -> Event:
+        """Sample the site and return its value."""
+        return numpyro.sample(self.name, EnergyDistribution(self.energy, self.log_z))
+
+
+def as_model(energy: AbstractEnergy, name: str = "x", log_z: LogZ = None) -> EnergyModel:
+    """Register an energy as a NumPyro model with a single sample site.
+
+    Args:
+        energy: Any energy.
+        name: Name of the sample site.
+        log_z: Normaliser, as `EnergyDistribution` takes it; sampling needs none.
+
+    Returns:
+        A model without arguments, for the `model` argument of any NumPyro kernel.
+
+    Raises:
+        TypeError: If `energy` is not an `AbstractEnergy`.
+
+    Example:
+        >>> import jax
+        >>> import ebm_ppl as ebm
+        >>> from numpyro.infer import MCMC
+        >>> kernel = ebm.MALA(ebm.as_model(ebm.energies.DoubleWell(dim=2)))
+        >>> mcmc = MCMC(
+        ...     kernel,
+        ...     num_warmup=100,
+        ...     num_samples=100,
+        ...     num_chains=4,
+        ...     chain_method="vectorized",
+        ...     progress_bar=False,
+        ... )
+        >>> mcmc.run(jax.random.key(0))
+        >>> mcmc.get_samples()["x"].shape
+        (400, 2)
+    """
+    _check_energy(energy)
+    return EnergyModel(energy, name, log_z)
+
+
+def _check_energy(energy: object) -> None:
+    if not isinstance(energy, AbstractEnergy):
+        raise TypeError(
+            f"`energy` must be an AbstractEnergy; got {type(energy).__name__}. Make one with "
+            "ebm_ppl.energies.from_callable, from_logdensity or from_nnx."
+        )

@@ -1,0 +1,67 @@
+"""What the suite needs to know about a kernel to question it."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+import jax
+import jax.numpy as jnp
+from numpyro.infer.mcmc import MCMCKernel
+
+from ebm_ppl.potentials import EnergyPotential
+
+KernelFactory: TypeAlias = Callable[[EnergyPotential], MCMCKernel]
+
+
+def pooled_step_size(state: Any, step_size: jax.Array) -> Any:
+    """Set the step size that all chains share, in the state of a kernel of ebm_ppl."""
+    adaptation = state.adaptation
+    value = jnp.full_like(adaptation.step_size, step_size)
+    return state._replace(adaptation=adaptation._replace(step_size=value))
+
+
+def numpyro_step_size(state: Any, step_size: jax.Array) -> Any:
+    """Set every chain's step size in the state of a kernel of NumPyro."""
+    adapt_state = state.adapt_state
+    value = jnp.full_like(adapt_state.step_size, step_size)
+    return state._replace(adapt_state=adapt_state._replace(step_size=value))
+
+
+@dataclasses.dataclass(frozen=True)
+class KernelCase:
+    """A kernel and its claims. The claims decide which checks it meets.
+
+    Attributes:
+        name: Name in reports and on the command line.
+        make: Builds the kernel for a potential.
+        exact: Whether it claims to leave the target invariant.
+        bias_order: Claimed order of its stationary bias in the step size; `None` if exact.
+        reversible: Whether a single transition claims to be reversible.
+        reports_acceptance: Whether `accept_prob` is the probability that the chain moved.
+        metropolis: Whether it exposes `propose` and `log_acceptance`, for detailed balance by quadrature.
+        batched: Whether `init` takes a batch of keys; otherwise the suite maps it with `jax.vmap`.
+        set_step_size: Sets the step size in a state; `None` if the kernel has none to set.
+        evaluations_field: State field that counts the energy (and gradient) evaluations of a transition;
+            `None` if there is one a transition.
+        num_transitions: Transitions between start and end in the exact invariance check.
+        thinning: Steps between the draws that are kept in the mixing run.
+        num_warmup: Warm-up steps of the mixing run.
+        bias_step_size: Step size at which an order of bias is measured, beside its half.
+        wrong_because: For a control, what is wrong with it; empty for a correct kernel.
+    """
+
+    name: str
+    make: KernelFactory
+    exact: bool
+    bias_order: int | None = None
+    reversible: bool = True
+    reports_acceptance: bool = True
+    metropolis: bool = False
+    batched: bool = True
+    set_step_size: Callable[[Any, jax.Array], Any] | None = pooled_step_size
+    evaluations_field: str | None = None
+    num_transitions: int = 4
+    thinning: int = 10
+    num_warmup: int = 500
+    bias_step_size: float | None = None
+    wrong_because: str = ""

@@ -1,0 +1,18 @@
+"""Unadjusted overdamped Langevin."""
+
+from ebm_ppl.samplers import Langevin
+from validation.cases._base import KernelCase
+
+CASES = (
+    KernelCase(
+        name="langevin",
+        make=lambda potential: Langevin(
+            potential_fn=potential, step_size=0.05, adapt_mass_matrix=True
+        ),
+        exact=False,
+        bias_order=1,
+        reports_acceptance=False,
+        thinning=40,
+        bias_step_size=0.1,
+    ),
+)

@@ -1,0 +1,19 @@
+"""Unadjusted underdamped Langevin (BAOAB)."""
+
+from ebm_ppl.samplers import UnderdampedLangevin
+from validation.cases._base import KernelCase
+
+CASES = (
+    KernelCase(
+        name="underdamped-langevin",
+        make=lambda potential: UnderdampedLangevin(
+            potential_fn=potential, step_size=0.3, adapt_mass_matrix=True
+        ),
+        exact=False,
+        bias_order=2,
+        reversible=False,
+        reports_acceptance=False,
+        thinning=20,
+        bias_step_size=0.8,
+    ),
+)

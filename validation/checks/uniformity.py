@@ -1,0 +1,119 @@
+r"""Tests that chains started from a law are still distributed by it after some transitions.
+
+All of them see the chains through the probability integral transform (in several coordinates: the
+Rosenblatt transform) $u = F(x)$, which is uniform on the unit cube exactly if $x$ follows the target.
+Legendre polynomials, orthonormal under the uniform law, turn it into components with mean zero and
+variance one.
+
+References:
+    Neyman, J. (1937). "Smooth test" for goodness of fit. Skandinavisk Aktuarietidskrift 20.
+    Rosenblatt, M. (1952). Remarks on a multivariate transformation. Annals of Mathematical Statistics 23.
+"""
+
+import itertools
+
+import numpy as np
+from jaxtyping import Bool, Float
+from numpy.polynomial import legendre
+from scipy import stats
+
+MARGINAL_ORDER = 6
+"""Degree of the Legendre components of one coordinate."""
+
+JOINT_ORDER = 4
+"""Total degree of the products of components of two coordinates."""
+
+
+def legendre_components(
+    u: Float[np.ndarray, "n dim"],
+) -> Float[np.ndarray, "n components"]:
+    r"""Orthonormal components $\sqrt{2k+1}\, P_k(2u - 1)$, and their products across two coordinates."""
+    num_draws, dim = u.shape
+    marginal = np.empty((dim, MARGINAL_ORDER + 1, num_draws))
+    for axis in range(dim):
+        marginal[axis] = legendre.legvander(2 * u[:, axis] - 1, MARGINAL_ORDER).T
+    marginal *= np.sqrt(2 * np.arange(MARGINAL_ORDER + 1) + 1)[None, :, None]
+    columns = [marginal[axis, 1:] for axis in range(dim)]
+    for first, second in itertools.combinations(range(dim), 2):
+        columns += [
+            (marginal[first, j] * marginal[second, k])[None]
+            for j in range(1, JOINT_ORDER)
+            for k in range(1, JOINT_ORDER + 1 - j)
+        ]
+    return np.concatenate(columns).T
+
+
+def kolmogorov_smirnov(u: Float[np.ndarray, " n"]) -> float:
+    """p-value of the one-sample Kolmogorov-Smirnov test of uniformity (asymptotic law)."""
+    ordered = np.sort(u)
+    grid = np.arange(len(u) + 1) / len(u)
+    distance = max(np.max(grid[1:] - ordered), np.max(ordered - grid[:-1]))
+    return float(stats.kstwobign.sf(distance * np.sqrt(len(u))))
+
+
+def neyman_smooth(components: Float[np.ndarray, "n components"]) -> float:
+    r"""p-value of Neyman's smooth test: $n \sum_k \bar\phi_k^2 \sim \chi^2$ for a uniform sample."""
+    num_draws, num_components = components.shape
+    statistic = num_draws * np.sum(np.mean(components, axis=0) ** 2)
+    return float(stats.chi2.sf(statistic, num_components))
+
+
+def paired_change(change: Float[np.ndarray, "n components"]) -> float:
+    """p-value of Hotelling's test that components have not moved, each chain its own control.
+
+    The variance that start and end share cancels, so it sees smaller departures than a test of the end
+    alone. Directions in which nothing moved at all are left out.
+    """
+    num_draws = len(change)
+    mean = np.mean(change, axis=0)
+    covariance = np.atleast_2d(np.cov(change, rowvar=False))
+    eigenvalues, vectors = np.linalg.eigh(covariance)
+    moving = eigenvalues > 1e-9 * max(float(eigenvalues[-1]), 1e-30)
+    if not np.any(moving):
+        return 1.0
+    projected = vectors[:, moving].T @ mean
+    statistic = num_draws * np.sum(projected**2 / eigenvalues[moving])
+    return float(stats.chi2.sf(statistic, int(np.sum(moving))))
+
+
+def energy_sign(change: Float[np.ndarray, " n"]) -> float:
+    """p-value of the sign test of the energy change in one step of a reversible kernel.
+
+    Under stationarity a reversible chain's pair of consecutive states is exchangeable, so the energy
+    rises as often as it falls.
+    """
+    rises, falls = int(np.sum(change > 0)), int(np.sum(change < 0))
+    if rises + falls == 0:
+        return 1.0
+    standardised = (rises - falls) / np.sqrt(rises + falls)
+    return float(2 * stats.norm.sf(abs(standardised)))
+
+
+def acceptance_martingale(
+    moved: Bool[np.ndarray, "steps n"], accept_prob: Float[np.ndarray, "steps n"]
+) -> float:
+    r"""p-value of the test that moves happen as often as the reported `accept_prob` says.
+
+    Given the proposals, "moved minus `accept_prob`" has mean 0 and variance $a(1 - a)$, summed over
+    chains and steps. It sees a chain that sticks, and an acceptance that is not what is reported.
+    """
+    difference = np.sum(moved - accept_prob)
+    variance = np.sum(accept_prob * (1 - accept_prob))
+    # float32 probabilities carry a relative rounding error, which no draw can tell from zero
+    slack = 1e-6 * accept_prob.size
+    if variance == 0:
+        return 1.0 if abs(difference) <= slack else 0.0
+    return float(2 * stats.norm.sf(max(abs(difference) - slack, 0.0) / np.sqrt(variance)))
+
+
+def neighbour_independence(scores: Float[np.ndarray, " n"]) -> float:
+    """p-value of the test that neighbouring chains are uncorrelated in a centred score.
+
+    Chains that share random keys move together. Disjoint pairs keep the products independent.
+    """
+    even = len(scores) // 2 * 2
+    products = scores[:even:2] * scores[1:even:2]
+    spread = np.std(products)
+    if spread == 0:
+        return 1.0
+    return float(2 * stats.norm.sf(abs(np.mean(products)) / spread * np.sqrt(len(products))))

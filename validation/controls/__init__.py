@@ -1,0 +1,24 @@
+"""Planted bugs that the suite must catch, and harmless variants that it must pass.
+
+A check that has never rejected anything proves nothing. Every control here is a correct algorithm of
+the library or of NumPyro, broken in one way, most of them ways in which such code was broken in real
+life. A report that runs the controls shows which check caught each of them.
+"""
+
+import functools
+import importlib
+import pkgutil
+
+from validation.controls._base import Control as Control
+
+
+@functools.cache
+def discover() -> dict[str, Control]:
+    """All controls by name, in alphabetical order: every module here exports `CONTROLS`."""
+    controls = [
+        control
+        for module in pkgutil.iter_modules(__path__)
+        if not module.name.startswith("_")
+        for control in importlib.import_module(f"{__name__}.{module.name}").CONTROLS
+    ]
+    return {control.name: control for control in sorted(controls, key=lambda control: control.name)}

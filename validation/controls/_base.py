@@ -1,0 +1,42 @@
+"""What a control is."""
+
+import dataclasses
+from collections.abc import Callable
+
+from numpyro.infer.mcmc import MCMCKernel
+
+from ebm_ppl._types import PotentialFn
+from ebm_ppl.energies import AbstractEnergy
+from ebm_ppl.potentials import EnergyPotential
+from validation.cases._base import KernelCase
+
+
+@dataclasses.dataclass(frozen=True)
+class Control:
+    """A kernel or a potential with one planted bug, or a variant that only looks like one.
+
+    Attributes:
+        name: Name in the report.
+        wrong_because: What is wrong, in one sentence; for an equivalent variant, why nothing is.
+        case: The kernel under question, with the claims that it (wrongly) makes; `None` if only the
+            potential is questioned.
+        target: Name of the built-in target on which it is questioned.
+        potential: Builds the potential from the target's energy; `EnergyPotential` unless the bug is in it.
+        step_size: Step size, about that of a tuned kernel; questioned at half, once and twice.
+        equivalent: Whether it is correct after all and must pass.
+        quick: Whether the quick report runs it: one control for each check.
+    """
+
+    name: str
+    wrong_because: str
+    case: KernelCase | None = None
+    target: str = "tilted double well"
+    potential: Callable[[AbstractEnergy], PotentialFn] = EnergyPotential
+    step_size: float = 1.0
+    equivalent: bool = False
+    quick: bool = False
+
+
+def claims(make: Callable[[PotentialFn], MCMCKernel], **changes: object) -> KernelCase:
+    """A case that claims to be an exact, reversible kernel that reports its acceptance."""
+    return KernelCase(**({"name": "control", "make": make, "exact": True} | changes))  # pyright: ignore[reportArgumentType]

@@ -1,0 +1,260 @@
+"""Which checks follow from what an energy is and what a kernel claims."""
+
+import dataclasses
+import time
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+
+import jax
+import numpy as np
+
+from ebm_ppl.samplers import AbstractMetropolisKernel
+from validation import tables
+from validation.cases import KernelCase
+from validation.chains import EndStateRunner, ShortChainRunner
+from validation.checks.adaptation import frozen_adaptation
+from validation.checks.bias_order import bias_order
+from validation.checks.detailed_balance import detailed_balance
+from validation.checks.gradients import change_of_variables, gradient
+from validation.checks.invariance import InvarianceSubject, exact_invariance
+from validation.checks.mixing import mixing
+from validation.checks.normalizer import normalizer
+from validation.controls import Control
+from validation.results import CheckResult, Question, Row, Trace, Verdict
+from validation.sampling import run_mcmc
+from validation.subjects import Subject, built_in
+
+NO_KERNEL = "-"
+BIAS_TARGET = "quartic tilted"
+"""The target on which an order of bias is measured: smooth, asymmetric, with one mode."""
+
+STEP_FACTORS = (0.5, 1.0, 2.0)
+
+Emit = Callable[[Row], None]
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """One unit of work: runs some checks, emits their rows and returns the traces it made."""
+
+    label: str
+    energy: str
+    kernel: str
+    run: Callable[[Emit], Sequence[Trace]]
+
+
+def key_for(seed: int, *labels: str) -> jax.Array:
+    """A key that depends on the seed and on what it is for, not on what else runs."""
+    return jax.random.fold_in(jax.random.key(seed), zlib.crc32("/".join(labels).encode()))
+
+
+def guarded(check: str, question: Question, run: Callable[[], CheckResult]) -> CheckResult:
+    """Run a check; one that breaks becomes an ERROR with its message, and never vanishes."""
+    began = time.perf_counter()
+    try:
+        return run()
+    except Exception as error:
+        return broken(check, question, error, time.perf_counter() - began)
+
+
+def broken(check: str, question: Question, error: Exception, seconds: float = 0.0) -> CheckResult:
+    """The result of a check that could not be carried out."""
+    message = str(error).strip().splitlines()
+    return CheckResult(
+        check=check,
+        question=question,
+        verdict=Verdict.ERROR,
+        statistic=float("nan"),
+        statistic_name="",
+        sample_size=0,
+        detectable="",
+        false_alarm_rate=0.0,
+        detail=f"{type(error).__name__}: {message[0] if message else 'no message'}",
+        seconds=seconds,
+    )
+
+
+def energy_job(subject: Subject) -> Job:
+    """Gradient, change of variables and normaliser of one energy."""
+
+    def run(emit: Emit) -> Sequence[Trace]:
+        def add(check: str, compute: Callable[[], CheckResult]) -> None:
+            emit(Row(subject.name, NO_KERNEL, guarded(check, Question.CORRECTNESS, compute)))
+
+        try:
+            subject.require_usable()
+        except Exception as error:
+            emit(Row(subject.name, NO_KERNEL, broken("energy", Question.CORRECTNESS, error)))
+            return ()
+        potential, density = subject.potential, subject.density
+        add("gradient", lambda: gradient(potential, subject.probes))
+        add(
+            "change of variables",
+            lambda: change_of_variables(subject.energy, potential, subject.probes),
+        )
+        if density is not None:
+            add("normaliser", lambda: normalizer(density, subject.log_z))
+        return ()
+
+    return Job(f"{subject.name}: energy", subject.name, NO_KERNEL, run)
+
+
+def kernel_job(subject: Subject, case: KernelCase, seed: int) -> Job:
+    """Mixing of a kernel on an energy and, if it claims to be exact, its correctness there."""
+
+    def run(emit: Emit) -> Sequence[Trace]:
+        try:
+            subject.require_usable()
+        except Exception:
+            return ()  # the energy's own row has said it
+        traces: list[Trace] = []
+        step_sizes: list[float] = []
+
+        def add(check: str, question: Question, compute: Callable[[], CheckResult]) -> None:
+            emit(Row(subject.name, case.name, guarded(check, question, compute)))
+
+        def mix() -> CheckResult:
+            began = time.perf_counter()
+            density = subject.density
+            sampled = run_mcmc(
+                case, subject.potential, density, key_for(seed, subject.name, case.name, "mixing")
+            )
+            step_sizes.append(sampled.step_size)
+            # An inexact kernel has another law; its chains are only compared with each other.
+            truth = (density, sampled.u) if case.exact else (None, None)
+            result = mixing(sampled.draws, sampled.energies, *truth)
+            traces.append(tables.trace(subject.name, case, sampled, density, result))
+            return dataclasses.replace(result, seconds=time.perf_counter() - began)
+
+        add("mixing", Question.MIXING, mix)
+        if case.set_step_size is not None and subject.density is not None and case.exact:
+            tuned = step_sizes[0] if step_sizes else float("nan")
+            key = key_for(seed, subject.name, case.name, "invariance")
+            for check, compute in correctness_checks(case, subject, tuned, key):
+                add(check, Question.CORRECTNESS, compute)
+        return traces
+
+    return Job(f"{subject.name} × {case.name}", subject.name, case.name, run)
+
+
+def correctness_checks(
+    case: KernelCase,
+    subject: Subject,
+    step_size: float,
+    rng_key: jax.Array,
+    question: Question = Question.CORRECTNESS,
+) -> Iterator[tuple[str, Callable[[], CheckResult]]]:
+    """The checks that an exact kernel's claims call for, the cheapest first."""
+    density, potential = subject.density, subject.potential
+    assert density is not None  # noqa: S101  # for the type checker; the caller has looked
+
+    def balance() -> CheckResult:
+        kernel = case.make(potential)
+        assert isinstance(kernel, AbstractMetropolisKernel)  # noqa: S101
+        return detailed_balance(kernel, potential, density, step_size, question=question)
+
+    def invariance() -> CheckResult:
+        if not np.isfinite(step_size):
+            raise ValueError("warm-up gave no step size to question the kernel at")
+        runner = ShortChainRunner(case, potential)
+        steps = [factor * step_size for factor in STEP_FACTORS]
+        return exact_invariance(
+            InvarianceSubject(case, runner, density, steps), rng_key, question=question
+        )
+
+    yield (
+        "frozen adaptation",
+        lambda: frozen_adaptation(case, potential, rng_key, question=question),
+    )
+    if case.metropolis:
+        yield "detailed balance", balance
+    yield "exact invariance", invariance
+
+
+def bias_job(case: KernelCase, seed: int) -> Job:
+    """The order of bias of a kernel that claims one, on the reference target."""
+    subject = built_in()[BIAS_TARGET]
+
+    def run(emit: Emit) -> Sequence[Trace]:
+        result = guarded("order of bias", Question.CORRECTNESS, lambda: _bias(case, subject, seed))
+        emit(Row(subject.name, case.name, result))
+        return ()
+
+    return Job(f"{case.name}: order of bias", subject.name, case.name, run)
+
+
+def _bias(
+    case: KernelCase, subject: Subject, seed: int, question: Question = Question.CORRECTNESS
+) -> CheckResult:
+    density = subject.density
+    assert density is not None  # noqa: S101  # the reference target is one-dimensional
+    runner = EndStateRunner(case, subject.potential)
+    key = key_for(seed, subject.name, case.name, "bias")
+    return bias_order(case, runner, density, key, question=question)
+
+
+def control_checks(control: Control, seed: int) -> Iterator[tuple[str, Callable[[], CheckResult]]]:
+    """The checks that a control meets, as a correct subject with its claims would."""
+    target = built_in()[control.target]
+    potential = control.potential(target.energy)
+    if control.case is None or control.equivalent:
+        yield "gradient", lambda: gradient(potential, target.probes, question=Question.CONTROL)
+        yield (
+            "change of variables",
+            lambda: change_of_variables(
+                target.energy, potential, target.probes, question=Question.CONTROL
+            ),
+        )
+    if control.case is None:
+        return
+    subject = _WithPotential(control.name, target.energy, target.log_z)
+    subject.__dict__["potential"] = potential
+    subject.__dict__["density"] = target.density
+    if control.case.bias_order is not None:
+        case = control.case
+        yield "order of bias", lambda: _bias(case, subject, seed, Question.CONTROL)
+        return
+    key = key_for(seed, "control", control.name)
+    yield from correctness_checks(
+        control.case, subject, control.step_size, key, question=Question.CONTROL
+    )
+
+
+class _WithPotential(Subject):
+    """A subject whose potential is not the one that its energy should have."""
+
+
+def control_job(control: Control, seed: int) -> Job:
+    """Run a control until a check rejects it; an equivalent variant has to pass them all."""
+
+    def run(emit: Emit) -> Sequence[Trace]:
+        emit(Row(control.target, f"control: {control.name}", judge_control(control, seed)))
+        return ()
+
+    return Job(f"control: {control.name}", control.target, control.name, run)
+
+
+def judge_control(control: Control, seed: int) -> CheckResult:
+    """PASS if a check caught the planted bug, or if an equivalent variant passed all of them."""
+    began = time.perf_counter()
+    last: CheckResult | None = None
+    for check, compute in control_checks(control, seed):
+        last = guarded(check, Question.CONTROL, compute)
+        if last.verdict is not Verdict.PASS:
+            break
+    assert last is not None  # noqa: S101  # every control meets a check
+    caught = last.verdict is Verdict.FAIL
+    good = last.verdict is Verdict.PASS if control.equivalent else caught
+    if control.equivalent:
+        outcome = "passed, as it should" if good else f"rejected by {last.check}: {last.detail}"
+    else:
+        outcome = f"caught by {last.check}" if caught else "not caught"
+    return dataclasses.replace(
+        last,
+        check="equivalent variant passes" if control.equivalent else "planted bug is caught",
+        question=Question.CONTROL,
+        verdict=Verdict.PASS if good else Verdict.FAIL,
+        false_alarm_rate=last.false_alarm_rate if control.equivalent else 0.0,
+        detail=f"{outcome}; {control.wrong_because}",
+        seconds=time.perf_counter() - began,
+    )

@@ -1,0 +1,173 @@
+"""The validation run: energies × kernels × checks, controls beside them, one report."""
+
+import datetime
+import importlib.metadata
+import platform
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from ebm_ppl._checks import check_choice, check_count
+from ebm_ppl.energies import AbstractEnergy
+from validation import cases, controls, jobs
+from validation.cases import KernelCase
+from validation.checks import error_rates
+from validation.results import Report, Row, Trace
+from validation.subjects import Subject, built_in
+
+MODES = ("quick", "default", "full")
+
+QUICK_ENERGIES = ("tilted double well", "gamma", "gaussian")
+DEFAULT_ENERGIES = (*QUICK_ENERGIES, "quartic tilted", "beta", "banana", "gaussian mixture")
+
+PACKAGES = ("ebm-ppl", "jax", "jaxlib", "numpyro", "equinox", "arviz", "numpy", "scipy")
+
+
+def energy_names() -> list[str]:
+    """Names of the built-in energies."""
+    return list(built_in())
+
+
+def kernel_names() -> list[str]:
+    """Names of the kernels of ebm_ppl and of NumPyro that the suite knows."""
+    return list(cases.discover())
+
+
+def run(
+    energy: AbstractEnergy | Mapping[str, AbstractEnergy] | None = None,
+    kernels: Sequence[str | KernelCase] | None = None,
+    *,
+    energies: Sequence[str] | None = None,
+    mode: str = "default",
+    seed: int = 0,
+    on_row: Callable[[Row], None] | None = None,
+    on_progress: Callable[[int, int, str], None] | None = None,
+) -> Report:
+    """Ask the suite's questions of energies and kernels.
+
+    Args:
+        energy: Your own energy, or several by name. The built-in ones then stay out, unless `energies`
+            names some, and so do the controls.
+        kernels: Names (see `kernel_names`), or cases of your own; all known kernels by default.
+        energies: Names of built-in energies (see `energy_names`); by default those of the mode.
+        mode: `"quick"` (three energies, one control for each check), `"default"` (seven energies and every
+            control) or `"full"` (every energy and every control).
+        seed: Seed of all random keys, a non-negative integer.
+        on_row: Called with every verdict as it falls.
+        on_progress: Called with the number of jobs done, their total, and the label of the next.
+
+    Returns:
+        The report. It passes if every row does.
+
+    Raises:
+        ValueError: If a name, the mode or the seed is not known.
+        TypeError: If `energy` holds anything but energies.
+
+    Example:
+        >>> import validation
+        >>> from ebm_ppl.energies import Quartic
+        >>> report = validation.run(Quartic(), kernels=["mala"], mode="quick")
+        >>> report.passed
+        True
+    """
+    check_choice("mode", mode, MODES)
+    check_count("seed", seed, 0)
+    chosen_cases = _resolve_cases(kernels)
+    subjects = _resolve_subjects(energy, energies, mode)
+    began = time.perf_counter()
+    started = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    plan = _plan(subjects, chosen_cases, mode, seed, with_controls=energy is None)
+    rows: list[Row] = []
+    traces: list[Trace] = []
+
+    def emit(row: Row) -> None:
+        rows.append(row)
+        if on_row is not None:
+            on_row(row)
+
+    for done, job in enumerate(plan):
+        if on_progress is not None:
+            on_progress(done, len(plan), job.label)
+        traces.extend(job.run(emit))
+    if on_progress is not None:
+        on_progress(len(plan), len(plan), "")
+    return Report(
+        title="ebm_ppl validation report",
+        mode=mode,
+        rows=tuple(rows),
+        traces=tuple(traces),
+        seed=seed,
+        false_alarm_budget=error_rates.REPORT_BUDGET,
+        false_alarm_spent=sum(row.result.false_alarm_rate for row in rows),
+        versions=_versions(),
+        started=started,
+        seconds=time.perf_counter() - began,
+        options={
+            "energies": [subject.name for subject in subjects],
+            "kernels": [case.name for case in chosen_cases],
+        },
+    )
+
+
+def _plan(
+    subjects: Sequence[Subject],
+    chosen: Sequence[KernelCase],
+    mode: str,
+    seed: int,
+    *,
+    with_controls: bool,
+) -> list[jobs.Job]:
+    plan: list[jobs.Job] = []
+    for subject in subjects:
+        plan.append(jobs.energy_job(subject))
+        plan += [jobs.kernel_job(subject, case, seed) for case in chosen]
+    plan += [jobs.bias_job(case, seed) for case in chosen if case.bias_order is not None]
+    if with_controls:
+        wanted: Iterable[controls.Control] = controls.discover().values()
+        plan += [jobs.control_job(c, seed) for c in wanted if c.quick or mode != "quick"]
+    return plan
+
+
+def _resolve_cases(kernels: Sequence[str | KernelCase] | None) -> list[KernelCase]:
+    known = cases.discover()
+    if kernels is None:
+        return list(known.values())
+    chosen = []
+    for kernel in kernels:
+        if isinstance(kernel, str):
+            check_choice("kernels", kernel, tuple(known))
+            kernel = known[kernel]
+        chosen.append(kernel)
+    return chosen
+
+
+def _resolve_subjects(
+    energy: AbstractEnergy | Mapping[str, AbstractEnergy] | None,
+    names: Sequence[str] | None,
+    mode: str,
+) -> list[Subject]:
+    own = {} if energy is None else energy
+    if isinstance(own, AbstractEnergy):
+        own = {type(own).__name__: own}
+    for name, value in own.items():
+        if not isinstance(value, AbstractEnergy):
+            raise TypeError(
+                f"`energy` must be an AbstractEnergy; got {type(value).__name__} for {name!r}."
+            )
+    subjects = [Subject(name, value) for name, value in own.items()]
+    known = built_in()
+    if names is None:
+        by_mode = {"quick": QUICK_ENERGIES, "default": DEFAULT_ENERGIES, "full": tuple(known)}
+        names = by_mode[mode] if not own else ()
+    for name in names:
+        check_choice("energies", name, tuple(known))
+    return subjects + [known[name] for name in names]
+
+
+def _versions() -> dict[str, str]:
+    versions = {"python": platform.python_version(), "platform": platform.platform()}
+    for package in PACKAGES:
+        try:
+            versions[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            versions[package] = "not installed"
+    return versions

@@ -1,0 +1,143 @@
+"""One ordinary `numpyro.infer.MCMC` run of a kernel, timed without compilation, beside the truth."""
+
+import dataclasses
+import time
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float
+from numpyro.infer import MCMC
+from numpyro.infer.mcmc import MCMCKernel
+
+from ebm_ppl.potentials import EnergyPotential
+from ebm_ppl.quadrature import QuadratureDensity
+from validation.cases._base import KernelCase
+from validation.results import Trace
+from validation.truth import constrain, probability_transform
+
+NUM_CHAINS = 16
+NUM_SAMPLES = 500
+"""Draws kept in each of the two blocks of a run; only the second block is timed."""
+
+EDGE = 1e-4
+"""Over-dispersed starts are spread evenly between these extreme quantiles of the truth."""
+
+
+@dataclasses.dataclass(frozen=True)
+class SamplingRun:
+    """Draws of a run and what it learned.
+
+    Attributes:
+        draws: Draws in the support, flat, shape `(chains, samples, dim)`.
+        energies: Energy of each draw, shape `(chains, samples)`.
+        u: Probability integral transform of the draws, or `None` without a ground truth.
+        step_size: Median step size after warm-up; NaN if the kernel has none.
+        seconds: Wall-clock time of the timed block.
+        timed_share: Share of the draws that the timed block gave.
+        accept_prob: Mean reported acceptance probability.
+        divergences: Number of kept draws that were flagged `diverging`.
+        evaluations: Transitions, or what the kernel's `evaluations_field` counts, behind all kept draws.
+        kernel: The kernel that ran.
+    """
+
+    draws: Float[np.ndarray, "chains samples dim"]
+    energies: Float[np.ndarray, "chains samples"]
+    u: Float[np.ndarray, "chains samples dim"] | None
+    step_size: float
+    seconds: float
+    timed_share: float
+    accept_prob: float
+    divergences: int
+    evaluations: float
+    kernel: MCMCKernel
+
+
+def over_dispersed_starts(
+    potential: EnergyPotential, density: QuadratureDensity | None, num_chains: int
+) -> jax.Array:
+    """Unconstrained starts spread over the whole range of the truth; around 0 where there is none."""
+    shape = (num_chains, *potential.position_shape)
+    if density is None:
+        return 2.0 * jax.random.normal(jax.random.key(0), shape)
+    dim = density.dim
+    # evenly spread along each coordinate, in another order along each, so that chains start apart
+    order = np.random.default_rng(0).permuted(np.tile(np.arange(num_chains), (dim, 1)), axis=1)
+    levels = EDGE + (1 - 2 * EDGE) * order / (num_chains - 1)
+    points = np.stack(
+        [density.marginal(axis).quantile(levels[axis]) for axis in range(dim)], axis=1
+    )
+    return jnp.asarray(potential.unconstrain(jnp.asarray(points).reshape(-1, *density.event_shape)))
+
+
+def run_mcmc(
+    case: KernelCase,
+    potential: EnergyPotential,
+    density: QuadratureDensity | None,
+    rng_key: jax.Array,
+    *,
+    num_chains: int = NUM_CHAINS,
+    num_samples: int = NUM_SAMPLES,
+) -> SamplingRun:
+    """Warm a kernel up from over-dispersed starts and draw two blocks.
+
+    Args:
+        case: The kernel.
+        potential: Potential of the target.
+        density: Ground truth, or `None`.
+        rng_key: Random key.
+        num_chains: Number of chains, run as one vectorised batch.
+        num_samples: Draws kept in each of the two blocks.
+    """
+    kernel = case.make(potential)
+    mcmc = MCMC(
+        kernel,
+        num_warmup=case.num_warmup,
+        num_samples=num_samples * case.thinning,
+        thinning=case.thinning,
+        num_chains=num_chains,
+        chain_method="vectorized" if case.batched else jax.vmap,
+        progress_bar=False,
+    )
+    fields = ["potential_energy", "accept_prob"]
+    fields += [case.evaluations_field] if case.evaluations_field else []
+    mcmc.warmup(
+        rng_key,
+        init_params=over_dispersed_starts(potential, density, num_chains),
+        extra_fields=fields,
+    )
+    blocks, seconds = [], 0.0
+    for _ in range(2):
+        began = time.perf_counter()
+        mcmc.run(mcmc.post_warmup_state.rng_key, extra_fields=fields)
+        block = jax.device_get({"z": mcmc.get_samples(True), **mcmc.get_extra_fields(True)})
+        seconds = time.perf_counter() - began
+        blocks.append(block)
+        mcmc.post_warmup_state = mcmc.last_state
+    joined = {name: np.concatenate([b[name] for b in blocks], axis=1) for name in blocks[0]}
+    z = joined["z"].reshape(-1, potential.energy.event_size)
+    shape = (num_chains, 2 * num_samples)
+    if density is None:
+        support = jax.vmap(potential.constrain)(z.reshape(-1, *potential.position_shape))
+        draws, u = np.asarray(support), None
+    else:
+        draws, u = constrain(density, z), probability_transform(density, z).reshape(*shape, -1)
+    draws = draws.reshape(*shape, -1)
+    per_draw = joined[case.evaluations_field] if case.evaluations_field else np.ones(shape)
+    step_size = (
+        float(np.median(mcmc.last_state.adapt_state.step_size)) if case.set_step_size else np.nan
+    )
+    points = draws.reshape(-1, *potential.energy.event_shape)
+    energies = np.asarray(jax.jit(jax.vmap(potential.energy))(jnp.asarray(points, dtype=float)))
+    return SamplingRun(
+        draws=draws,
+        energies=energies.reshape(shape),
+        u=u,
+        step_size=step_size,
+        seconds=seconds,
+        timed_share=0.5,
+        accept_prob=float(np.mean(joined["accept_prob"])),
+        divergences=int(np.sum(joined.get("diverging", 0))),
+        evaluations=float(np.mean(per_draw)) * case.thinning * float(np.prod(shape)),
+        kernel=kernel,
+    )
