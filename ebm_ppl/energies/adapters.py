@@ -19,15 +19,13 @@ class CallableEnergy(AbstractEnergy):
     """The energy that a callable computes; built by the three functions of this module.
 
     Attributes:
-        event_shape: Shape of one point.
-        support: NumPyro constraint on the points.
         parameters: The callable with everything but its arrays replaced by `None`: the parameters
             of the energy. Of a plain function nothing is left.
     """
 
     parameters: Any
-    event_shape: tuple[int, ...] = eqx.field(static=True)
-    support: constraints.Constraint
+    _event_shape: tuple[int, ...] = eqx.field(static=True)
+    _support: constraints.Constraint
     _structure: Any = eqx.field(static=True)
 
     def __init__(
@@ -42,11 +40,21 @@ class CallableEnergy(AbstractEnergy):
             raise ValueError(f"`event_shape` must be a tuple of integers; got {event_shape!r}.")
         for size in event_shape:
             check_count("event_shape", size)
-        self.event_shape = event_shape
-        self.support = (
+        self._event_shape = event_shape
+        self._support = (
             real_support(event_shape) if support is None else covering_support(support, event_shape)
         )
         self.parameters, self._structure = eqx.partition(fn, _is_array)
+
+    @property
+    def event_shape(self) -> tuple[int, ...]:
+        """Shape of one point."""
+        return self._event_shape
+
+    @property
+    def support(self) -> constraints.Constraint:
+        """NumPyro constraint on the points."""
+        return self._support
 
     @property
     def fn(self) -> Callable[..., Any]:

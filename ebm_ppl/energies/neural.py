@@ -53,7 +53,6 @@ class NeuralEnergy(AbstractEnergy):
         confinement: Strength $c \ge 0$ of the confining term; at 1 it is a standard normal law.
 
     Attributes:
-        event_shape: Shape of one point.
         network: The perceptron, whose weights are the parameters.
         confinement: The constant $c$.
 
@@ -76,7 +75,7 @@ class NeuralEnergy(AbstractEnergy):
     """
 
     network: eqx.nn.MLP
-    event_shape: tuple[int, ...] = eqx.field(static=True)
+    _event_shape: tuple[int, ...] = eqx.field(static=True)
     confinement: float = eqx.field(static=True)
 
     def __init__(
@@ -97,7 +96,7 @@ class NeuralEnergy(AbstractEnergy):
         check_interval(
             "confinement", confinement, 0.0, float(jnp.finfo("float32").max), closed=True
         )
-        self.event_shape = tuple(event_shape)
+        self._event_shape = tuple(event_shape)
         self.confinement = float(confinement)
         self.network = eqx.nn.MLP(
             in_size=self.event_size,
@@ -109,6 +108,11 @@ class NeuralEnergy(AbstractEnergy):
             use_final_bias=False,
             key=rng_key,
         )
+
+    @property
+    def event_shape(self) -> tuple[int, ...]:
+        """Shape of one point."""
+        return self._event_shape
 
     @property
     def support(self) -> constraints.Constraint:

@@ -11,10 +11,8 @@ from validation.targets._quartic_series import quartic_moments
 
 def _quartic() -> Target:
     energy = Quartic(a=0.5, b=0.25, gamma=-2.0)
-    log_z, mean, variance = quartic_moments(
-        *(float(as_float64(value)) for value in (energy.a, energy.b)),
-        math.exp(float(as_float64(energy.gamma))),
-    )
+    a, b, gamma = (float(as_float64(value)) for value in (energy.a, energy.b, energy.gamma))
+    log_z, mean, variance = quartic_moments(a, b, math.exp(gamma))
     return Target(
         name="quartic",
         energy=energy,
