@@ -1,0 +1,14 @@
+"""Markov kernels for NumPyro's `MCMC`, and the interfaces to write more of them."""
+
+from ebm_ppl.samplers._adaptation import AdaptationState as AdaptationState
+from ebm_ppl.samplers._base import AbstractKernel as AbstractKernel
+from ebm_ppl.samplers._metropolis import AbstractMetropolisKernel as AbstractMetropolisKernel
+from ebm_ppl.samplers._state import KernelState as KernelState
+from ebm_ppl.samplers._target import Point as Point
+from ebm_ppl.samplers._target import Transition as Transition
+from ebm_ppl.samplers._target import WhitenedTarget as WhitenedTarget
+from ebm_ppl.samplers._unadjusted import AbstractUnadjustedKernel as AbstractUnadjustedKernel
+from ebm_ppl.samplers.langevin import Langevin as Langevin
+from ebm_ppl.samplers.mala import MALA as MALA
+from ebm_ppl.samplers.random_walk_metropolis import RandomWalkMetropolis as RandomWalkMetropolis
+from ebm_ppl.samplers.underdamped_langevin import UnderdampedLangevin as UnderdampedLangevin

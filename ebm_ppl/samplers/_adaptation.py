@@ -1,0 +1,148 @@
+r"""Warm-up: one step size and one mass matrix, learned from all chains at once.
+
+The step size follows dual averaging (Hoffman & Gelman 2014, Section 3.2; Nesterov 2009) on the mean
+acceptance probability of the chains; the mass matrix follows the pooled covariance of their
+positions over Stan's expanding windows, merged batch by batch (Chan, Golub & LeVeque 1983).
+"""
+
+import dataclasses
+from typing import NamedTuple
+
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Float, Int
+from numpyro.infer.hmc_util import build_adaptation_schedule
+
+from ebm_ppl._types import Scalar
+from ebm_ppl.samplers._dual_averaging import DualAveragingState, search, start_search
+from ebm_ppl.samplers._mass_matrix import (
+    MomentsState,
+    matrix_sqrt,
+    merge,
+    no_moments,
+    regularised_covariance,
+)
+from ebm_ppl.samplers._target import Matrix
+
+
+class AdaptationState(NamedTuple):
+    """What the transition is tuned by, and what warm-up needs to go on tuning.
+
+    Attributes:
+        step_size: Step size in whitened coordinates.
+        inverse_mass_matrix: Estimate of the target's covariance: `(dim,)`, or `(dim, dim)` if
+            dense.
+        inverse_mass_matrix_sqrt: Its lower Cholesky factor, or the root of its diagonal.
+        dual_averaging: State of the search for the step size.
+        moments: Moments of the positions of the current window.
+        window_ends: Last iteration of each adaptation window; empty without warm-up.
+    """
+
+    step_size: Scalar
+    inverse_mass_matrix: Matrix
+    inverse_mass_matrix_sqrt: Matrix
+    dual_averaging: DualAveragingState
+    moments: MomentsState
+    window_ends: Int[Array, " windows"]
+
+    @property
+    def num_warmup(self) -> Int[Array, ""] | int:
+        """Number of warm-up iterations."""
+        return self.window_ends[-1] + 1 if self.window_ends.size else 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Adaptation:
+    """The rules of warm-up. `update` is pure; nothing of it runs once warm-up has ended.
+
+    Attributes:
+        adapt_step_size: Whether to tune the step size.
+        adapt_mass_matrix: Whether to tune the mass matrix.
+        target_accept_prob: Mean acceptance probability that the step size is tuned to.
+    """
+
+    adapt_step_size: bool
+    adapt_mass_matrix: bool
+    target_accept_prob: float
+
+    def init(
+        self, num_warmup: int, step_size: Scalar, inverse_mass_matrix: Matrix
+    ) -> AdaptationState:
+        """The state before the first iteration."""
+        windows = build_adaptation_schedule(num_warmup) if num_warmup else []
+        return AdaptationState(
+            step_size,
+            inverse_mass_matrix,
+            matrix_sqrt(inverse_mass_matrix),
+            start_search(step_size),
+            no_moments(inverse_mass_matrix),
+            jnp.asarray([window.end for window in windows], dtype=int),
+        )
+
+    def update(
+        self,
+        iteration: Int[Array, ""],
+        accept_prob: Float[Array, " chains"],
+        positions: Float[Array, "chains dim"],
+        state: AdaptationState,
+    ) -> AdaptationState:
+        """Learn from one iteration of all chains; after warm-up return `state` as it is.
+
+        Args:
+            iteration: Number of iterations before this one.
+            accept_prob: Acceptance probability of each chain; NaN counts as 0.
+            positions: Flat unconstrained position of each chain.
+            state: The state before.
+
+        Returns:
+            The state after.
+        """
+        num_windows = state.window_ends.size
+        if num_windows == 0 or not (self.adapt_step_size or self.adapt_mass_matrix):
+            return state
+
+        def learn(state: AdaptationState) -> AdaptationState:
+            if self.adapt_step_size:
+                is_last = iteration == state.window_ends[-1]
+                state = self._tune_step_size(accept_prob, is_last, state)
+            if self.adapt_mass_matrix and num_windows > 2:
+                first, last = state.window_ends[0], state.window_ends[-2]
+                state = lax.cond(
+                    (iteration > first) & (iteration <= last),
+                    lambda: state._replace(moments=merge(state.moments, positions)),
+                    lambda: state,
+                )
+                state = lax.cond(
+                    jnp.any(iteration == state.window_ends[1:-1]),
+                    lambda: self._end_window(state),
+                    lambda: state,
+                )
+            return state
+
+        return lax.cond(iteration < state.num_warmup, learn, lambda state: state, state)
+
+    def _tune_step_size(
+        self, accept_prob: Float[Array, " chains"], is_last: Array, state: AdaptationState
+    ) -> AdaptationState:
+        accepted = jnp.mean(jnp.where(jnp.isnan(accept_prob), 0.0, accept_prob))
+        found = search(self.target_accept_prob - accepted, state.dual_averaging)
+        log_step_size = jnp.where(is_last, found.average_log_step_size, found.log_step_size)
+        limits = jnp.finfo(state.step_size.dtype)
+        step_size = jnp.clip(jnp.exp(log_step_size), limits.tiny, limits.max)
+        return state._replace(step_size=step_size, dual_averaging=found)
+
+    def _end_window(self, state: AdaptationState) -> AdaptationState:
+        """Take over the window's covariance, and search anew for the step size that fits it."""
+        matrix = regularised_covariance(state.moments)
+        root = matrix_sqrt(matrix)
+        # An overflowed estimate, or one that is not positive definite in finite precision, is no
+        # better than the one in use.
+        usable = jnp.all(jnp.isfinite(root)) & jnp.all(jnp.isfinite(matrix))
+        state = state._replace(
+            inverse_mass_matrix=jnp.where(usable, matrix, state.inverse_mass_matrix),
+            inverse_mass_matrix_sqrt=jnp.where(usable, root, state.inverse_mass_matrix_sqrt),
+            moments=no_moments(matrix),
+        )
+        if self.adapt_step_size:
+            state = state._replace(dual_averaging=start_search(state.step_size))
+        return state

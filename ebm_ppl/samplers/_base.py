@@ -1,0 +1,366 @@
+"""The kernel interface: single-chain mathematics on one side, all of NumPyro on the other."""
+
+import abc
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.flatten_util import ravel_pytree
+from jaxtyping import Array, Float
+from numpyro.infer import init_to_uniform
+from numpyro.util import is_prng_key
+
+from ebm_ppl._checks import check_count, check_interval, check_positive
+from ebm_ppl._types import Position, PotentialFn, PRNGKey, Scalar
+from ebm_ppl.samplers._adaptation import Adaptation
+from ebm_ppl.samplers._mass_matrix import as_inverse_mass_matrix
+from ebm_ppl.samplers._model_kernel import AbstractModelKernel
+from ebm_ppl.samplers._source import ModelArgs, ModelKwargs
+from ebm_ppl.samplers._start import (
+    as_floating,
+    check_finite_start,
+    check_returns_scalar,
+    split_in_three,
+)
+from ebm_ppl.samplers._state import KernelState
+from ebm_ppl.samplers._target import Point, Transition, WhitenedTarget
+
+_CLAIMS = (
+    "exact",
+    "bias_order",
+    "reversible",
+    "gradient_evaluations_per_step",
+    "potential_evaluations_per_step",
+)
+
+
+class AbstractKernel(AbstractModelKernel):
+    r"""A Markov kernel for the law $\exp(-U(z)) / Z$ that runs in NumPyro's `MCMC`.
+
+    To write a kernel, subclass this class, or one of the two that do more of the work
+    (`AbstractMetropolisKernel`: give a proposal and its density ratio; `AbstractUnadjustedKernel`:
+    give a step of a discretised diffusion). An author writes the mathematics of **one** chain for
+    **one** step; chains, warm-up, models, pytrees, precision, resuming, pickling and Gibbs blocks
+    are dealt with here.
+
+    1. **Claims**, as class attributes, which the validation suite verifies: `exact`, `bias_order`,
+       `reversible`, `gradient_evaluations_per_step`. A kernel that claims no gradient never pays
+       for one.
+    2. **`transition`**, in local whitened coordinates: the chain stands at $w = 0$, where
+       $z = z_0 + L w$ and $L L^\top$ is the inverse mass matrix, so the mathematics is that of an
+       identity mass matrix. `target.evaluate(w)` gives the `Point` at $w$: its `potential_energy`
+       and its whitened `gradient`. Return one of the points so obtained, whole.
+    3. **`init_auxiliary`**, only if the kernel carries variables beside the position.
+    4. **`__init__`**, which names its arguments as NumPyro's kernels do and calls this one.
+
+    A proposal that is not finite must be refused and flagged as `diverging`; nothing raises while
+    chains run. In a vectorised run all chains share one step size and one mass matrix, learned from
+    all of them.
+
+    Attributes:
+        exact: Whether the target is invariant for every step size.
+        bias_order: Order in the step size of the invariant law's error; `None` for exact kernels.
+        reversible: Whether detailed balance holds with respect to the invariant law of the
+            position.
+        gradient_evaluations_per_step: Number of gradients that one step costs.
+        potential_evaluations_per_step: Number of evaluations of the potential that one step costs.
+
+    Example:
+        An independence sampler with a standard normal proposal, for a target near one:
+
+        >>> import jax, jax.numpy as jnp
+        >>> from numpyro.infer import MCMC
+        >>> from ebm_ppl.samplers import AbstractKernel, Transition
+        >>> class Independence(AbstractKernel):
+        ...     exact, bias_order, reversible = True, None, True
+        ...     gradient_evaluations_per_step = 0
+        ...     potential_evaluations_per_step = 1
+        ...
+        ...     def __init__(self, potential_fn):
+        ...         super().__init__(None, potential_fn, adapt_mass_matrix=False)
+        ...
+        ...     def transition(self, rng_key, target, start, auxiliary, step_size):
+        ...         key_noise, key_accept = jax.random.split(rng_key)
+        ...         draw = jax.random.normal(key_noise, start.position.shape)
+        ...         end = target.evaluate(draw - start.z)  # the mass matrix is the identity
+        ...         weight = lambda point: 0.5 * jnp.sum(point.z**2) - point.potential_energy
+        ...         accept_prob = jnp.exp(jnp.minimum(0.0, weight(end) - weight(start)))
+        ...         diverging = jnp.isnan(accept_prob)
+        ...         accept = jax.random.uniform(key_accept) < accept_prob  # False for NaN
+        ...         point = jax.tree.map(lambda e, s: jnp.where(accept, e, s), end, start)
+        ...         accept_prob = jnp.where(diverging, 0.0, accept_prob)
+        ...         return Transition(point, auxiliary, accept_prob, diverging)
+        >>> kernel = Independence(lambda z: jnp.sum(jnp.logaddexp(z, -z)))
+        >>> mcmc = MCMC(kernel, num_warmup=10, num_samples=500, progress_bar=False)
+        >>> mcmc.run(jax.random.key(0), init_params=jnp.zeros(2))
+        >>> mcmc.get_samples().shape
+        (500, 2)
+    """
+
+    exact: ClassVar[bool]
+    bias_order: ClassVar[int | None]
+    reversible: ClassVar[bool]
+    gradient_evaluations_per_step: ClassVar[int]
+    potential_evaluations_per_step: ClassVar[int]
+
+    def __init__(
+        self,
+        model: Callable | None,
+        potential_fn: PotentialFn | None,
+        *,
+        step_size: Any = 1.0,
+        inverse_mass_matrix: Any = None,
+        adapt_step_size: bool = False,
+        adapt_mass_matrix: bool = False,
+        dense_mass: bool = False,
+        target_accept_prob: float | Callable[[int], float] = 0.5,
+        init_strategy: Callable = init_to_uniform,
+    ) -> None:
+        """Check and store what all kernels have in common.
+
+        Args:
+            model: NumPyro model; exactly one of `model` and `potential_fn` is given.
+            potential_fn: Potential energy of an unconstrained position, an array or a pytree.
+            step_size: Initial step size, a positive scalar (it may be traced).
+            inverse_mass_matrix: Initial inverse mass matrix of shape `(dim,)` or, if `dense_mass`,
+                `(dim, dim)`, in the order of `jax.flatten_util.ravel_pytree`; `None` for the
+                identity.
+            adapt_step_size: Whether warm-up tunes the step size to `target_accept_prob`.
+            adapt_mass_matrix: Whether warm-up tunes the mass matrix.
+            dense_mass: Whether the mass matrix is dense rather than diagonal.
+            target_accept_prob: Acceptance probability to tune to, or a function of the dimension.
+            init_strategy: NumPyro initialisation strategy for models.
+
+        Raises:
+            ValueError: If not exactly one of `model` and `potential_fn` is given, or an argument is
+                outside its bounds.
+        """
+        uses_gradient = self.gradient_evaluations_per_step > 0
+        super().__init__(model, potential_fn, init_strategy, uses_gradient)
+        flags = {
+            "adapt_step_size": adapt_step_size,
+            "adapt_mass_matrix": adapt_mass_matrix,
+            "dense_mass": dense_mass,
+        }
+        for name, flag in flags.items():
+            if not isinstance(flag, (bool, np.bool_)):
+                raise ValueError(f"`{name}` must be True or False; got {flag!r}.")
+        check_positive("step_size", step_size)
+        if not callable(target_accept_prob):
+            check_interval("target_accept_prob", target_accept_prob, 0.0, 1.0)
+        self._step_size = step_size
+        self._inverse_mass_matrix = inverse_mass_matrix
+        self._adapt_step_size = adapt_step_size
+        self._adapt_mass_matrix = adapt_mass_matrix
+        self._dense_mass = dense_mass
+        self._target_accept_prob = target_accept_prob
+        self._is_batched = False
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if cls.__name__.startswith("Abstract"):
+            return
+        missing = [claim for claim in _CLAIMS if not hasattr(cls, claim)]
+        if missing:
+            raise TypeError(f"A kernel must claim {', '.join(missing)}; {cls.__name__} does not.")
+
+    @abc.abstractmethod
+    def transition(
+        self,
+        rng_key: PRNGKey,
+        target: WhitenedTarget,
+        start: Point,
+        auxiliary: Any,
+        step_size: Scalar,
+    ) -> Transition:
+        """Take one step of one chain.
+
+        Args:
+            rng_key: Key of this step; nothing else uses it.
+            target: The potential in whitened coordinates.
+            start: The current point, at whitened position 0, already evaluated.
+            auxiliary: Carried variables, as `init_auxiliary` or the last step left them.
+            step_size: The step size, a scalar.
+
+        Returns:
+            The new point and carried variables, the acceptance probability, and whether the
+            proposal was refused for not being finite.
+        """
+
+    def init_auxiliary(
+        self,
+        rng_key: PRNGKey,  # noqa: ARG002
+        position: Float[Array, " dim"],  # noqa: ARG002
+    ) -> Any:
+        """Draw the carried variables of one chain; by default there are none.
+
+        Args:
+            rng_key: Random key.
+            position: A whitened position, for its shape and precision.
+
+        Returns:
+            A pytree of arrays, whitened.
+        """
+        return ()
+
+    def init(
+        self,
+        rng_key: PRNGKey,
+        num_warmup: int,
+        init_params: Any = None,
+        model_args: ModelArgs = (),
+        model_kwargs: ModelKwargs = None,
+    ) -> KernelState:
+        """Make the initial state of one chain, or of all chains if `rng_key` is a batch of keys.
+
+        Args:
+            rng_key: Random key, or a batch of them, one per chain.
+            num_warmup: Number of warm-up steps.
+            init_params: Initial unconstrained position, with a leading axis over chains for a batch
+                of keys; needed with `potential_fn`.
+            model_args: Arguments of the model.
+            model_kwargs: Keyword arguments of the model.
+
+        Returns:
+            The initial state.
+
+        Raises:
+            ValueError: If the initial position is missing, malformed, or its potential is not
+                finite.
+        """
+        check_count("num_warmup", num_warmup, 0)
+        self._is_batched = not is_prng_key(rng_key)
+        over_chains = jax.vmap if self._is_batched else lambda function: function
+        rng_key, key_position, key_auxiliary = over_chains(split_in_three)(rng_key)
+        z = self._source.initialise(key_position, init_params, model_args, model_kwargs)
+        z = as_floating(z, rng_key.shape[:1] if self._is_batched else ())
+
+        potential_fn = self.get_potential_fn(model_args, model_kwargs)
+        one_z = jax.tree.map(lambda leaf: leaf[0], z) if self._is_batched else z
+        check_returns_scalar(potential_fn, one_z)
+        potential_energy, z_grad = over_chains(lambda z: self._evaluate(potential_fn, z))(z)
+        check_finite_start(potential_energy)
+
+        position = ravel_pytree(one_z)[0]
+        auxiliary = over_chains(lambda key: self.init_auxiliary(key, position))(key_auxiliary)
+        matrix = as_inverse_mass_matrix(self._inverse_mass_matrix, self._dense_mass, position)
+        step_size = jnp.asarray(self._step_size, dtype=position.dtype)
+        zeros = jnp.zeros_like(potential_energy)
+        return KernelState(
+            z=z,
+            potential_energy=potential_energy,
+            z_grad=z_grad,
+            accept_prob=zeros,
+            mean_accept_prob=zeros,
+            diverging=jnp.zeros_like(potential_energy, dtype=bool),
+            auxiliary=auxiliary,
+            rng_key=rng_key,
+            iteration=jnp.asarray(0),
+            adaptation=self._rules(position.size).init(num_warmup, step_size, matrix),
+        )
+
+    def sample(
+        self, state: KernelState, model_args: ModelArgs = (), model_kwargs: ModelKwargs = None
+    ) -> KernelState:
+        """Take one step of every chain in `state`.
+
+        Args:
+            state: The state before.
+            model_args: Arguments of the model.
+            model_kwargs: Keyword arguments of the model.
+
+        Returns:
+            The state after.
+        """
+        potential_fn = self.get_potential_fn(model_args, model_kwargs)
+        adaptation = state.adaptation
+
+        def step(
+            rng_key: PRNGKey, z: Position, potential_energy: Scalar, z_grad: Any, auxiliary: Any
+        ) -> tuple[PRNGKey, Position, Any, Transition]:
+            flat, unravel = ravel_pytree(z)
+            target = WhitenedTarget(
+                lambda flat: potential_fn(unravel(flat)),
+                flat,
+                adaptation.inverse_mass_matrix_sqrt,
+                self.gradient_evaluations_per_step > 0,
+            )
+            start = target.start(
+                potential_energy, None if z_grad is None else ravel_pytree(z_grad)[0]
+            )
+            rng_key, key = jax.random.split(rng_key)
+            new = self.transition(key, target, start, auxiliary, adaptation.step_size)
+            z_grad = None if new.point.z_grad is None else unravel(new.point.z_grad)
+            return rng_key, unravel(new.point.z), z_grad, new
+
+        is_batched = state.potential_energy.ndim > 0
+        rng_key, z, z_grad, new = (jax.vmap(step) if is_batched else step)(
+            state.rng_key, state.z, state.potential_energy, state.z_grad, state.auxiliary
+        )
+        iteration = state.iteration + 1
+        num_warmup = adaptation.num_warmup
+        count = jnp.where(iteration <= num_warmup, iteration, iteration - num_warmup)
+        mean = state.mean_accept_prob
+        positions = jnp.atleast_2d(new.point.z)
+        return KernelState(
+            z=z,
+            potential_energy=new.point.potential_energy,
+            z_grad=z_grad,
+            accept_prob=new.accept_prob,
+            mean_accept_prob=mean + (new.accept_prob - mean) / count.astype(mean.dtype),
+            diverging=new.diverging,
+            auxiliary=new.auxiliary,
+            rng_key=rng_key,
+            iteration=iteration,
+            adaptation=self._rules(positions.shape[-1]).update(
+                state.iteration, jnp.atleast_1d(new.accept_prob), positions, adaptation
+            ),
+        )
+
+    def _rules(self, dim: int) -> Adaptation:
+        target = self._target_accept_prob
+        return Adaptation(
+            self._adapt_step_size,
+            self._adapt_mass_matrix,
+            target(dim) if callable(target) else target,
+        )
+
+    def _evaluate(self, potential_fn: PotentialFn, z: Position) -> tuple[Scalar, Any]:
+        """Potential energy in the precision of `z`, and the gradient if the kernel uses one."""
+        if self.gradient_evaluations_per_step > 0:
+            potential_energy, z_grad = jax.value_and_grad(potential_fn)(z)
+        else:
+            potential_energy, z_grad = potential_fn(z), None
+        return jnp.asarray(potential_energy, dtype=ravel_pytree(z)[0].dtype), z_grad
+
+    @property
+    def is_ensemble_kernel(self) -> bool:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Whether the last `init` was of a vectorised run.
+
+        Its chains form an ensemble in that they share what warm-up learns; MCMC shows the
+        diagnostics of ensembles alone beside the progress bar of a vectorised run.
+        """
+        return self._is_batched
+
+    def get_diagnostics_str(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, state: KernelState
+    ) -> str:
+        """Step size and mean acceptance probability, over all chains, for the progress bar."""
+        step_size = float(np.mean(state.adaptation.step_size))
+        accept_prob = float(np.mean(state.mean_accept_prob))
+        return f"step size {step_size:.2e}. acc. prob={accept_prob:.2f}"
+
+    def refresh(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, state: KernelState, model_args: ModelArgs, model_kwargs: ModelKwargs
+    ) -> KernelState:
+        """Evaluate the potential of the current position anew, for other model arguments."""
+        potential_fn = self.get_potential_fn(model_args, model_kwargs)
+
+        def evaluate(z: Position) -> tuple[Scalar, Any]:
+            return self._evaluate(potential_fn, z)
+
+        is_batched = state.potential_energy.ndim > 0
+        potential_energy, z_grad = (jax.vmap(evaluate) if is_batched else evaluate)(state.z)
+        return state._replace(potential_energy=potential_energy, z_grad=z_grad)

@@ -1,0 +1,48 @@
+"""Dual averaging: a stochastic search for the step size with a given acceptance probability."""
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
+
+from ebm_ppl._types import Scalar
+
+# Hoffman & Gelman (2014), Section 3.2.1: gamma, t_0, kappa.
+_SHRINKAGE, _DELAY, _FORGETTING = 0.05, 10.0, 0.75
+# They draw the search towards ten times the step size, since long steps save gradients within a
+# trajectory. Kernels of one step save nothing so and would have most proposals rejected: twice it
+# is.
+_ANCHOR = 2.0
+
+
+class DualAveragingState(NamedTuple):
+    """State of the search for the log step size that meets the target acceptance probability."""
+
+    log_step_size: Scalar
+    average_log_step_size: Scalar
+    average_error: Scalar
+    num_steps: Scalar
+    anchor: Scalar
+
+
+def start_search(step_size: Scalar) -> DualAveragingState:
+    zero = jnp.zeros_like(step_size)
+    return DualAveragingState(zero, zero, zero, zero, jnp.log(_ANCHOR) + jnp.log(step_size))
+
+
+def search(error: Scalar, state: DualAveragingState) -> DualAveragingState:
+    """One step (Hoffman & Gelman 2014, Algorithm 5).
+
+    Args:
+        error: Target acceptance probability minus the one observed.
+        state: The state before.
+
+    Returns:
+        The state after.
+    """
+    count = state.num_steps + 1
+    weight = 1 / (count + _DELAY)
+    average_error = (1 - weight) * state.average_error + weight * error
+    log_step_size = state.anchor - jnp.sqrt(count) / _SHRINKAGE * average_error
+    weight = count**-_FORGETTING
+    average = (1 - weight) * state.average_log_step_size + weight * log_step_size
+    return DualAveragingState(log_step_size, average, average_error, count, state.anchor)

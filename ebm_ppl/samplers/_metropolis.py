@@ -1,0 +1,95 @@
+"""Metropolis-Hastings kernels: a proposal, its density ratio, and the acceptance step."""
+
+import abc
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from ebm_ppl._types import PRNGKey, Scalar
+from ebm_ppl.samplers._base import AbstractKernel
+from ebm_ppl.samplers._target import Point, Transition, WhitenedTarget, select
+
+
+class AbstractMetropolisKernel(AbstractKernel):
+    r"""A kernel that makes a proposal and accepts it with the Metropolis-Hastings probability.
+
+    With the proposal density $q(w' \mid w)$ that probability is
+
+    $$\alpha = \min\left(1, \frac{e^{-U(w')}\, q(w \mid w')}{e^{-U(w)}\, q(w' \mid w)}\right).$$
+
+    Subclasses give the two methods below, for one chain in whitened coordinates. A proposal whose
+    acceptance ratio is not finite is refused and flagged.
+
+    References:
+        Metropolis, Rosenbluth, Rosenbluth, Teller & Teller (1953). Equation of state calculations
+        by fast computing machines. Journal of Chemical Physics 21.
+        Hastings (1970). Monte Carlo sampling methods using Markov chains and their applications.
+        Biometrika 57.
+    """
+
+    exact = True
+    bias_order = None
+    reversible = True
+    potential_evaluations_per_step = 1
+
+    @abc.abstractmethod
+    def propose(
+        self, noise: Float[Array, " dim"], start: Point, step_size: Scalar
+    ) -> Float[Array, " dim"]:
+        """Map standard normal noise to the proposed position.
+
+        Args:
+            noise: Standard normal noise, shape `(dim,)`.
+            start: The point to move from; its position need not be 0.
+            step_size: The step size.
+
+        Returns:
+            The proposed whitened position, shape `(dim,)`.
+        """
+
+    @abc.abstractmethod
+    def log_proposal_ratio(self, start: Point, end: Point, step_size: Scalar) -> Scalar:
+        r"""Log density of the way back over the way there, $\log q(w \mid w') - \log q(w' \mid w)$.
+
+        Args:
+            start: The point $w$.
+            end: The point $w'$.
+            step_size: The step size.
+
+        Returns:
+            The log ratio; 0 for a symmetric proposal.
+        """
+
+    def log_acceptance(self, start: Point, end: Point, step_size: Scalar) -> Scalar:
+        r"""Log of the acceptance ratio, before the minimum with 1.
+
+        Args:
+            start: The point $w$.
+            end: The point $w'$.
+            step_size: The step size.
+
+        Returns:
+            The log ratio; not finite where the proposal has to be refused.
+        """
+        energy_drop = start.potential_energy - end.potential_energy
+        return energy_drop + self.log_proposal_ratio(start, end, step_size)
+
+    def transition(
+        self,
+        rng_key: PRNGKey,
+        target: WhitenedTarget,
+        start: Point,
+        auxiliary: tuple[()],
+        step_size: Scalar,
+    ) -> Transition:
+        """Propose, and accept or stay."""
+        key_noise, key_accept = jax.random.split(rng_key)
+        shape, dtype = start.position.shape, start.position.dtype
+        noise = jax.random.normal(key_noise, shape, dtype)
+        end = target.evaluate(self.propose(noise, start, step_size))
+        log_ratio = self.log_acceptance(start, end, step_size)
+        diverging = ~jnp.isfinite(log_ratio)
+        accept_prob = jnp.where(diverging, 0.0, jnp.exp(jnp.minimum(log_ratio, 0.0)))
+        accept = jax.random.uniform(key_accept, dtype=dtype) < accept_prob
+        return Transition(select(accept, end, start), auxiliary, accept_prob, diverging)

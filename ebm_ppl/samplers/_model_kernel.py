@@ -1,0 +1,92 @@
+"""What NumPyro asks of a kernel about its model, whatever the kernel's mathematics."""
+
+import copy
+from collections.abc import Callable
+from typing import Self
+
+from numpyro.infer.mcmc import MCMCKernel
+
+from ebm_ppl._types import PotentialFn
+from ebm_ppl.samplers._source import ModelArgs, ModelKwargs, ModelSource, PotentialSource
+
+
+class AbstractModelKernel(MCMCKernel):
+    """A kernel built from a NumPyro model or from a potential function.
+
+    Raises:
+        ValueError: If not exactly one of `model` and `potential_fn` is given, or either is not
+            callable.
+    """
+
+    def __init__(
+        self,
+        model: Callable | None,
+        potential_fn: PotentialFn | None,
+        init_strategy: Callable,
+        uses_gradient: bool,
+    ) -> None:
+        if (model is None) == (potential_fn is None):
+            raise ValueError("Only one of `model` or `potential_fn` must be specified.")
+        callables = {"model": model, "potential_fn": potential_fn, "init_strategy": init_strategy}
+        for name, function in callables.items():
+            if function is not None and not callable(function):
+                raise ValueError(f"`{name}` must be callable; got {function!r}.")
+        self._source: PotentialSource | ModelSource
+        if model is not None:
+            self._source = ModelSource(model, init_strategy, uses_gradient)
+        elif potential_fn is not None:
+            self._source = PotentialSource(potential_fn)
+
+    @property
+    def model(self) -> Callable | None:
+        """The NumPyro model; `None` for a kernel built from a potential function."""
+        return self._source.model
+
+    @property
+    def sample_field(self) -> str:
+        """Name of the state's field that holds the draws."""
+        return "z"
+
+    @property
+    def default_fields(self) -> tuple[str, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Names of the fields that MCMC always collects."""
+        return ("z", "diverging")
+
+    @property
+    def _sample_fn(self) -> Callable | None:
+        # MCMC reads this name to learn whether `init` has to run before a resumed run may sample.
+        return self.sample if self._source.is_ready else None
+
+    def get_potential_fn(
+        self, model_args: ModelArgs = (), model_kwargs: ModelKwargs = None
+    ) -> PotentialFn:
+        """Potential energy of an unconstrained position under these model arguments.
+
+        Raises:
+            RuntimeError: If the kernel was built from a model and `init` has not run.
+        """
+        return self._source.potential_fn(model_args, model_kwargs)
+
+    def postprocess_fn(self, model_args: ModelArgs, model_kwargs: ModelKwargs) -> Callable:
+        """Map from unconstrained positions to constrained values and deterministic sites."""
+        return self._source.postprocess_fn(model_args, model_kwargs)
+
+    def get_constrain_fn(
+        self, model_args: ModelArgs = (), model_kwargs: ModelKwargs = None
+    ) -> Callable:
+        """Map from unconstrained positions to constrained values, by transforms alone if possible.
+
+        Raises:
+            RuntimeError: If the kernel was built from a model and `init` has not run.
+        """
+        return self._source.constrain_fn(model_args, model_kwargs)
+
+    def wrap_model(self, wrapper: Callable) -> Self:
+        """Copy of this kernel for the model `wrapper(model)`; it needs its own `init`.
+
+        Raises:
+            ValueError: If the kernel was built from a potential function.
+        """
+        kernel = copy.copy(self)
+        kernel._source = self._source.wrap(wrapper)
+        return kernel

@@ -1,0 +1,158 @@
+"""Where a kernel's potential comes from: a NumPyro model, or a potential function."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+from numpyro.distributions.transforms import biject_to
+from numpyro.infer.gibbs import GIBBS_SITES_KWARG
+from numpyro.infer.util import initialize_model, transform_fn
+from numpyro.util import identity, is_prng_key
+
+from ebm_ppl._types import Position, PotentialFn, PRNGKey
+
+ModelArgs = tuple[Any, ...]
+ModelKwargs = Mapping[str, Any] | None
+
+
+class PotentialSource:
+    """A potential function that the user wrote; positions are whatever it takes."""
+
+    model = None
+    is_ready = True
+
+    def __init__(self, potential_fn: PotentialFn) -> None:
+        self._potential_fn = potential_fn
+
+    def initialise(self, _rng_key: PRNGKey, init_params: Any, *_: Any) -> Position:
+        """The initial position, which the user has to give."""
+        if init_params is None:
+            raise ValueError("Valid value of `init_params` must be provided with `potential_fn`.")
+        return init_params
+
+    def potential_fn(self, *_: Any) -> PotentialFn:
+        """The potential function, whatever the model arguments."""
+        return self._potential_fn
+
+    def postprocess_fn(self, *_: Any) -> Callable:
+        """The identity: positions are what the user asked for."""
+        return identity
+
+    constrain_fn = postprocess_fn
+
+    def wrap(self, _wrapper: Callable) -> "PotentialSource":
+        """There is no model to wrap."""
+        raise ValueError("`wrap_model` needs a kernel built from `model`; got `potential_fn`.")
+
+
+class ModelSource:
+    """A NumPyro model; positions are dictionaries of its latent sites, unconstrained."""
+
+    def __init__(self, model: Callable, init_strategy: Callable, uses_gradient: bool) -> None:
+        self.model = model
+        self._init_strategy = init_strategy
+        self._uses_gradient = uses_gradient
+        self._forget()
+
+    def _forget(self) -> None:
+        self._potential_fn_gen: Callable | None = None
+        self._postprocess_fn: Callable | None = None
+        self._transforms: dict[str, Any] = {}
+        self._supports_vary = False
+        self._drawn_for: list[Any] = []
+        self._draw: Callable | None = None
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the model has been traced."""
+        return self._potential_fn_gen is not None
+
+    def initialise(
+        self, rng_key: PRNGKey, init_params: Any, model_args: ModelArgs, model_kwargs: ModelKwargs
+    ) -> Position:
+        """Trace the model, and draw or check the initial position of each chain."""
+        first_key = rng_key if is_prng_key(rng_key) else rng_key[0]
+        info = self._trace(first_key, model_args, model_kwargs)
+        self._potential_fn_gen = info.potential_fn
+        self._postprocess_fn = info.postprocess_fn
+        supports = {name: info.model_trace[name]["fn"].support for name in info.param_info.z}
+        self._transforms = {name: biject_to(support) for name, support in supports.items()}
+        # A bound that is an array may depend on other sites; numbers cannot.
+        self._supports_vary = any(
+            isinstance(bound, jax.Array) for bound in jax.tree.leaves(supports)
+        )
+        if init_params is not None:
+            return self._as_given(init_params, info.param_info.z, model_kwargs)
+        if is_prng_key(rng_key):
+            return info.param_info.z
+        return self._draw_batch(rng_key, model_args, model_kwargs)
+
+    def _trace(self, rng_key: PRNGKey, args: ModelArgs, kwargs: ModelKwargs) -> Any:
+        return initialize_model(
+            rng_key,
+            self.model,
+            init_strategy=self._init_strategy,
+            dynamic_args=True,
+            model_args=args,
+            model_kwargs=kwargs,
+            validate_grad=self._uses_gradient,
+        )
+
+    def _draw_batch(self, keys: PRNGKey, args: ModelArgs, kwargs: ModelKwargs) -> Position:
+        """Draw one valid position per key; compiled once for the same model arguments."""
+        leaves = jax.tree.leaves((args, kwargs))
+        same = len(leaves) == len(self._drawn_for) and all(
+            new is old for new, old in zip(leaves, self._drawn_for, strict=True)
+        )
+        if self._draw is None or not same:
+            self._draw = jax.jit(lambda keys: self._trace(keys, args, kwargs).param_info.z)
+            self._drawn_for = leaves
+        return self._draw(keys)
+
+    def _as_given(self, params: Any, prototype: dict[str, Any], kwargs: ModelKwargs) -> Position:
+        if not isinstance(params, dict) or params.keys() != prototype.keys():
+            given = sorted(params) if isinstance(params, dict) else type(params).__name__
+            raise ValueError(f"Expected `init_params` with sites {sorted(prototype)}; got {given}.")
+        if GIBBS_SITES_KWARG not in (kwargs or {}):
+            return params
+        # As a block of numpyro.infer.Gibbs: it hands constrained values to all kernels but HMC.
+        if self._supports_vary:
+            raise ValueError(
+                "Gibbs blocks need supports that do not depend on other sites; "
+                f"got {sorted(params)}."
+            )
+        return transform_fn(self._transforms, params, invert=True)
+
+    def potential_fn(self, model_args: ModelArgs, model_kwargs: ModelKwargs) -> PotentialFn:
+        """Potential of an unconstrained position under these model arguments."""
+        if self._potential_fn_gen is None:
+            raise RuntimeError(
+                "`get_potential_fn` requires the kernel to be initialized; run `init` first."
+            )
+        return self._potential_fn_gen(*model_args, **(model_kwargs or {}))
+
+    def postprocess_fn(self, model_args: ModelArgs, model_kwargs: ModelKwargs) -> Callable:
+        """Map to constrained values and deterministic sites; the identity before `initialise`."""
+        if self._postprocess_fn is None:
+            return identity
+        return self._postprocess_fn(*model_args, **(model_kwargs or {}))
+
+    def constrain_fn(self, model_args: ModelArgs, model_kwargs: ModelKwargs) -> Callable:
+        """Map to constrained values, without running the model where its supports are constant."""
+        if not self.is_ready:
+            raise RuntimeError(
+                "`get_constrain_fn` requires the kernel to be initialized; run `init` first."
+            )
+        if self._supports_vary:
+            return self.postprocess_fn(model_args, model_kwargs)
+        transforms = self._transforms
+        return lambda z: transform_fn(transforms, z)
+
+    def wrap(self, wrapper: Callable) -> "ModelSource":
+        """The same source for a wrapped model, not yet traced."""
+        return ModelSource(wrapper(self.model), self._init_strategy, self._uses_gradient)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave behind what tracing the model made: closures do not pickle."""
+        copy = ModelSource(self.model, self._init_strategy, self._uses_gradient)
+        return copy.__dict__

@@ -1,0 +1,73 @@
+"""The state that NumPyro carries from step to step and from which it collects fields."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int
+from numpyro.util import is_prng_key
+
+from ebm_ppl._types import Position, PRNGKey
+from ebm_ppl.samplers._adaptation import AdaptationState
+
+
+class _Fields(NamedTuple):
+    z: Position
+    potential_energy: Float[Array, "*chains"]
+    z_grad: Position
+    accept_prob: Float[Array, "*chains"]
+    mean_accept_prob: Float[Array, "*chains"]
+    diverging: Bool[Array, "*chains"]
+    auxiliary: Any
+    rng_key: PRNGKey
+    iteration: Int[Array, ""]
+    adaptation: AdaptationState
+
+
+class KernelState(_Fields):
+    """State of one chain, or of all chains of a vectorised run.
+
+    In a vectorised run every field has a leading axis over chains, except `iteration` and
+    `adaptation`, of which all chains share one. To change the step size of a state, write
+    `state._replace(adaptation=state.adaptation._replace(step_size=...))`.
+
+    Attributes:
+        z: Unconstrained position, a pytree as the potential takes it.
+        potential_energy: Potential energy at `z`.
+        z_grad: Gradient of the potential at `z`; `None` for kernels without gradients.
+        accept_prob: Acceptance probability of the last proposal. Unadjusted kernels report 1 where
+            the step was taken and 0 where it was refused for not being finite.
+        mean_accept_prob: Mean of `accept_prob` over warm-up, and afresh over sampling.
+        diverging: Whether the last proposal was refused for not being finite.
+        auxiliary: Variables that the kernel carries beside the position.
+        rng_key: Key of the next step.
+        iteration: Number of steps taken, warm-up included.
+        adaptation: Step size, mass matrix and what warm-up has learned.
+    """
+
+    __slots__ = ()
+
+    @property
+    def i(self) -> Int[Array, "*chains"]:
+        """`iteration` under NumPyro's name and with the axis over chains that MCMC expects."""
+        return jnp.broadcast_to(self.iteration, jnp.shape(self.potential_energy))
+
+    @property
+    def adapt_state(self) -> AdaptationState:
+        """`adaptation` under NumPyro's name and with the axis over chains that MCMC expects."""
+        chains = jnp.shape(self.potential_energy)
+        return jax.tree.map(
+            lambda leaf: jnp.broadcast_to(leaf, chains + jnp.shape(leaf)), self.adaptation
+        )
+
+    def _replace(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, /, **changes: Any
+    ) -> "KernelState":
+        """Replace fields; one key for a batched state stands for one key per chain.
+
+        MCMC resumes an ensemble with a single key, as if the chains were one.
+        """
+        key, chains = changes.get("rng_key"), jnp.shape(self.potential_energy)
+        if chains and key is not None and is_prng_key(key):
+            changes["rng_key"] = jax.random.split(key, chains[0])
+        return super()._replace(**changes)

@@ -1,0 +1,74 @@
+"""Unadjusted kernels: one step of a discretised diffusion, taken whenever it is finite."""
+
+import abc
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from ebm_ppl._types import PRNGKey, Scalar
+from ebm_ppl.samplers._base import AbstractKernel
+from ebm_ppl.samplers._target import Point, Transition, WhitenedTarget, select
+
+
+class AbstractUnadjustedKernel(AbstractKernel):
+    """A kernel that follows a discretised diffusion without an acceptance step.
+
+    Its invariant law differs from the target by a bias that vanishes with the step size, in the
+    order that `bias_order` claims. Subclasses give one step of one chain in whitened coordinates. A
+    step that is not finite is refused: the chain stays, and carried momenta are reversed, as after
+    a rejection in generalised Hamiltonian Monte Carlo (Horowitz 1991).
+
+    References:
+        Horowitz (1991). A generalized guided Monte Carlo algorithm. Physics Letters B 268.
+    """
+
+    exact = False
+    reversible = False
+    gradient_evaluations_per_step = 1
+    potential_evaluations_per_step = 1
+
+    @abc.abstractmethod
+    def move(
+        self,
+        noise: Float[Array, " dim"],
+        target: WhitenedTarget,
+        start: Point,
+        auxiliary: Any,
+        step_size: Scalar,
+    ) -> tuple[Point, Any]:
+        """Take one step of the discretised diffusion.
+
+        Args:
+            noise: Standard normal noise, shape `(dim,)`.
+            target: The potential in whitened coordinates.
+            start: The current point.
+            auxiliary: Carried momenta.
+            step_size: The step size.
+
+        Returns:
+            The new point and the new momenta.
+        """
+
+    def transition(
+        self,
+        rng_key: PRNGKey,
+        target: WhitenedTarget,
+        start: Point,
+        auxiliary: Any,
+        step_size: Scalar,
+    ) -> Transition:
+        """Move, unless the move leads to where something is not finite."""
+        shape, dtype = start.position.shape, start.position.dtype
+        noise = jax.random.normal(rng_key, shape, dtype)
+        end, moved = self.move(noise, target, start, auxiliary, step_size)
+        finite = jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves((end, moved))])
+        finite = jnp.all(finite)
+        stayed = jax.tree.map(jnp.negative, auxiliary)
+        return Transition(
+            select(finite, end, start),
+            select(finite, moved, stayed),
+            finite.astype(dtype),
+            ~finite,
+        )
