@@ -1,7 +1,7 @@
 """Validation of energies and kernels against ground truth, with stated error rates.
 
-`run` asks the questions and returns a `Report`; the command line `ebm-ppl validate` does the same. The
-names below load on first use: importing this package must not wait for JAX, or `--help` would.
+`run` asks the questions and returns a `Report`; the command line `ebm-ppl validate` does the same.
+The names below load on first use: importing this package must not wait for JAX, or `--help` would.
 """
 
 import importlib

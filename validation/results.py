@@ -2,7 +2,11 @@
 
 import dataclasses
 import enum
+import importlib
+import os
+import pathlib
 from collections.abc import Mapping
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -82,8 +86,8 @@ class Trace:
         kernel: Name of the kernel.
         draws: Draws in the support, shape `(num_chains, num_samples, dim)`.
         energies: Energy of each draw, shape `(num_chains, num_samples)`.
-        truth_grid: Per coordinate, the points at which the truth is tabulated, shape `(dim, num_points)`;
-            `None` where no ground truth exists.
+        truth_grid: Per coordinate, the points at which the truth is tabulated, shape
+            `(dim, num_points)`; `None` where no ground truth exists.
         truth_density: Marginal density at `truth_grid`, shape `(dim, num_points)`.
         truth_cdf: Marginal CDF at `truth_grid`, shape `(dim, num_points)`.
         truth_energy_draws: Energies of exact draws, shape `(num_draws,)`.
@@ -111,7 +115,7 @@ class Report:
         rows: One per energy, kernel and check, in the order in which they ran.
         traces: One per energy and kernel that was sampled.
         seed: The seed that all random keys come from.
-        false_alarm_budget: Upper bound of the probability that this report rejects anything correct.
+        false_alarm_budget: Upper bound of the probability that it rejects anything correct.
         false_alarm_spent: Sum of the false-alarm rates of its checks.
         versions: Package name to version, Python and platform included.
         started: ISO 8601 time, UTC.
@@ -140,3 +144,20 @@ class Report:
         return {
             verdict: sum(row.result.verdict is verdict for row in self.rows) for verdict in Verdict
         }
+
+    def to_html(self, path: str | os.PathLike[str]) -> pathlib.Path:
+        """Write the report as one HTML page that needs no network; returns its path."""
+        return self._format().to_html(self, path)
+
+    def to_json(self, path: str | os.PathLike[str]) -> pathlib.Path:
+        """Write the report as JSON, which `validation.load_json` reads back; returns its path."""
+        return self._format().to_json(self, path)
+
+    def to_markdown(self, path: str | os.PathLike[str]) -> pathlib.Path:
+        """Write the report as Markdown; returns its path."""
+        return self._format().to_markdown(self, path)
+
+    @staticmethod
+    def _format() -> ModuleType:
+        # The formats rest on this module, and load Matplotlib and Jinja2: only once they are used.
+        return importlib.import_module("validation.report")

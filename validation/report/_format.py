@@ -16,7 +16,11 @@ WORDS = {
         Verdict.FAIL: "does not mix",
         Verdict.ERROR: "error",
     },
-    Question.CONTROL: {Verdict.PASS: "caught", Verdict.FAIL: "missed", Verdict.ERROR: "error"},
+    Question.CONTROL: {
+        Verdict.PASS: "as expected",
+        Verdict.FAIL: "unexpected",
+        Verdict.ERROR: "error",
+    },
 }
 
 

@@ -68,7 +68,9 @@ def _for_page(svg: str) -> str:
     svg = re.sub(r"<style.*?</style>", "", svg, flags=re.DOTALL)
     svg = re.sub(r' width="[\d.]+pt" height="[\d.]+pt"', "", svg, count=1)
     svg = re.sub(r' id="[\w.]+_\d+"', "", svg)
+    # Matplotlib's releases differ in whether they write `font` or its parts.
     svg = re.sub(r"font: ([\d.]+)px [^;\"]*", r"font-size: \1px", svg)
+    svg = re.sub(r"; font-family: [^;\"]*", "", svg)
     svg = re.sub(r"(\.\d\d)\d+", r"\1", svg)
     svg = re.sub(r"\s*\n\s*", " ", svg)
     for colour, variable in _VARIABLES.items():

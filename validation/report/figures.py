@@ -62,7 +62,7 @@ def _density_panel(trace: Trace, k: int, name: str, series: np.ndarray, salt: st
     if trace.truth_grid is not None and trace.truth_density is not None:
         grid, density = trace.truth_grid[k], trace.truth_density[k]
         low, high = _window(trace, k, low, high)
-    counts, edges = np.histogram(series, bins=60, range=(low, high))
+    counts, edges = np.histogram(series, bins=_num_bins(series.size), range=(low, high))
     heights = counts / (series.size * (edges[1] - edges[0]))
 
     def draw(ax: Axes) -> None:
@@ -96,6 +96,10 @@ def _window(trace: Trace, k: int, low: float, high: float) -> tuple[float, float
     if trace.truth_cdf is not None:
         truth = tuple(np.interp([5e-4, 1 - 5e-4], trace.truth_cdf[k], grid))
     return _series.joint_range(truth, (low, high))
+
+
+def _num_bins(num_draws: int) -> int:
+    return int(np.clip(3 * num_draws ** (1 / 3), 10, 60))
 
 
 def _rank_panel(name: str, series: np.ndarray, salt: str) -> Panel:
@@ -192,7 +196,7 @@ def _energy_panel(trace: Trace, salt: str) -> Panel:
         low, high = _series.joint_range(_series.central_range(truth), (low, high))
 
     def draw(ax: Axes) -> None:
-        heights, edges = np.histogram(energies, bins=50, range=(low, high))
+        heights, edges = np.histogram(energies, _num_bins(energies.size), range=(low, high))
         scale = edges[1] - edges[0]
         ax.stairs(heights / (energies.size * scale), edges, fill=True, color=FILL)
         if truth is not None and truth.size:

@@ -99,7 +99,7 @@ def matrix(pairs: Iterable[Pair], question: Question) -> Matrix:
 
 
 def controls(report: Report) -> tuple[Row, ...]:
-    """The planted bugs."""
+    """The planted bugs, and the harmless variants beside them."""
     return tuple(row for row in report.rows if row.result.question is Question.CONTROL)
 
 
@@ -120,7 +120,7 @@ def summaries(report: Report) -> list[tuple[Question, Tally, str]]:
     endings = {
         Question.CORRECTNESS: "correctness checks passed",
         Question.MIXING: "mixing checks passed",
-        Question.CONTROL: "planted bugs were caught",
+        Question.CONTROL: "controls came out as expected",
     }
     result = []
     for question, ending in endings.items():

@@ -1,0 +1,230 @@
+"""The command line: what it passes on, what it refuses, and what it leaves behind."""
+
+import pathlib
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+
+import jax
+import pytest
+from click.testing import CliRunner, Result
+
+import validation
+from ebm_ppl.energies import AbstractEnergy
+from tests.unit.validation import fakes
+from validation.cli import INTERRUPTED, _cache, _terminal, main
+from validation.results import Question, Report, Row, Verdict
+
+Invoke = Callable[..., Result]
+
+ENERGIES = """
+import jax.numpy as jnp
+from ebm_ppl.energies import Gaussian
+energy = Gaussian(jnp.zeros(2), jnp.eye(2))
+def make():
+    return energy
+def broken():
+    raise RuntimeError("no such luck")
+def number():
+    return 3
+def point_energy(x):
+    return 0.5 * jnp.sum(x**2)
+three = 3
+"""
+
+
+class FakeRun:
+    """Stands in for `validation.run`: records its arguments and returns a report at once."""
+
+    def __init__(self, report: Report) -> None:
+        self.report = report
+        self.arguments: dict[str, object] = {}
+        self.error: BaseException | None = None
+
+    def __call__(self, energy=None, kernels=None, *, on_row, on_progress, **options) -> Report:
+        self.arguments = {"energy": energy, "kernels": kernels, **options}
+        for index, row in enumerate(self.report.rows, start=1):
+            on_progress(index, len(self.report.rows), row.energy)
+            on_row(row)
+        if self.error is not None:
+            raise self.error
+        return self.report
+
+
+@pytest.fixture
+def fake_run(monkeypatch: pytest.MonkeyPatch) -> FakeRun:
+    run = FakeRun(fakes.report(traces=()))
+    monkeypatch.setitem(validation.__dict__, "run", run)
+    monkeypatch.setitem(validation.__dict__, "kernel_names", lambda: ["mala", "nuts"])
+    monkeypatch.setitem(validation.__dict__, "energy_names", lambda: ["quartic"])
+    return run
+
+
+@pytest.fixture
+def invoke(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> Invoke:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    (tmp_path / "mine.py").write_text(ENERGIES)
+    return lambda *arguments: CliRunner().invoke(main, ["validate", *arguments])
+
+
+def test_a_run_that_falls_short_writes_all_three_files_and_exits_with_1(
+    fake_run: FakeRun, invoke: Invoke, tmp_path: pathlib.Path
+) -> None:
+    result = invoke("--out", "reports/today", "--kernel", "mala", "--quick", "--seed", "7")
+    assert result.exit_code == 1, result.output
+    expected = {"energy": None, "kernels": ["mala"], "energies": None, "mode": "quick", "seed": 7}
+    assert fake_run.arguments == expected
+    names = {path.name for path in (tmp_path / "reports" / "today").iterdir()}
+    assert names == {"report.html", "report.json", "report.md"}
+    assert "✗ fail" in result.stdout
+    assert "order of bias" in result.stdout
+    assert "2 of 16 checks fell short" in result.stdout
+    assert str(pathlib.Path("reports/today/report.html")) in result.stdout
+
+
+def test_a_run_in_which_everything_passes_exits_with_0(fake_run: FakeRun, invoke: Invoke) -> None:
+    fake_run.report = fakes.report(rows=fakes.report().rows[:3], traces=())
+    result = invoke()
+    assert result.exit_code == 0, result.output
+    assert "All 3 checks passed" in result.stdout
+    assert fake_run.arguments["mode"] == "default"
+
+
+@pytest.mark.parametrize("source", ["mine:energy", "mine:make", "mine.py:energy", "./mine.py:make"])
+def test_energies_come_from_modules_and_files(
+    fake_run: FakeRun, invoke: Invoke, source: str
+) -> None:
+    assert invoke("--energy", source).exit_code == 1
+    energies = fake_run.arguments["energy"]
+    assert isinstance(energies, dict)
+    assert list(energies) == [source]
+    assert isinstance(energies[source], AbstractEnergy)
+
+
+@pytest.mark.parametrize(("text", "shape"), [("2", (2,)), ("", ()), ("2,3", (2, 3))])
+def test_a_function_of_a_point_takes_an_event_shape(
+    fake_run: FakeRun, invoke: Invoke, text: str, shape: tuple[int, ...]
+) -> None:
+    result = invoke("--energy", "mine.py:point_energy", "--event-shape", text)
+    assert result.exit_code == 1, result.output
+    energies = fake_run.arguments["energy"]
+    assert isinstance(energies, dict)
+    (energy,) = energies.values()
+    assert energy.event_shape == shape
+
+
+@pytest.mark.parametrize(
+    ("arguments", "fragments"),
+    [
+        (("--kernel", "nutz"), ("--kernel", "'nutz'", "mala", "nuts")),
+        (("--target", "cauchy"), ("--target", "'cauchy'", "quartic")),
+        (("--seed", "-1"), ("--seed", "'-1'", "from 0 to")),
+        (("--seed", "1.5"), ("--seed", "'1.5'", "integer")),
+        (("--out", "mine.py"), ("--out", "mine.py", "is a file")),
+        (("--out", "mine.py/below"), ("--out", "mine.py", "is a file")),
+        (("--quick", "--full"), ("--quick", "--full", "not both")),
+        (("--energy", "mine"), ("--energy", "'mine'", "module:attribute")),
+        (("--energy", "no_such:energy"), ("--energy", "no_such", "ModuleNotFoundError")),
+        (("--energy", "no/such.py:energy"), ("--energy", "no/such.py", "no file")),
+        (("--energy", "mine:nothing"), ("--energy", "'nothing'", "no attribute")),
+        (("--energy", "mine:three"), ("--energy", "int", "energy or a callable")),
+        (("--energy", "mine:broken"), ("--energy", "RuntimeError: no such luck")),
+        (("--energy", "mine:number"), ("--energy", "AbstractEnergy", "int")),
+        (("--energy", "mine:point_energy"), ("--energy", "point_energy", "--event-shape")),
+        (("--energy", "mine:energy", "--event-shape", "2"), ("--event-shape", "function")),
+        (("--event-shape", "2"), ("--event-shape", "function")),
+        (("--event-shape", "two"), ("--event-shape", "'two'", "positive integers")),
+        (("--event-shape", "0"), ("--event-shape", "'0'", "positive integers")),
+    ],
+)
+def test_bad_input_gets_one_clear_line_and_exit_status_2(
+    fake_run: FakeRun, invoke: Invoke, arguments: tuple[str, ...], fragments: tuple[str, ...]
+) -> None:
+    result = invoke(*arguments)
+    assert result.exit_code == 2, result.output
+    *_, last = result.stderr.strip().splitlines()
+    assert last.startswith("Error: ")
+    assert all(fragment in last for fragment in fragments), last
+    assert "Traceback" not in result.output
+    assert not fake_run.arguments
+
+
+def test_an_interrupt_leaves_nothing_behind(
+    fake_run: FakeRun, invoke: Invoke, tmp_path: pathlib.Path
+) -> None:
+    fake_run.error = KeyboardInterrupt()
+    result = invoke("--out", "reports")
+    assert result.exit_code == INTERRUPTED
+    assert "no report was written" in result.stderr
+    assert not (tmp_path / "reports").exists()
+
+
+def test_a_folder_that_cannot_be_written_is_said_plainly(
+    fake_run: FakeRun, invoke: Invoke, tmp_path: pathlib.Path
+) -> None:
+    (tmp_path / "reports" / "report.json").mkdir(parents=True)
+    result = invoke("--out", "reports")
+    assert result.exit_code == 1
+    assert result.stderr.startswith("Error: The report could not be written")
+
+
+def test_a_name_can_neither_start_a_line_nor_move_the_cursor() -> None:
+    result = fakes.check(verdict=Verdict.ERROR, detail=fakes.HOSTILE, p_value=float("nan"))
+    line = _terminal.verdict_line(Row(fakes.HOSTILE, fakes.HOSTILE, result))
+    assert line.isprintable()
+    assert "p NaN" in line
+
+
+def test_mixing_has_words_of_its_own() -> None:
+    result = fakes.check("mixing", Question.MIXING, Verdict.FAIL)
+    assert "does not mix" in _terminal.verdict_line(Row("ring", "mala", result))
+
+
+@pytest.mark.parametrize(
+    ("variables", "expected"),
+    [
+        ({"XDG_CACHE_HOME": "/somewhere"}, pathlib.Path("/somewhere/ebm-ppl/jax")),
+        ({"HOME": "/home/me"}, pathlib.Path("/home/me/.cache/ebm-ppl/jax")),
+    ],
+)
+def test_the_compilation_cache_follows_the_platform(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], expected: pathlib.Path
+) -> None:
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert _cache.folder() == expected
+
+
+@pytest.mark.parametrize("opt_out", [False, True])
+def test_the_compilation_cache_can_be_refused_and_yields_to_jax_settings(
+    monkeypatch: pytest.MonkeyPatch, opt_out: bool
+) -> None:
+    before = jax.config.jax_compilation_cache_dir
+    assert before is not None  # the test session has set it
+    _cache.enable()
+    assert jax.config.jax_compilation_cache_dir == before
+    if opt_out:
+        monkeypatch.setenv(_cache.OPT_OUT, "1")
+    try:
+        jax.config.update("jax_compilation_cache_dir", None)
+        _cache.enable()
+        expected = None if opt_out else str(_cache.folder())
+        assert jax.config.jax_compilation_cache_dir == expected
+    finally:
+        jax.config.update("jax_compilation_cache_dir", before)
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = (
+        "import sys; from validation.cli import main; main(['--help'], standalone_mode=False);"
+        "sys.exit(any(name in sys.modules for name in ('jax', 'arviz', 'matplotlib', 'numpy')))"
+    )
+    began = time.perf_counter()
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "validate" in done.stdout
+    assert time.perf_counter() - began < 5  # a third of a second on an idle machine

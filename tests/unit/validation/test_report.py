@@ -1,0 +1,252 @@
+"""The report's formats: nothing lost, nothing executed, nothing half written."""
+
+import dataclasses
+import html.parser
+import json
+import math
+import os
+import pathlib
+import re
+import time
+
+import numpy as np
+import pytest
+
+from tests.unit.validation import fakes
+from validation.report import (
+    _atomic,
+    load_json,
+    render_html,
+    render_json,
+    render_markdown,
+    view,
+)
+from validation.report.json_report import SCHEMA
+from validation.results import Question, Row, Verdict
+
+REPORTS = {"ordinary": fakes.report(), "hostile": fakes.hostile_report()}
+PAGES = {name: render_html(report) for name, report in REPORTS.items()}
+
+
+class Page(html.parser.HTMLParser):
+    """The tags and identifiers of a page, and whether its tags match up."""
+
+    VOID = frozenset({"meta", "br", "link", "img", "input", "hr"})
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.attributes: list[tuple[str, str | None]] = []
+        self.open: list[str] = []
+        self.text: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.attributes.extend(attrs)
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.attributes.extend(attrs)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open, f"</{tag}> closes nothing"
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text.append(data)
+
+    def values(self, name: str) -> list[str]:
+        return [value or "" for key, value in self.attributes if key == name]
+
+
+@pytest.fixture(params=list(REPORTS))
+def name(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+def test_a_page_is_well_formed_and_its_links_lead_somewhere(name: str) -> None:
+    page = Page(PAGES[name])
+    assert not page.open
+    identifiers = page.values("id")
+    assert len(identifiers) == len(set(identifiers))
+    links = [link.removeprefix("#") for link in page.values("href") + page.values("xlink:href")]
+    assert set(links) <= set(identifiers)
+    clipped = re.findall(r"url\(#(\w+)\)", PAGES[name])
+    assert set(clipped) <= set(identifiers)
+    assert set(page.values("aria-labelledby")) <= set(identifiers)
+
+
+def test_a_page_needs_no_network_and_runs_no_script(name: str) -> None:
+    page = Page(PAGES[name])
+    assert not page.values("src")
+    assert all(link.startswith("#") for link in page.values("href"))
+    assert not {"link", "img", "iframe", "object"} & set(page.tags)
+    assert not re.search(r"url\((?!#)|@import", PAGES[name])
+    assert page.tags.count("script") == 1
+    assert "application/json" in page.values("type")
+    assert not [key for key, _ in page.attributes if key.startswith("on")]
+    assert any("default-src 'none'" in content for content in page.values("content"))
+
+
+def test_hostile_names_are_shown_but_not_obeyed() -> None:
+    text = PAGES["hostile"]
+    assert "<script>alert" not in text
+    assert "<img" not in text
+    assert "\x1b" not in text
+    assert "<script>alert('pwn')</script>" in "".join(Page(text).text)
+
+
+def test_the_page_carries_its_verdicts_as_json(name: str) -> None:
+    _, _, rest = PAGES[name].partition('id="report-data">')
+    document = json.loads(rest.partition("</script>")[0])
+    assert document["schema"] == SCHEMA
+    assert len(document["rows"]) == len(REPORTS[name].rows)
+    assert document["rows"][0]["energy"] == REPORTS[name].rows[0].energy
+
+
+def test_every_row_and_number_reaches_the_page_and_the_markdown() -> None:
+    report = REPORTS["ordinary"]
+    page, text = " ".join(Page(PAGES["ordinary"]).text), render_markdown(report)
+    for row in report.rows:
+        for word in (row.energy, row.result.check):
+            assert word in page
+            assert word in text
+    for expected in ("2 of 16 checks fell short", "3 × 10⁻⁴⁰", "≤ 10⁻¹⁰", "3.2 × 10⁻⁶", "0.10.2"):
+        assert expected in page
+        assert expected in text.replace("\\", "")
+
+
+def test_mixing_is_never_called_correctness() -> None:
+    rows = (
+        Row("ring", "mala", fakes.check()),
+        Row("ring", "mala", fakes.check("mixing", Question.MIXING, Verdict.FAIL)),
+    )
+    report = fakes.report(rows=rows, traces=())
+    pairs = view.pairs(report)
+    correctness = view.matrix(pairs, Question.CORRECTNESS).lines[0][1][0]
+    assert correctness is not None
+    assert correctness.tally(Question.CORRECTNESS) == view.Tally(1, 1, Verdict.PASS)
+    assert correctness.tally(Question.MIXING) == view.Tally(0, 1, Verdict.FAIL)
+    for text in (render_html(report), render_markdown(report)):
+        assert "✗ does not mix" in text
+        assert "✓ pass" in text
+        assert "✗ fail" not in text
+
+
+def test_verdicts_are_told_by_words_and_not_by_colour_alone() -> None:
+    chips = re.findall(r'class="(?:chip|cell) \w+"[^>]*>([^<]+)', PAGES["ordinary"])
+    assert chips
+    assert all(re.match(r"[✓✗!] \w+", chip.strip()) for chip in chips)
+
+
+def test_an_empty_report_says_so() -> None:
+    report = fakes.report(rows=(), traces=())
+    assert "Nothing was checked" in render_html(report)
+    assert "Nothing was checked" in render_markdown(report)
+    assert not report.passed
+
+
+def test_a_budget_that_is_overspent_is_said() -> None:
+    assert "OVER its budget" in view.budget(fakes.report(false_alarm_spent=1e-3))
+
+
+def test_markdown_of_hostile_names_stays_one_line_a_row() -> None:
+    text = render_markdown(REPORTS["hostile"])
+    for section in text.split("\n## ")[1:]:
+        heading, table = section.split("\n\n", 1)
+        columns = {len(re.findall(r"(?<!\\)\|", line)) for line in table.strip().splitlines()}
+        assert len(columns) == 1, heading
+    assert "<script>" not in text
+
+
+def _same(left: object, right: object) -> bool:
+    if isinstance(left, np.ndarray):
+        return (
+            isinstance(right, np.ndarray)
+            and left.dtype == right.dtype
+            and np.array_equal(left, right, equal_nan=True)
+        )
+    if dataclasses.is_dataclass(left):
+        names = [field.name for field in dataclasses.fields(left)]
+        return all(_same(getattr(left, name), getattr(right, name)) for name in names)
+    if isinstance(left, dict):
+        assert isinstance(right, dict)
+        return left.keys() == right.keys() and all(_same(left[key], right[key]) for key in left)
+    if isinstance(left, (tuple, list)):
+        assert isinstance(right, (tuple, list))
+        return len(left) == len(right) and all(map(_same, left, right))
+    if isinstance(left, float) and math.isnan(left):
+        return isinstance(right, float) and math.isnan(right)
+    return left == right
+
+
+def test_json_is_strict_and_brings_the_report_back(name: str, tmp_path: pathlib.Path) -> None:
+    report = dataclasses.replace(REPORTS[name], options={"kernels": ["mala"], "seed": 0})
+    path = report.to_json(tmp_path / "report.json")
+
+    def refuse(constant: str) -> None:
+        raise AssertionError(f"{constant} is not JSON")
+
+    document = json.loads(path.read_text(encoding="utf-8"), parse_constant=refuse)
+    assert document["schema"] == SCHEMA
+    assert document["passed"] is report.passed
+    assert _same(report, load_json(path))
+
+
+def test_json_takes_numpy_scalars_and_options_of_any_kind() -> None:
+    result = fakes.check(statistic=np.float32(0.5), sample_size=np.int64(3))
+    report = fakes.report(
+        rows=(Row("e", "k", result),),
+        traces=(),
+        options={"path": pathlib.PurePosixPath("a"), "p": np.float64(math.inf), "none": None},
+    )
+    document = json.loads(render_json(report))
+    assert document["rows"][0]["result"]["statistic"] == 0.5
+    assert document["options"] == {"path": "PurePosixPath('a')", "p": "Infinity", "none": None}
+
+
+@pytest.mark.parametrize("text", ['{"schema": "ebm-ppl/validation-report/9"}', "[]", "{", '"x"'])
+def test_json_of_another_schema_is_refused(tmp_path: pathlib.Path, text: str) -> None:
+    path = tmp_path / "report.json"
+    path.write_text(text)
+    with pytest.raises(ValueError, match="`path` must hold a"):
+        load_json(path)
+
+
+def test_a_failed_write_leaves_the_old_file_and_no_other(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = _atomic.write_text(tmp_path / "below" / "report.md", "old")
+
+    def interrupted(*_arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(pathlib.Path, "replace", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        _atomic.write_text(path, "new")
+    assert path.read_text() == "old"
+    assert os.listdir(path.parent) == ["report.md"]
+
+
+def test_methods_of_a_report_write_all_formats(tmp_path: pathlib.Path) -> None:
+    report = dataclasses.replace(REPORTS["ordinary"], traces=())
+    for write, start in (
+        (report.to_html, "<!doctype html>"),
+        (report.to_json, "{"),
+        (report.to_markdown, "# ✗"),
+    ):
+        path = write(tmp_path / write.__name__)
+        assert path.read_text(encoding="utf-8").startswith(start)
+
+
+def test_forty_pairs_stay_small_and_quick() -> None:
+    traces = [fakes.trace("e", f"k{i}", num_chains=16) for i in range(2)]
+    report = fakes.report(rows=(), traces=tuple(traces))
+    began = time.process_time()
+    size = len(render_html(report))
+    seconds = (time.process_time() - began) / len(traces)
+    assert 40 * size / len(traces) < 8e6
+    assert seconds < 1.0  # about 0.2 on an idle core
