@@ -1,0 +1,64 @@
+"""Everything public is documented, typed and told of."""
+
+import importlib
+import inspect
+import pathlib
+import pkgutil
+import types
+from collections.abc import Iterator
+
+import pytest
+
+import ebm_ppl
+import validation
+
+PACKAGES = (ebm_ppl, validation)
+
+
+def modules() -> Iterator[str]:
+    """Names of all modules of both packages."""
+    for package in PACKAGES:
+        yield package.__name__
+        for info in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+            yield info.name
+
+
+def public_members(module: types.ModuleType) -> Iterator[tuple[str, object]]:
+    """Public functions and classes that a module defines itself, and their public methods."""
+    for name, member in vars(module).items():
+        if name.startswith("_") or getattr(member, "__module__", None) != module.__name__:
+            continue
+        if not (inspect.isclass(member) or inspect.isfunction(member)):
+            continue
+        yield f"{module.__name__}.{name}", member
+        if inspect.isclass(member):
+            for attribute, method in vars(member).items():
+                method = getattr(method, "fget", getattr(method, "__func__", method))
+                if not attribute.startswith("_") and inspect.isfunction(method):
+                    yield f"{module.__name__}.{name}.{attribute}", method
+
+
+@pytest.mark.parametrize("name", modules())
+def test_everything_public_has_a_docstring(name: str) -> None:
+    module = importlib.import_module(name)
+    assert (module.__doc__ or "").strip(), name
+    bare = [full for full, member in public_members(module) if not inspect.getdoc(member)]
+    assert bare == []
+
+
+@pytest.mark.parametrize("name", modules())
+def test_everything_public_is_annotated(name: str) -> None:
+    module = importlib.import_module(name)
+    bare = [
+        f"{full}({parameter.name})"
+        for full, member in public_members(module)
+        if inspect.isfunction(member)
+        for parameter in inspect.signature(member).parameters.values()
+        if parameter.annotation is parameter.empty and parameter.name not in ("self", "cls")
+    ]
+    assert bare == []
+
+
+@pytest.mark.parametrize("package", PACKAGES, ids=lambda package: package.__name__)
+def test_packages_ship_their_types(package: types.ModuleType) -> None:
+    assert any((pathlib.Path(folder) / "py.typed").exists() for folder in package.__path__)
