@@ -62,9 +62,8 @@ class CallableEnergy(AbstractEnergy):
         return eqx.combine(self.parameters, self._structure)
 
     def _energy(self, x: Event) -> Scalar:
-        value = self.fn(x)
+        value = jnp.asarray(self.fn(x))
         check_shape("fn(x)", value, ())
-        value = jnp.asarray(value)
         return value if jnp.issubdtype(value.dtype, jnp.floating) else value.astype(float)
 
 
@@ -74,9 +73,9 @@ class _NegatedLogDensity(eqx.Module):
     logdensity_fn: Callable[..., Any]
 
     def __call__(self, x: Event) -> Scalar:
-        value = self.logdensity_fn(x)
+        value = jnp.asarray(self.logdensity_fn(x))
         check_shape("logdensity_fn(x)", value, ())
-        return -jnp.asarray(value)
+        return -value
 
 
 class _NNXFunction(eqx.Module):

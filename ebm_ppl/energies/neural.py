@@ -11,6 +11,7 @@ from numpyro.distributions import constraints
 from ebm_ppl._checks import check_choice, check_count, check_interval
 from ebm_ppl._types import Event, PRNGKey, Scalar
 from ebm_ppl.energies._base import AbstractEnergy
+from ebm_ppl.energies._supports import real_support
 
 _SMOOTH_ACTIVATIONS = MappingProxyType(
     {
@@ -117,7 +118,7 @@ class NeuralEnergy(AbstractEnergy):
     @property
     def support(self) -> constraints.Constraint:
         """All real arrays of shape `event_shape`."""
-        return constraints.independent(constraints.real, len(self.event_shape))
+        return real_support(self.event_shape)
 
     def _energy(self, x: Event) -> Scalar:
         flat = jnp.ravel(x)
