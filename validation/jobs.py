@@ -6,7 +6,6 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 
 import jax
-import numpy as np
 
 from ebm_ppl.samplers import AbstractMetropolisKernel
 from validation import tables
@@ -25,10 +24,12 @@ from validation.sampling import run_mcmc
 from validation.subjects import Subject, built_in
 
 NO_KERNEL = "-"
-BIAS_TARGET = "quartic tilted"
+BIAS_TARGET = "quartic"
 """The target on which an order of bias is measured: smooth, asymmetric, with one mode."""
 
 STEP_FACTORS = (0.5, 1.0, 2.0)
+DEFAULT_STEP_SIZE = 0.5
+"""Step size at which a kernel is questioned whose warm-up broke; that it broke is a row of its own."""
 
 Emit = Callable[[Row], None]
 
@@ -128,8 +129,8 @@ def kernel_job(subject: Subject, case: KernelCase, seed: int) -> Job:
 
         add("mixing", Question.MIXING, mix)
         if case.set_step_size is not None and subject.density is not None and case.exact:
-            tuned = step_sizes[0] if step_sizes else float("nan")
             key = key_for(seed, subject.name, case.name, "invariance")
+            tuned = step_sizes[0] if step_sizes else DEFAULT_STEP_SIZE
             for check, compute in correctness_checks(case, subject, tuned, key):
                 add(check, Question.CORRECTNESS, compute)
         return traces
@@ -154,8 +155,6 @@ def correctness_checks(
         return detailed_balance(kernel, potential, density, step_size, question=question)
 
     def invariance() -> CheckResult:
-        if not np.isfinite(step_size):
-            raise ValueError("warm-up gave no step size to question the kernel at")
         runner = ShortChainRunner(case, potential)
         steps = [factor * step_size for factor in STEP_FACTORS]
         return exact_invariance(

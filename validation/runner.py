@@ -16,8 +16,8 @@ from validation.subjects import Subject, built_in
 
 MODES = ("quick", "default", "full")
 
-QUICK_ENERGIES = ("tilted double well", "gamma", "gaussian")
-DEFAULT_ENERGIES = (*QUICK_ENERGIES, "quartic tilted", "beta", "banana", "gaussian mixture")
+QUICK_ENERGIES = ("tilted_double_well_1d", "gamma", "gaussian")
+DEFAULT_ENERGIES = (*QUICK_ENERGIES, "quartic", "beta", "banana", "gaussian_mixture_2d")
 
 PACKAGES = ("ebm-ppl", "jax", "jaxlib", "numpyro", "equinox", "arviz", "numpy", "scipy")
 

@@ -67,7 +67,7 @@ def over_dispersed_starts(
     points = np.stack(
         [density.marginal(axis).quantile(levels[axis]) for axis in range(dim)], axis=1
     )
-    return jnp.asarray(potential.unconstrain(jnp.asarray(points).reshape(-1, *density.event_shape)))
+    return jnp.asarray(potential.unconstrain(jnp.asarray(points).reshape(-1, *density.energy.event_shape)))
 
 
 def run_mcmc(
@@ -92,7 +92,8 @@ def run_mcmc(
     kernel = case.make(potential)
     mcmc = MCMC(
         kernel,
-        num_warmup=case.num_warmup,
+        # as many as there are in a block, so that one compiled loop serves warm-up and both blocks
+        num_warmup=num_samples * case.thinning,
         num_samples=num_samples * case.thinning,
         thinning=case.thinning,
         num_chains=num_chains,
@@ -101,15 +102,12 @@ def run_mcmc(
     )
     fields = ["potential_energy", "accept_prob"]
     fields += [case.evaluations_field] if case.evaluations_field else []
-    mcmc.warmup(
-        rng_key,
-        init_params=over_dispersed_starts(potential, density, num_chains),
-        extra_fields=fields,
-    )
+    starts = over_dispersed_starts(potential, density, num_chains)
+    mcmc.warmup(rng_key, init_params=starts, extra_fields=fields)
     blocks, seconds = [], 0.0
     for _ in range(2):
         began = time.perf_counter()
-        mcmc.run(mcmc.post_warmup_state.rng_key, extra_fields=fields)
+        mcmc.run(mcmc.post_warmup_state.rng_key, init_params=starts, extra_fields=fields)
         block = jax.device_get({"z": mcmc.get_samples(True), **mcmc.get_extra_fields(True)})
         seconds = time.perf_counter() - began
         blocks.append(block)

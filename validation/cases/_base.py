@@ -45,7 +45,6 @@ class KernelCase:
             `None` if there is one a transition.
         num_transitions: Transitions between start and end in the exact invariance check.
         thinning: Steps between the draws that are kept in the mixing run.
-        num_warmup: Warm-up steps of the mixing run.
         bias_step_size: Step size at which an order of bias is measured, beside its half.
         wrong_because: For a control, what is wrong with it; empty for a correct kernel.
     """
@@ -62,6 +61,5 @@ class KernelCase:
     evaluations_field: str | None = None
     num_transitions: int = 4
     thinning: int = 10
-    num_warmup: int = 500
     bias_step_size: float | None = None
     wrong_because: str = ""

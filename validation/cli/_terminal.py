@@ -79,9 +79,10 @@ def summarise(report: Report, paths: Iterable[pathlib.Path]) -> None:
 def _evidence(result: CheckResult) -> str:
     if result.p_value is not None:
         return f"p {p_value(result.p_value)}"
-    if result.bound is not None:
-        return f"{result.statistic_name} {number(result.statistic)} (≤ {number(result.bound)})"
-    return f"{result.statistic_name} {number(result.statistic)}"
+    if result.verdict is Verdict.ERROR:
+        return ""  # what broke has no statistic; its message follows
+    bound = "" if result.bound is None else f" (allowed: {number(result.bound)})"
+    return f"{result.statistic_name} {number(result.statistic)}{bound}"
 
 
 def _one_line(text: str) -> str:

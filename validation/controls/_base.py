@@ -30,7 +30,7 @@ class Control:
     name: str
     wrong_because: str
     case: KernelCase | None = None
-    target: str = "tilted double well"
+    target: str = "tilted_double_well_1d"
     potential: Callable[[AbstractEnergy], PotentialFn] = EnergyPotential
     step_size: float = 1.0
     equivalent: bool = False

@@ -188,7 +188,7 @@ CONTROLS = (
             bias_step_size=0.1,
             reports_acceptance=False,
         ),
-        target="quartic tilted",
+        target="quartic",
         quick=True,
     ),
     Control(
@@ -202,6 +202,6 @@ CONTROLS = (
             reports_acceptance=False,
             reversible=False,
         ),
-        target="quartic tilted",
+        target="quartic",
     ),
 )

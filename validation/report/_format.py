@@ -60,11 +60,13 @@ def duration(seconds: float) -> str:
     """A duration for people.
 
     Example:
-        >>> duration(0.0312), duration(83.4), duration(7300)
-        ('0.031 s', '1 min 23 s', '2 h 1 min')
+        >>> duration(1e-5), duration(0.0312), duration(83.4), duration(7300)
+        ('< 1 ms', '31 ms', '1 min 23 s', '2 h 1 min')
     """
     if not math.isfinite(seconds):
         return number(seconds)
+    if seconds < 0.9995:
+        return f"{1000 * seconds:.0f} ms" if seconds >= 1e-3 else "< 1 ms"
     if seconds < 59.95:
         return f"{seconds:.2g} s" if seconds < 10 else f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)

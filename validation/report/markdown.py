@@ -98,7 +98,7 @@ def _cells(result: CheckResult) -> list[str]:
     return [
         result.check,
         f"{SYMBOLS[result.verdict]} {WORDS[result.question][result.verdict]}",
-        f"{result.statistic_name}: {number(result.statistic)}",
+        ": ".join(filter(None, [result.statistic_name, number(result.statistic)])),
         ", ".join(threshold) or "–",
         number(result.sample_size),
         result.detectable or "–",

@@ -14,6 +14,6 @@ CASES = (
         set_step_size=numpyro_step_size,
         evaluations_field="num_steps",
         num_transitions=2,
-        thinning=2,
+        thinning=4,
     ),
 )

@@ -1,0 +1,22 @@
+r"""Energy-based models as first-class citizens of NumPyro.
+
+An energy $E$ stands for the density $p(x) = \exp(-E(x)) / Z$. It becomes a NumPyro potential function
+(`potential_fn`), a NumPyro model (`as_model`) or a NumPyro distribution (`EnergyDistribution`), and every
+kernel, NumPyro's and those of this package, samples it inside `numpyro.infer.MCMC`.
+"""
+
+from ebm_ppl import energies as energies
+from ebm_ppl import quadrature as quadrature
+from ebm_ppl import samplers as samplers
+from ebm_ppl._errors import DoublyIntractableError as DoublyIntractableError
+from ebm_ppl._errors import NonFiniteEnergyError as NonFiniteEnergyError
+from ebm_ppl._errors import NotNormalizableError as NotNormalizableError
+from ebm_ppl.distribution import EnergyDistribution as EnergyDistribution
+from ebm_ppl.energies import AbstractEnergy as AbstractEnergy
+from ebm_ppl.potentials import as_model as as_model
+from ebm_ppl.potentials import potential_fn as potential_fn
+from ebm_ppl.quadrature import QuadratureNormalizer as QuadratureNormalizer
+from ebm_ppl.samplers import MALA as MALA
+from ebm_ppl.samplers import Langevin as Langevin
+from ebm_ppl.samplers import RandomWalkMetropolis as RandomWalkMetropolis
+from ebm_ppl.samplers import UnderdampedLangevin as UnderdampedLangevin
