@@ -1,0 +1,182 @@
+"""What holds of every shipped energy: pytree, transformations, gradients, precision, storage."""
+
+import inspect
+import io
+import pickle
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.flatten_util import ravel_pytree
+from numpyro.distributions import biject_to, constraints
+
+from ebm_ppl import energies as ebm
+from ebm_ppl._precision import float64, to_float64
+from validation.targets import discover
+
+SHIPPED = {name: target.energy for name, target in discover().items()} | {
+    "sum": ebm.SumEnergy(ebm.Quartic(a=0.5, b=0.25), ebm.Quartic(a=-0.5, gamma=-1.0)),
+    "tempered": ebm.TemperedEnergy(ebm.TiltedDoubleWell(dim=2), 0.5),
+    "conditioned": ebm.ConditionedEnergy(ebm.Funnel(dim=3, scale=1.0), [0.5], [1]),
+    "adapted": ebm.from_callable(ebm.Gaussian([0.5, -1.0], [[2.0, 0.5], [0.5, 1.0]]), (2,)),
+}
+every_energy = pytest.mark.parametrize("energy", SHIPPED.values(), ids=SHIPPED)
+
+
+def support_points(energy, count, spread=1.0, seed=0):
+    """Points inside the support, as images of normal draws, in double precision."""
+    transform = biject_to(energy.support)
+    shape = (count, *transform.inverse_shape(energy.event_shape))
+    unconstrained = spread * np.random.default_rng(seed).normal(size=shape)
+    with float64():
+        return np.asarray(transform(jnp.asarray(unconstrained)))
+
+
+def test_every_exported_class_is_among_the_cases():
+    exported = {
+        member
+        for _, member in inspect.getmembers(ebm, inspect.isclass)
+        if issubclass(member, ebm.AbstractEnergy) and member is not ebm.AbstractEnergy
+    }
+    assert exported == {type(energy) for energy in SHIPPED.values()}
+
+
+@every_energy
+def test_interface(energy):
+    x = support_points(energy, 1)[0]
+    assert isinstance(energy.support, constraints.Constraint)
+    assert energy.support.event_dim == len(energy.event_shape)
+    assert energy.event_size == max(1, x.size)
+    assert energy(x).shape == ()
+    assert energy.score(x).shape == energy.event_shape
+
+
+@every_energy
+def test_a_point_of_another_shape_is_refused(energy):
+    wrong = (*energy.event_shape, 5)
+    with pytest.raises(ValueError, match=r"Expected `x` of shape .*; got .*5,?\)"):
+        energy(np.full(wrong, 0.5))
+
+
+@every_energy
+def test_every_leaf_is_a_floating_point_array(energy):
+    assert jax.tree.leaves(energy)
+    for leaf in jax.tree.leaves(energy):
+        assert isinstance(leaf, jax.Array)
+        assert jnp.issubdtype(leaf.dtype, jnp.floating)
+
+
+@every_energy
+def test_plain_transformations_take_the_energy_as_an_argument(energy):
+    points = support_points(energy, 4).astype(np.float32)
+    evaluate = jax.jit(jax.vmap(lambda model, x: model(x), in_axes=(None, 0)))
+    batched = evaluate(energy, points)
+    np.testing.assert_allclose(batched, [energy(x) for x in points], rtol=2e-5, atol=2e-5)
+    # A second copy of the same energy must not compile again.
+    evaluate(jax.tree.map(lambda leaf: leaf + 0, energy), points)
+    assert evaluate._cache_size() == 1
+    gradient = jax.grad(lambda model: model(points[0]))(energy)
+    assert all(bool(jnp.all(jnp.isfinite(leaf))) for leaf in jax.tree.leaves(gradient))
+
+
+@every_energy
+def test_score_is_minus_the_finite_difference_gradient(energy):
+    points = support_points(energy, 6)
+    with float64():
+        exact = to_float64(energy)
+        scores = np.asarray(jax.jit(jax.vmap(exact.score))(points)).reshape(6, -1)
+        step = 1e-6
+        shifts = step * np.eye(energy.event_size).reshape(-1, 1, *energy.event_shape)
+        evaluate = jax.jit(jax.vmap(jax.vmap(exact)))
+        slopes = np.asarray(evaluate(points + shifts) - evaluate(points - shifts)).T / (2 * step)
+    np.testing.assert_allclose(scores, -slopes, rtol=1e-6, atol=1e-6)
+
+
+@every_energy
+def test_precision_follows_the_session(energy):
+    x = support_points(energy, 1)[0]
+    assert energy(x.astype(np.float32)).dtype == jnp.float32
+    with float64():
+        exact = to_float64(energy)(x)
+        assert exact.dtype == jnp.float64
+    np.testing.assert_allclose(energy(x.astype(np.float32)), exact, rtol=2e-5, atol=2e-5)
+
+
+@every_energy
+@pytest.mark.parametrize("spread", [1e-30, 1e-3, 10.0, 1e4, 1e15])
+def test_no_nan_inside_the_support(energy, spread):
+    if energy.support.event_dim == 0 and energy.support is not constraints.real:
+        points = np.array([1e-30, 1e-6, 0.5, 1 - 2**-24], dtype=np.float32)
+    else:
+        points = (spread * support_points(energy, 32)).astype(np.float32)
+        # Zeros beside huge values are where products of 0 and infinity lurk.
+        zeros = np.arange(points.size).reshape(points.shape) % 2
+        points = np.concatenate([points, np.where(zeros, 0, points)])
+    values = jax.jit(jax.vmap(lambda model, x: model(x), in_axes=(None, 0)))(energy, points)
+    assert not np.any(np.isnan(values))
+
+
+@every_energy
+def test_leaves_round_trip_through_a_file(energy):
+    buffer = io.BytesIO()
+    eqx.tree_serialise_leaves(buffer, energy)
+    buffer.seek(0)
+    blank = jax.tree.map(jnp.zeros_like, energy)
+    restored = eqx.tree_deserialise_leaves(buffer, blank)
+    assert eqx.tree_equal(restored, energy)
+
+
+@every_energy
+def test_pickle_round_trip(energy):
+    restored = pickle.loads(pickle.dumps(energy))
+    x = support_points(energy, 1)[0].astype(np.float32)
+    assert restored(x) == energy(x)
+    assert restored.event_shape == energy.event_shape
+
+
+def distance_of_constants_from_the_tangent_space(energy):
+    """Relative distance of the constant function from the span of dE/dtheta, on sample points.
+
+    It is zero exactly if some direction in parameter space adds a constant to the energy.
+    """
+    points = support_points(energy, 400, spread=1.5)
+    with float64():
+        flat, restore = ravel_pytree(to_float64(energy))
+        tangent = jax.vmap(jax.grad(lambda theta, x: restore(theta)(x)), in_axes=(None, 0))
+        jacobian = np.asarray(jax.jit(tangent)(flat, points))
+    scales = np.linalg.norm(jacobian, axis=0)
+    jacobian = jacobian[:, scales > 0] / scales[scales > 0]
+    ones = np.ones(len(points))
+    solution = np.linalg.lstsq(jacobian, ones, rcond=1e-13)[0]
+    return np.linalg.norm(ones - jacobian @ solution) / np.linalg.norm(ones)
+
+
+@every_energy
+def test_no_parameter_is_a_free_additive_constant(energy):
+    assert distance_of_constants_from_the_tangent_space(energy) > 1e-6
+
+
+def test_a_free_additive_constant_would_be_seen():
+    class Offset(ebm.AbstractEnergy):
+        offset: jax.Array = eqx.field(converter=ebm.as_parameter, default=1.0)
+        event_shape = ()
+        support = constraints.real
+
+        def _energy(self, x):
+            return x**2 + self.offset
+
+    assert distance_of_constants_from_the_tangent_space(Offset()) < 1e-12
+
+
+def test_parameters_stay_concrete_when_built_from_constants_under_tracing():
+    @jax.jit
+    def build(x):
+        gaussian = ebm.Gaussian([0.0, 1.0], [[2.0, 0.5], [0.5, 1.0]])
+        mixture = ebm.GaussianMixture([0.5, 0.5], [[0.0], [1.0]], [[[1.0]], [[2.0]]])
+        leaves = jax.tree.leaves((gaussian, mixture, ebm.Quartic(), ebm.Ring()))
+        assert not any(isinstance(leaf, jax.core.Tracer) for leaf in leaves)
+        return gaussian(x)
+
+    build(jnp.zeros(2))
