@@ -86,3 +86,20 @@ def label(key: str) -> str:
         return "R-hat"
     words = key.replace("_", " ")
     return f"ESS{words[3:]}" if words.startswith("ess") else words
+
+
+def diagnostic(value: float, key: str) -> str:
+    """A diagnostic's value; R-hat always to the third decimal, in which its thresholds differ.
+
+    Example:
+        >>> diagnostic(1.00004, "rhat"), diagnostic(0.5741, "accept_prob")
+        ('1.000', '0.5741')
+    """
+    if label(key) == "R-hat" and math.isfinite(value):
+        return f"{value:.3f}"
+    return number(value, digits=4)
+
+
+def words(value: object) -> str:
+    """An option's value; lists without their brackets."""
+    return ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)

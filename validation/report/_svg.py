@@ -35,27 +35,30 @@ _STYLE = {
 }
 
 
-def render(draw: Callable[[Axes], None], salt: str) -> str:
+def render(draw: Callable[[Axes], None], salt: str, *, bare: bool = False) -> str:
     """Draw one panel.
 
     Args:
         draw: Puts the contents on the axes.
         salt: Unique within the page; keeps the identifiers inside its SVGs apart.
+        bare: Whether to leave out the axes.
     """
     with mpl.rc_context({**_STYLE, "svg.hashsalt": salt}):
-        return _for_page(_draw(draw))
+        return _for_page(_draw(draw, bare))
 
 
-def _draw(draw: Callable[[Axes], None]) -> str:
+def _draw(draw: Callable[[Axes], None], bare: bool) -> str:
     figure = Figure(figsize=(3.3, 2.0))
     FigureCanvasSVG(figure)
-    ax = figure.add_axes((0.115, 0.2, 0.865, 0.77))
+    ax = figure.add_axes((0.0, 0.02, 1.0, 0.96) if bare else (0.115, 0.2, 0.865, 0.77))
     ax.patch.set_visible(False)
     figure.patch.set_visible(False)
     ax.spines[["top", "right"]].set_visible(False)
     ax.xaxis.set_major_locator(MaxNLocator(5))
     ax.yaxis.set_major_locator(MaxNLocator(4))
     draw(ax)
+    if bare:
+        ax.set_axis_off()
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", metadata={"Date": None})
     return buffer.getvalue()

@@ -8,12 +8,14 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from validation.report import _series
+from validation.report._density import DensityPicture, num_bins
 from validation.report._svg import BAND, CHAINS, FILL, INK, render
 from validation.results import Trace
 
 MAX_COORDINATES = 2
 MAX_CHAINS = 4
 MAX_TRACE_POINTS = 400
+MIN_STEPS = 2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,12 +43,24 @@ def panels(trace: Trace, salt: str) -> list[Panel]:
     return list(_panels(trace, salt))
 
 
+def thumbnail(trace: Trace, salt: str) -> str | None:
+    """The first coordinate's density without axes; `None` where there are too few finite draws."""
+    series = _finite(trace, 0)
+    if series.shape[1] < MIN_STEPS:
+        return None
+    return render(DensityPicture.of(trace, 0, series).draw, salt, bare=True)
+
+
+def _finite(trace: Trace, k: int) -> np.ndarray:
+    return _series.finite_steps(np.asarray(trace.draws[:, :, k], dtype=np.float64))
+
+
 def _panels(trace: Trace, salt: str) -> Iterator[Panel]:
     dim = trace.draws.shape[2]
     for k in range(min(dim, MAX_COORDINATES)):
         name = "x" if dim == 1 else f"x{'₁₂'[k]}"
-        series = _series.finite_steps(np.asarray(trace.draws[:, :, k], dtype=np.float64))
-        if series.shape[1] < 2:
+        series = _finite(trace, k)
+        if series.shape[1] < MIN_STEPS:
             yield Panel(f"Draws of {name}", "There are fewer than two finite draws.", None)
             continue
         yield _density_panel(trace, k, name, series, f"{salt}-d{k}")
@@ -57,49 +71,21 @@ def _panels(trace: Trace, salt: str) -> Iterator[Panel]:
 
 
 def _density_panel(trace: Trace, k: int, name: str, series: np.ndarray, salt: str) -> Panel:
-    low, high = _series.central_range(series)
-    grid = density = None
-    if trace.truth_grid is not None and trace.truth_density is not None:
-        grid, density = trace.truth_grid[k], trace.truth_density[k]
-        low, high = _window(trace, k, low, high)
-    counts, edges = np.histogram(series, bins=_num_bins(series.size), range=(low, high))
-    heights = counts / (series.size * (edges[1] - edges[0]))
+    picture = DensityPicture.of(trace, k, series)
 
     def draw(ax: Axes) -> None:
-        ax.stairs(heights, edges, fill=True, color=FILL)
-        top = heights.max()
-        if grid is not None and density is not None:
-            inside = (grid >= low) & (grid <= high)
-            ax.plot(grid[inside], density[inside], color=INK, linewidth=1.2)
-            finite = density[inside & np.isfinite(density)]
-            # A density with a pole at the edge of the support must not flatten the rest.
-            top = max(top, min(finite.max(initial=0.0), 3 * top)) if top > 0 else finite.max()
-        ax.set_xlim(low, high)
-        ax.set_ylim(0, 1.05 * top)
+        picture.draw(ax)
         ax.set_xlabel(name)
 
-    outside = 1 - counts.sum() / series.size
     caption = f"Filled: {series.size:,} draws. "
-    caption += "Line: marginal ground-truth density." if grid is not None else "No ground truth."
-    if outside > 0.01:
-        caption += f" {outside:.1%} of the draws lie outside the picture."
+    caption += (
+        "No ground truth." if picture.grid is None else "Line: marginal ground-truth density."
+    )
+    if picture.outside > 0.01:
+        caption += f" {picture.outside:.1%} of the draws lie outside the picture."
     if dropped := trace.draws.shape[0] * trace.draws.shape[1] - series.size:
         caption += f" {dropped:,} draws at steps with a non-finite value are left out."
     return Panel(f"Density of {name}", caption, render(draw, salt))
-
-
-def _window(trace: Trace, k: int, low: float, high: float) -> tuple[float, float]:
-    """The range of truth and draws together."""
-    assert trace.truth_grid is not None
-    grid = trace.truth_grid[k]
-    truth = float(grid[0]), float(grid[-1])
-    if trace.truth_cdf is not None:
-        truth = tuple(np.interp([5e-4, 1 - 5e-4], trace.truth_cdf[k], grid))
-    return _series.joint_range(truth, (low, high))
-
-
-def _num_bins(num_draws: int) -> int:
-    return int(np.clip(3 * num_draws ** (1 / 3), 10, 60))
 
 
 def _rank_panel(name: str, series: np.ndarray, salt: str) -> Panel:
@@ -149,8 +135,8 @@ def _ecdf_panel(trace: Trace, salt: str) -> Panel:
     dim = trace.draws.shape[2]
     curves = []
     for k in range(min(dim, MAX_COORDINATES)):
-        series = _series.finite_steps(np.asarray(trace.draws[:, :, k], dtype=np.float64))
-        if series.shape[1] < 2:
+        series = _finite(trace, k)
+        if series.shape[1] < MIN_STEPS:
             return Panel(title, "There are fewer than two finite draws.", None)
         uniform = np.interp(series, trace.truth_grid[k], trace.truth_cdf[k])
         curves.append(_series.ecdf_difference(uniform))
@@ -196,7 +182,7 @@ def _energy_panel(trace: Trace, salt: str) -> Panel:
         low, high = _series.joint_range(_series.central_range(truth), (low, high))
 
     def draw(ax: Axes) -> None:
-        heights, edges = np.histogram(energies, _num_bins(energies.size), range=(low, high))
+        heights, edges = np.histogram(energies, num_bins(energies.size), range=(low, high))
         scale = edges[1] - edges[0]
         ax.stairs(heights / (energies.size * scale), edges, fill=True, color=FILL)
         if truth is not None and truth.size:

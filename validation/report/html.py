@@ -39,6 +39,7 @@ def render_html(report: Report) -> str:
             summaries=view.summaries(report),
             budget=view.budget(report),
             diagnostic_keys=view.diagnostic_keys(report),
+            thumbnails=[(pair, _thumbnail(pair)) for pair in pairs if pair.trace is not None],
             panels={pair.anchor: _panels(pair) for pair in pairs},
             data=_script_data(render_json(report, traces=False)),
             Question=Question,
@@ -51,6 +52,10 @@ def render_html(report: Report) -> str:
 
 def _panels(pair: view.Pair) -> list[figures.Panel]:
     return [] if pair.trace is None else figures.panels(pair.trace, pair.anchor)
+
+
+def _thumbnail(pair: view.Pair) -> str | None:
+    return pair.trace and figures.thumbnail(pair.trace, f"{pair.anchor}-thumbnail")
 
 
 def _script_data(text: str) -> Markup:
@@ -81,6 +86,8 @@ def _environment() -> jinja2.Environment:
         "p_value": _format.p_value,
         "duration": _format.duration,
         "label": _format.label,
+        "diagnostic": _format.diagnostic,
+        "words": _format.words,
         "svg": Markup,  # drawn by figures.py, which puts no name from outside into a picture
     }
     return environment

@@ -7,8 +7,17 @@ from collections.abc import Iterable, Iterator
 
 from validation.report import view
 from validation.report._atomic import write_text
-from validation.report._format import SYMBOLS, WORDS, duration, label, number, p_value
-from validation.results import CheckResult, Question, Report, Row
+from validation.report._format import (
+    SYMBOLS,
+    WORDS,
+    diagnostic,
+    duration,
+    label,
+    number,
+    p_value,
+    words,
+)
+from validation.results import CheckResult, Question, Report, Row, Trace
 
 
 def to_markdown(report: Report, path: str | os.PathLike[str]) -> pathlib.Path:
@@ -51,13 +60,14 @@ def _lines(report: Report) -> Iterator[str]:
         yield from ("", "## Diagnostics", "")
         yield from _table(
             ["energy", "kernel", *map(label, keys)],
-            (
-                [t.energy, t.kernel, *(number(t.diagnostics.get(key), digits=4) for key in keys)]
-                for t in report.traces
-            ),
+            ([t.energy, t.kernel, *(_diagnostic(t, key) for key in keys)] for t in report.traces),
         )
     yield from ("", "## Provenance", "")
-    yield from _table(["", ""], ([name, str(value)] for name, value in _provenance(report)))
+    yield from _table(["", ""], ([name, words(value)] for name, value in _provenance(report)))
+
+
+def _diagnostic(trace: Trace, key: str) -> str:
+    return diagnostic(trace.diagnostics[key], key) if key in trace.diagnostics else "–"
 
 
 def _provenance(report: Report) -> Iterator[tuple[str, object]]:
@@ -94,12 +104,13 @@ def _checks(rows: Iterable[Row]) -> Iterator[str]:
 
 def _cells(result: CheckResult) -> list[str]:
     threshold = [f"p {p_value(result.p_value)}"] if result.p_value is not None else []
-    threshold += [f"≤ {number(result.bound)}"] if result.bound is not None else []
+    if result.bound is not None:
+        threshold.append(f"{'bound' if threshold else '≤'} {number(result.bound)}")
     return [
         result.check,
         f"{SYMBOLS[result.verdict]} {WORDS[result.question][result.verdict]}",
         ": ".join(filter(None, [result.statistic_name, number(result.statistic)])),
-        ", ".join(threshold) or "–",
+        "; ".join(threshold) or "–",
         number(result.sample_size),
         result.detectable or "–",
         number(result.false_alarm_rate),
