@@ -27,7 +27,8 @@ def enable() -> None:
     """
     import jax
 
-    if os.environ.get(OPT_OUT) or jax.config.jax_compilation_cache_dir is not None:
+    chosen: str | None = jax.config.jax_compilation_cache_dir  # pyright: ignore[reportAttributeAccessIssue]
+    if os.environ.get(OPT_OUT) or chosen is not None:
         return
     jax.config.update("jax_compilation_cache_dir", str(folder()))
     # A run compiles hundreds of small programs; the defaults would keep only the slowest.

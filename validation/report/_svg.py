@@ -3,6 +3,7 @@
 import io
 import re
 from collections.abc import Callable
+from typing import Any
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
@@ -21,7 +22,7 @@ _VARIABLES = {
     BAND: "var(--band)",
     **{colour: f"var(--chain-{index})" for index, colour in enumerate(CHAINS, start=1)},
 }
-_STYLE = {
+_STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "font.size": 8.5,
     "axes.linewidth": 0.6,
