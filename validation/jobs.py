@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator, Sequence
 
 import jax
 
-from ebm_ppl.samplers import AbstractMetropolisKernel
+from ebm_ppl.samplers import AbstractMetropolisKernel, AbstractUnadjustedKernel
 from validation import tables
 from validation.cases import KernelCase
-from validation.chains import EndStateRunner, ShortChainRunner
+from validation.chains import ShortChainRunner
 from validation.checks.adaptation import frozen_adaptation
 from validation.checks.bias_order import bias_order
 from validation.checks.detailed_balance import detailed_balance
@@ -24,7 +24,7 @@ from validation.sampling import run_mcmc
 from validation.subjects import Subject, built_in
 
 NO_KERNEL = "-"
-BIAS_TARGET = "quartic"
+BIAS_TARGET = "gaussian_mixture_1d"
 """The target on which an order of bias is measured: smooth, asymmetric, with one mode."""
 
 STEP_FACTORS = (0.5, 1.0, 2.0)
@@ -170,26 +170,28 @@ def correctness_checks(
     yield "exact invariance", invariance
 
 
-def bias_job(case: KernelCase, seed: int) -> Job:
+def bias_job(case: KernelCase) -> Job:
     """The order of bias of a kernel that claims one, on the reference target."""
     subject = built_in()[BIAS_TARGET]
 
     def run(emit: Emit) -> Sequence[Trace]:
-        result = guarded("order of bias", Question.CORRECTNESS, lambda: _bias(case, subject, seed))
+        result = guarded(
+            "order of bias",
+            Question.CORRECTNESS,
+            lambda: _bias_order(case, subject, Question.CORRECTNESS),
+        )
         emit(Row(subject.name, case.name, result))
         return ()
 
     return Job(f"{case.name}: order of bias", subject.name, case.name, run)
 
 
-def _bias(
-    case: KernelCase, subject: Subject, seed: int, question: Question = Question.CORRECTNESS
-) -> CheckResult:
-    density = subject.density
+def _bias_order(case: KernelCase, subject: Subject, question: Question) -> CheckResult:
+    kernel, density = case.make(subject.potential), subject.density
+    assert isinstance(kernel, AbstractUnadjustedKernel)  # noqa: S101  # `case` claims it
     assert density is not None  # noqa: S101  # the reference target is one-dimensional
-    runner = EndStateRunner(case, subject.potential)
-    key = key_for(seed, subject.name, case.name, "bias")
-    return bias_order(case, runner, density, key, question=question)
+    assert case.bias_step_size is not None  # noqa: S101
+    return bias_order(kernel, subject.potential, density, case.bias_step_size, question=question)
 
 
 def control_checks(control: Control, seed: int) -> Iterator[tuple[str, Callable[[], CheckResult]]]:
@@ -211,7 +213,7 @@ def control_checks(control: Control, seed: int) -> Iterator[tuple[str, Callable[
     subject.__dict__["density"] = target.density
     if control.case.bias_order is not None:
         case = control.case
-        yield "order of bias", lambda: _bias(case, subject, seed, Question.CONTROL)
+        yield "order of bias", lambda: _bias_order(case, subject, Question.CONTROL)
         return
     key = key_for(seed, "control", control.name)
     yield from correctness_checks(

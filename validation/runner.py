@@ -120,7 +120,7 @@ def _plan(
     for subject in subjects:
         plan.append(jobs.energy_job(subject))
         plan += [jobs.kernel_job(subject, case, seed) for case in chosen]
-    plan += [jobs.bias_job(case, seed) for case in chosen if case.bias_order is not None]
+    plan += [jobs.bias_job(case) for case in chosen if case.bias_order is not None]
     if with_controls:
         wanted: Iterable[controls.Control] = controls.discover().values()
         plan += [jobs.control_job(c, seed) for c in wanted if c.quick or mode != "quick"]

@@ -188,7 +188,7 @@ CONTROLS = (
             bias_step_size=0.1,
             reports_acceptance=False,
         ),
-        target="quartic",
+        target="gaussian_mixture_1d",
         quick=True,
     ),
     Control(
@@ -198,10 +198,10 @@ CONTROLS = (
             lambda potential: _WeakNoiseUnderdamped(potential_fn=potential),
             exact=False,
             bias_order=2,
-            bias_step_size=0.8,
+            bias_step_size=0.4,
             reports_acceptance=False,
             reversible=False,
         ),
-        target="quartic",
+        target="gaussian_mixture_1d",
     ),
 )

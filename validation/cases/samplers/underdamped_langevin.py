@@ -14,6 +14,6 @@ CASES = (
         reversible=False,
         reports_acceptance=False,
         thinning=20,
-        bias_step_size=0.8,
+        bias_step_size=0.4,
     ),
 )
