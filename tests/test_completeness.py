@@ -4,6 +4,7 @@ import importlib
 import inspect
 import pathlib
 import pkgutil
+import re
 import types
 from collections.abc import Iterator
 
@@ -12,6 +13,7 @@ import pytest
 import ebm_ppl
 import validation
 
+ROOT = pathlib.Path(__file__).parents[1]
 PACKAGES = (ebm_ppl, validation)
 
 
@@ -38,7 +40,7 @@ def public_members(module: types.ModuleType) -> Iterator[tuple[str, object]]:
                     yield f"{module.__name__}.{name}.{attribute}", method
 
 
-@pytest.mark.parametrize("name", modules())
+@pytest.mark.parametrize("name", list(modules()))
 def test_everything_public_has_a_docstring(name: str) -> None:
     module = importlib.import_module(name)
     assert (module.__doc__ or "").strip(), name
@@ -46,7 +48,7 @@ def test_everything_public_has_a_docstring(name: str) -> None:
     assert bare == []
 
 
-@pytest.mark.parametrize("name", modules())
+@pytest.mark.parametrize("name", list(modules()))
 def test_everything_public_is_annotated(name: str) -> None:
     module = importlib.import_module(name)
     bare = [
@@ -62,3 +64,24 @@ def test_everything_public_is_annotated(name: str) -> None:
 @pytest.mark.parametrize("package", PACKAGES, ids=lambda package: package.__name__)
 def test_packages_ship_their_types(package: types.ModuleType) -> None:
     assert any((pathlib.Path(folder) / "py.typed").exists() for folder in package.__path__)
+
+
+@pytest.mark.parametrize(
+    "name", ["ebm_ppl", "ebm_ppl.energies", "ebm_ppl.quadrature", "ebm_ppl.samplers", "validation"]
+)
+def test_every_exported_name_is_in_the_reference(name: str) -> None:
+    source = pathlib.Path(importlib.import_module(name).__file__ or "").read_text("utf-8")
+    exported = re.findall(r"^\s*from \S+ import \w+ as (\w+)$", source, flags=re.MULTILINE)
+    pages = "".join(page.read_text("utf-8") for page in (ROOT / "docs").rglob("*.md"))
+    documented = set(re.findall(r"^::: \S*?(\w+)$", pages, flags=re.MULTILINE))
+    packages = {package.__name__.rpartition(".")[2] for package in _packages(name)}
+    assert exported
+    assert set(exported) - packages - documented == set()
+
+
+def _packages(name: str) -> Iterator[types.ModuleType]:
+    return (
+        member
+        for member in vars(importlib.import_module(name)).values()
+        if isinstance(member, types.ModuleType)
+    )
