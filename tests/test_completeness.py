@@ -26,9 +26,12 @@ def modules() -> Iterator[str]:
 
 
 def public_members(module: types.ModuleType) -> Iterator[tuple[str, object]]:
-    """Public functions and classes that a module defines itself, and their public methods."""
+    """Public functions and classes of a public module, re-exported ones too, and their methods."""
+    if any(part.startswith("_") for part in module.__name__.split(".")):
+        return
+    ours = tuple(package.__name__ for package in PACKAGES)
     for name, member in vars(module).items():
-        if name.startswith("_") or getattr(member, "__module__", None) != module.__name__:
+        if name.startswith("_") or not str(getattr(member, "__module__", "")).startswith(ours):
             continue
         if not (inspect.isclass(member) or inspect.isfunction(member)):
             continue
