@@ -8,10 +8,6 @@ from ebm_ppl._types import Scalar
 
 # Hoffman & Gelman (2014), Section 3.2.1: gamma, t_0, kappa.
 _SHRINKAGE, _DELAY, _FORGETTING = 0.05, 10.0, 0.75
-# They draw the search towards ten times the step size, since long steps save gradients within a
-# trajectory. Kernels of one step save nothing so and would have most proposals rejected: twice it
-# is.
-_ANCHOR = 2.0
 
 
 class DualAveragingState(NamedTuple):
@@ -25,8 +21,14 @@ class DualAveragingState(NamedTuple):
 
 
 def start_search(step_size: Scalar) -> DualAveragingState:
+    """The state before the first step, drawn towards the step size that it starts from.
+
+    Hoffman & Gelman draw the search towards ten times as much, since long steps save gradients
+    within a trajectory. Kernels of one step save nothing by them and would have most proposals
+    refused.
+    """
     zero = jnp.zeros_like(step_size)
-    return DualAveragingState(zero, zero, zero, zero, jnp.log(_ANCHOR) + jnp.log(step_size))
+    return DualAveragingState(zero, zero, zero, zero, jnp.log(step_size))
 
 
 def search(error: Scalar, state: DualAveragingState) -> DualAveragingState:

@@ -2,7 +2,6 @@
 
 import copy
 from collections.abc import Callable
-from typing import Self
 
 from numpyro.infer.mcmc import MCMCKernel
 
@@ -81,7 +80,7 @@ class AbstractModelKernel(MCMCKernel):
         """
         return self._source.constrain_fn(model_args, model_kwargs)
 
-    def wrap_model(self, wrapper: Callable) -> Self:
+    def wrap_model(self, wrapper: Callable) -> "AbstractModelKernel":
         """Copy of this kernel for the model `wrapper(model)`; it needs its own `init`.
 
         Raises:

@@ -1,0 +1,494 @@
+"""What NumPyro's users may rely on, asked of every kernel that the package exports."""
+
+import functools
+import inspect
+import pickle
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpyro
+import numpyro.distributions as dist
+import pytest
+from jaxtyping import TypeCheckError
+from numpyro.infer import MCMC, Gibbs, init_to_value
+
+from ebm_ppl import samplers
+from ebm_ppl._precision import float64
+from ebm_ppl.samplers import AbstractKernel
+
+KERNELS = [
+    kernel
+    for kernel in vars(samplers).values()
+    if inspect.isclass(kernel)
+    and issubclass(kernel, AbstractKernel)
+    and not inspect.isabstract(kernel)
+]
+pytestmark = pytest.mark.parametrize("cls", KERNELS, ids=lambda cls: cls.__name__)
+
+Kernel = type[AbstractKernel]
+FIXED = {"adapt_step_size": False, "adapt_mass_matrix": False, "step_size": 0.1}
+TUNED = {"adapt_step_size": True, "adapt_mass_matrix": True, "step_size": 0.1}
+START = jnp.array([[0.0, 1.0], [2.0, -1.0]])
+DATA = jnp.array([1.0, 2.0, 1.5])
+
+
+def potential(z: jax.Array) -> jax.Array:
+    return 0.5 * jnp.sum(z**2 / jnp.array([1.0, 4.0]))
+
+
+def model(y: jax.Array = DATA) -> None:
+    loc = numpyro.sample("loc", dist.Normal(0.0, 1.0))
+    scale = numpyro.sample("scale", dist.LogNormal(0.0, 0.5))
+    numpyro.deterministic("total", loc + scale)
+    numpyro.sample("y", dist.Normal(loc, scale), obs=y)
+
+
+def make(cls: Kernel, *, of: Any = potential, **options: Any) -> Any:
+    """Build a kernel, with those of the options that it has."""
+    known = inspect.signature(cls).parameters
+    source = {"model": of} if of is model else {"potential_fn": of}
+    return cls(**source, **{name: value for name, value in options.items() if name in known})
+
+
+def run(kernel: AbstractKernel, key: int = 0, *args: Any, **options: Any) -> MCMC:
+    """Run two vectorised chains for a few steps, unless told otherwise."""
+    fields = options.pop("extra_fields", ())
+    start = options.pop("init_params", None)
+    defaults = {
+        "num_warmup": 0,
+        "num_samples": 20,
+        "num_chains": 2,
+        "chain_method": "vectorized",
+        "progress_bar": False,
+    }
+    mcmc = MCMC(kernel, **{**defaults, **options})
+    mcmc.run(jax.random.key(key), *args, init_params=start, extra_fields=fields)
+    return mcmc
+
+
+def draws(mcmc: MCMC) -> Any:
+    return mcmc.get_samples(group_by_chain=True)
+
+
+def assert_close(left: Any, right: Any, tolerance: float = 1e-4) -> None:
+    assert jax.tree.structure(left) == jax.tree.structure(right)
+    for a, b in zip(jax.tree.leaves(left), jax.tree.leaves(right), strict=True):
+        np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance)
+
+
+def assert_same(left: Any, right: Any) -> None:
+    for a, b in zip(jax.tree.leaves(left), jax.tree.leaves(right), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+class TestClaims:
+    def test_are_consistent(self, cls: Kernel) -> None:
+        assert cls.exact == (cls.bias_order is None)
+        assert cls.potential_evaluations_per_step >= 1
+
+    def test_count_what_a_step_evaluates(self, cls: Kernel) -> None:
+        calls: Counter[str] = Counter()
+
+        @jax.custom_vjp
+        def counted(z: jax.Array) -> jax.Array:
+            calls["potential"] += 1
+            return potential(z)
+
+        def forward(z: jax.Array) -> tuple[jax.Array, jax.Array]:
+            return counted(z), z
+
+        def backward(z: jax.Array, cotangent: jax.Array) -> tuple[jax.Array]:
+            calls["gradient"] += 1
+            return (cotangent * jax.grad(potential)(z),)
+
+        counted.defvjp(forward, backward)
+        kernel = make(cls, of=counted, **FIXED)
+        state = kernel.init(jax.random.key(0), 0, START[0])
+        calls.clear()
+        jax.make_jaxpr(lambda state: kernel.sample(state, (), {}))(state)
+        assert calls["potential"] == cls.potential_evaluations_per_step
+        assert calls["gradient"] == cls.gradient_evaluations_per_step
+        assert (state.z_grad is None) == (cls.gradient_evaluations_per_step == 0)
+
+
+class TestChainMethods:
+    FIELDS = ("adapt_state.step_size", "accept_prob", "potential_energy", "i")
+
+    @pytest.mark.parametrize("method", ["parallel", "sequential", "vectorized", jax.vmap])
+    @pytest.mark.filterwarnings("ignore:There are not enough devices")
+    def test_collect_every_field(self, cls: Kernel, method: Any) -> None:
+        mcmc = run(
+            make(cls, **TUNED),
+            num_warmup=5,
+            num_samples=4,
+            chain_method=method,
+            init_params=START,
+            extra_fields=self.FIELDS,
+        )
+        assert draws(mcmc).shape == (2, 4, 2)
+        fields = mcmc.get_extra_fields(group_by_chain=True)
+        assert set(fields) == {"diverging", *self.FIELDS}
+        assert {value.shape for value in fields.values()} == {(2, 4)}
+        np.testing.assert_array_equal(fields["i"], [[6, 7, 8, 9]] * 2)
+        energy = jax.vmap(jax.vmap(potential))(draws(mcmc))
+        np.testing.assert_allclose(fields["potential_energy"], energy, rtol=1e-5, atol=1e-6)
+
+    def test_agree_for_the_same_keys(self, cls: Kernel) -> None:
+        kernel = make(cls, **FIXED)
+        batched = run(kernel, init_params=START)
+        in_turn = run(kernel, init_params=START, chain_method="sequential")
+        mapped = run(kernel, init_params=START, chain_method=jax.vmap)
+        assert_close(draws(batched), draws(in_turn))
+        assert_close(draws(mapped), draws(in_turn))
+        assert float(jnp.var(draws(batched))) > 0
+
+    def test_agree_for_models(self, cls: Kernel) -> None:
+        kernel = make(cls, of=model, **FIXED)
+        batched = draws(run(kernel))
+        assert_close(batched, draws(run(kernel, chain_method="sequential")))
+
+    def test_share_one_adaptation_when_vectorised(self, cls: Kernel) -> None:
+        state = run(make(cls, **TUNED), num_warmup=30, init_params=START).last_state
+        assert state.iteration.shape == state.adaptation.step_size.shape == ()
+        assert state.adaptation.inverse_mass_matrix.shape == (2,)
+        assert state.i.shape == state.adapt_state.step_size.shape == (2,)
+
+
+class TestModels:
+    def test_constrain_and_collect_deterministic_sites(self, cls: Kernel) -> None:
+        mcmc = run(make(cls, of=model, **TUNED), num_warmup=10)
+        sites = draws(mcmc)
+        assert sites.keys() == {"loc", "scale", "total"}
+        assert bool(jnp.all(sites["scale"] > 0))
+        np.testing.assert_allclose(sites["total"], sites["loc"] + sites["scale"], rtol=1e-5)
+        constrained = make(cls, of=model).postprocess_fn((DATA,), {})
+        assert constrained("anything") == "anything"  # before `init`
+
+    def test_start_where_told(self, cls: Kernel) -> None:
+        strategy = init_to_value(values={"loc": 0.5, "scale": 2.0})
+        kernel = make(cls, of=model, init_strategy=strategy)
+        state = kernel.init(jax.random.key(0), 0, None, (DATA,), {})
+        np.testing.assert_allclose([state.z["loc"], state.z["scale"]], [0.5, np.log(2.0)])
+        given = {"loc": jnp.array(0.1), "scale": jnp.array(0.2)}
+        state = kernel.init(jax.random.key(0), 0, given, (DATA,), {})
+        assert_same(state.z, given)
+        with pytest.raises(ValueError, match=r"sites \['loc', 'scale'\]; got \['loc'\]"):
+            kernel.init(jax.random.key(0), 0, {"loc": jnp.array(0.1)}, (DATA,), {})
+
+    def test_take_arguments_under_jit(self, cls: Kernel) -> None:
+        kernel = make(cls, of=model, **FIXED)
+        plain = run(kernel, 0, DATA, num_chains=1)
+        jitted = run(kernel, 0, DATA, num_chains=1, jit_model_args=True)
+        assert_close(draws(plain), draws(jitted))
+
+    def test_give_their_potential_and_transforms(self, cls: Kernel) -> None:
+        kernel = make(cls, of=model)
+        for ask in (kernel.get_potential_fn, kernel.get_constrain_fn):
+            with pytest.raises(RuntimeError, match="run `init` first"):
+                ask((DATA,), {})
+        state = kernel.init(jax.random.key(0), 0, None, (DATA,), {})
+        energy = kernel.get_potential_fn((DATA,), {})(state.z)
+        np.testing.assert_allclose(energy, state.potential_energy, rtol=1e-5)
+        values = kernel.get_constrain_fn((DATA,), {})(state.z)
+        np.testing.assert_allclose(values["scale"], jnp.exp(state.z["scale"]), rtol=1e-6)
+        assert values.keys() == {"loc", "scale"}
+
+    def test_refresh_for_other_arguments(self, cls: Kernel) -> None:
+        kernel = make(cls, of=model)
+        keys = jax.random.split(jax.random.key(0), 2)
+        for key in (keys[0], keys):
+            state = kernel.init(key, 0, None, (DATA,), {})
+            fresh = kernel.refresh(state, (DATA + 1,), {})
+            other = make(cls, of=model).init(key, 0, state.z, (DATA + 1,), {})
+            assert_close(fresh.potential_energy, other.potential_energy)
+            assert_close(fresh.z_grad, other.z_grad)
+            assert_same(fresh.z, state.z)
+
+    def test_are_blocks_of_gibbs(self, cls: Kernel) -> None:
+        blocks = Gibbs([(make(cls, of=model, **TUNED), ["loc"]), (make(cls, of=model), ["scale"])])
+        mcmc = run(blocks, 0, DATA, num_warmup=300, num_samples=2000, num_chains=1)
+        sites = mcmc.get_samples()
+        assert bool(jnp.all(sites["scale"] > 0))
+        # The bound is many standard errors wide; a block blind to the data would sit at 0.
+        assert abs(float(jnp.mean(sites["loc"])) - posterior_mean()) < 0.5
+
+
+@functools.cache
+def posterior_mean() -> float:
+    """Posterior mean of `loc`, summed over a grid of both sites."""
+    loc, log_scale = jnp.meshgrid(jnp.linspace(-4, 6, 300), jnp.linspace(-3, 3, 300))
+    log_prob = dist.Normal(0.0, 1.0).log_prob(loc) + dist.Normal(0.0, 0.5).log_prob(log_scale)
+    likelihood = dist.Normal(loc[..., None], jnp.exp(log_scale)[..., None]).log_prob(DATA)
+    weight = jax.nn.softmax((log_prob + likelihood.sum(-1)).ravel())
+    return float(jnp.sum(weight * loc.ravel()))
+
+
+class TestRuns:
+    def test_resume_where_warmup_or_sampling_ended(self, cls: Kernel) -> None:
+        kernel = make(cls, **TUNED)
+        long = run(kernel, num_chains=1, num_warmup=30, num_samples=20, init_params=START[0])
+        short = MCMC(kernel, num_warmup=30, num_samples=10, progress_bar=False)
+        short.warmup(jax.random.key(0), init_params=START[0])
+        parts = []
+        for _ in range(2):
+            short.run(short.post_warmup_state.rng_key)
+            parts.append(short.get_samples())
+            short.post_warmup_state = short.last_state
+        assert_close(jnp.concatenate(parts), long.get_samples(), 1e-3)
+
+    @pytest.mark.parametrize("method", ["vectorized", "sequential"])
+    def test_freeze_what_warmup_learned(self, cls: Kernel, method: str) -> None:
+        mcmc = MCMC(
+            make(cls, **TUNED),
+            num_warmup=30,
+            num_samples=10,
+            num_chains=2,
+            chain_method=method,
+            progress_bar=False,
+        )
+        mcmc.warmup(jax.random.key(0), init_params=START)
+        learned = mcmc.post_warmup_state.adaptation
+        assert not np.allclose(learned.inverse_mass_matrix, 1.0)
+        for key in (1, 2):
+            mcmc.run(jax.random.key(key))
+            assert_same(mcmc.last_state.adaptation, learned)
+            mcmc.post_warmup_state = mcmc.last_state
+        assert np.all(mcmc.last_state.iteration == 50)
+        assert not np.allclose(draws(mcmc)[0], draws(mcmc)[1])
+
+    def test_obey_a_step_size_put_into_the_state(self, cls: Kernel) -> None:
+        kernel = make(cls, **FIXED)
+        tiny = make(cls, **{**FIXED, "step_size": 1e-3})
+        state = kernel.init(jax.random.key(0), 0, START[0])
+        step_size = jnp.asarray(1e-3)
+        state = state._replace(adaptation=state.adaptation._replace(step_size=step_size))
+        expected = tiny.sample(tiny.init(jax.random.key(0), 0, START[0]), (), {})
+        assert_same(kernel.sample(state, (), {}).z, expected.z)
+
+    def test_pickle(self, cls: Kernel) -> None:
+        for source, start in ((potential, START), (model, None)):
+            kernel = make(cls, of=source, **FIXED)
+            mcmc = run(kernel, init_params=start, num_samples=5)
+            again = pickle.loads(pickle.dumps(mcmc))
+            assert_same(draws(again), draws(mcmc))
+            again.run(jax.random.key(0), init_params=start)
+            assert_close(draws(again), draws(mcmc))
+            again.post_warmup_state = again.last_state
+            pickle.loads(pickle.dumps(again)).run(jax.random.key(1))
+            assert_close(
+                draws(run(pickle.loads(pickle.dumps(kernel)), init_params=start)),
+                draws(run(kernel, init_params=start)),
+            )
+
+    def test_thin(self, cls: Kernel) -> None:
+        kernel = make(cls, **FIXED)
+        every = run(kernel, init_params=START)
+        third = run(kernel, init_params=START, num_samples=20, thinning=2)
+        assert_close(draws(third), draws(every)[:, 1::2])
+
+    @pytest.mark.filterwarnings("ignore:Some donated buffers were not usable")
+    @pytest.mark.parametrize("source", [potential, model])
+    def test_do_not_compile_twice(self, cls: Kernel, source: Any, compilations: list[str]) -> None:
+        start = START if source is potential else None
+        kernel = make(cls, of=source, **TUNED)
+        mcmc = run(kernel, 0, init_params=start, num_warmup=20)
+        compilations.clear()
+        mcmc.run(jax.random.key(1), init_params=start)
+        # NumPyro wraps its own loop in a new `jit` at each run without a progress bar.
+        assert set(compilations) <= {"jit(_fori_collect_loop)"}
+
+    @pytest.mark.filterwarnings("ignore:Some donated buffers were not usable")
+    def test_show_their_acceptance_beside_the_progress_bar(
+        self,
+        cls: Kernel,
+        compilations: list[str],
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        for variable in ("CI", "PYTEST_XDIST_WORKER"):  # MCMC shows no bar under these
+            monkeypatch.delenv(variable, raising=False)
+        kernel = make(cls, **TUNED)
+        mcmc = run(kernel, init_params=START, num_warmup=20, progress_bar=True)
+        assert "acc. prob=" in capsys.readouterr().err
+        compilations.clear()
+        mcmc.run(jax.random.key(1), init_params=START)
+        assert compilations == []
+        text = kernel.get_diagnostics_str(mcmc.last_state)
+        mean = float(jnp.mean(mcmc.last_state.mean_accept_prob))
+        assert text.startswith(f"step size {float(mcmc.last_state.adaptation.step_size):.2e}")
+        assert f"acc. prob={mean:.2f}" in text
+
+
+@pytest.fixture
+def compilations() -> Iterator[list[str]]:
+    """Names of what XLA compiles while the test runs."""
+    names: list[str] = []
+
+    def listen(event: str, _: float, **details: Any) -> None:
+        if "backend_compile" in event:
+            names.append(str(details.get("fun_name")))
+
+    jax.monitoring.register_event_duration_secs_listener(listen)
+    yield names
+    jax.monitoring.unregister_event_duration_listener(listen)
+
+
+class TestPositions:
+    def test_may_be_pytrees(self, cls: Kernel) -> None:
+        def of_dict(z: dict[str, jax.Array]) -> jax.Array:
+            return potential(jnp.append(z["a"], z["b"]))
+
+        flat = run(make(cls, **FIXED), init_params=START)
+        start = {"a": START[:, 0], "b": START[:, 1:]}
+        tree = draws(run(make(cls, of=of_dict, **FIXED), init_params=start))
+        assert tree["a"].shape == (2, 20)
+        assert tree["b"].shape == (2, 20, 1)
+        assert_close(jnp.concatenate([tree["a"][..., None], tree["b"]], -1), draws(flat))
+
+    @pytest.mark.parametrize("chains", [1, 2])
+    def test_may_be_scalars(self, cls: Kernel, chains: int) -> None:
+        start = jnp.zeros((2,) if chains == 2 else ())
+        kernel = make(cls, of=lambda z: 0.5 * z**2, **TUNED)
+        mcmc = run(kernel, init_params=start, num_chains=chains, num_warmup=30)
+        assert draws(mcmc).shape == (chains, 20)
+
+    def test_take_raw_keys(self, cls: Kernel) -> None:
+        mcmc = MCMC(
+            make(cls, **FIXED),
+            num_warmup=0,
+            num_samples=5,
+            num_chains=2,
+            chain_method="vectorized",
+            progress_bar=False,
+        )
+        mcmc.run(jax.random.PRNGKey(0), init_params=START)
+        expected = run(make(cls, **FIXED), num_samples=5, init_params=START)
+        assert_close(draws(mcmc), draws(expected))
+
+    @pytest.mark.parametrize("dense", [False, True])
+    def test_are_whitened(self, cls: Kernel, dense: bool) -> None:
+        """A Gaussian of covariance C sampled with mass matrix 1/C is a standard one with none."""
+        covariance = (
+            jnp.array([[2.0, 0.9], [0.9, 1.0]]) if dense else jnp.diag(jnp.array([4.0, 0.25]))
+        )
+        root = jnp.linalg.cholesky(covariance)
+
+        def correlated(z: jax.Array) -> jax.Array:
+            return 0.5 * jnp.sum(jnp.linalg.solve(root, z) ** 2)
+
+        matrix = covariance if dense else jnp.diag(covariance)
+        options = {**FIXED, "inverse_mass_matrix": matrix, "dense_mass": dense}
+        coloured = draws(run(make(cls, of=correlated, **options), init_params=START @ root.T))
+        white = draws(run(make(cls, of=lambda z: 0.5 * jnp.sum(z**2), **FIXED), init_params=START))
+        assert_close(coloured, white @ root.T, 1e-3)
+
+    @pytest.mark.parametrize("dense", [False, True])
+    def test_keep_their_precision(self, cls: Kernel, dense: bool) -> None:
+        kernel = make(cls, **TUNED, dense_mass=dense)
+
+        def dtypes(start: jax.Array) -> set[Any]:
+            mcmc = run(kernel, init_params=start, num_warmup=30)
+            leaves = jax.tree.leaves((mcmc.get_samples(), mcmc.last_state._replace(rng_key=0)))
+            return {
+                leaf.dtype
+                for leaf in leaves
+                if jnp.issubdtype(jnp.asarray(leaf).dtype, jnp.floating)
+            }
+
+        assert dtypes(START) == {jnp.dtype("float32")}
+        with float64():
+            assert dtypes(START.astype(jnp.float64)) == {jnp.dtype("float64")}
+            assert dtypes(START) == {jnp.dtype("float32")}
+
+
+class TestRefusals:
+    @pytest.mark.parametrize("value", [jnp.nan, jnp.inf, -jnp.inf])
+    def test_of_steps_that_are_not_finite(self, cls: Kernel, value: float) -> None:
+        def walled(z: jax.Array) -> jax.Array:
+            return jnp.where(jnp.all(jnp.abs(z) < 0.3), potential(z), value)
+
+        start = jnp.zeros((2, 2))
+        mcmc = run(
+            make(cls, of=walled, **FIXED),
+            init_params=start,
+            num_samples=200,
+            extra_fields=("accept_prob", "potential_energy"),
+        )
+        fields, z = mcmc.get_extra_fields(group_by_chain=True), draws(mcmc)
+        assert bool(jnp.all(jnp.abs(z) < 0.3))
+        assert bool(jnp.all(jnp.isfinite(fields["potential_energy"])))
+        assert 0 < int(fields["diverging"].sum()) < fields["diverging"].size
+        assert bool(jnp.all(fields["accept_prob"][fields["diverging"]] == 0))
+        stayed = jnp.all(z[:, 1:] == z[:, :-1], axis=-1)
+        assert bool(jnp.all(stayed[fields["diverging"][:, 1:]]))
+
+    def test_of_starts(self, cls: Kernel) -> None:
+        kernel = make(cls)
+        with pytest.raises(ValueError, match="`init_params` must be provided with `potential_fn`"):
+            kernel.init(jax.random.key(0), 0)
+        with pytest.raises(ValueError, match="floating-point; got int32"):
+            kernel.init(jax.random.key(0), 0, jnp.zeros(2, dtype=int))
+        with pytest.raises(ValueError, match=r"leading shape \(3,\); got shape \(2, 2\)"):
+            kernel.init(jax.random.split(jax.random.key(0), 3), 0, START)
+        with pytest.raises(ValueError, match="finite potential energy; got inf in 1 of 2 chains"):
+            kernel.init(jax.random.split(jax.random.key(0)), 0, START.at[1].set(jnp.inf))
+        with pytest.raises(
+            ValueError, match="`num_warmup` must be an integer of at least 0; got -1"
+        ):
+            kernel.init(jax.random.key(0), -1, START[0])
+        with pytest.raises(ValueError, match=r"must return a scalar; got shapes \[\(2,\)\]"):
+            make(cls, of=lambda z: z).init(jax.random.key(0), 0, START[0])
+
+    def test_of_arguments(self, cls: Kernel) -> None:
+        for source in ({}, {"model": model, "potential_fn": potential}):
+            with pytest.raises(ValueError, match="Only one of `model` or `potential_fn` must be"):
+                cls(**source)
+        for step_size in (0.0, -1.0, float("nan"), "big"):
+            with pytest.raises(
+                ValueError, match="`step_size` must be a finite number above 0; got"
+            ):
+                make(cls, step_size=step_size)
+        # The annotations are checked too while tests run, and speak first.
+        refusals = (ValueError, TypeCheckError)
+        with pytest.raises(refusals, match="potential_fn"):
+            make(cls, of=3)
+        with pytest.raises(refusals, match="dense_mass"):
+            make(cls, dense_mass="yes")
+        known = inspect.signature(cls).parameters
+        if "target_accept_prob" in known:
+            with pytest.raises(ValueError, match=r"`target_accept_prob` must be a number in \(0"):
+                make(cls, target_accept_prob=1.0)
+
+    @pytest.mark.parametrize(
+        ("matrix", "dense", "message"),
+        [
+            (jnp.ones(3), False, r"shape \(2,\) with `dense_mass=False`; got \(3,\)"),
+            (jnp.eye(2), False, r"shape \(2,\) with `dense_mass=False`; got \(2, 2\)"),
+            (jnp.array([1.0, -1.0]), False, "positive definite"),
+            (jnp.array([1.0, 0.0]), True, "positive definite"),
+            (jnp.array([[1.0, 2.0], [2.0, 1.0]]), True, "positive definite"),
+            (jnp.array([[1.0, 0.5], [0.0, 1.0]]), True, "positive definite"),
+        ],
+    )
+    def test_of_mass_matrices(self, cls: Kernel, matrix: Any, dense: bool, message: str) -> None:
+        kernel = make(cls, inverse_mass_matrix=matrix, dense_mass=dense)
+        with pytest.raises(ValueError, match=message):
+            kernel.init(jax.random.key(0), 0, START[0])
+
+    def test_of_wrapping_a_potential(self, cls: Kernel) -> None:
+        with pytest.raises(ValueError, match="`wrap_model` needs a kernel built from `model`"):
+            make(cls).wrap_model(lambda model: model)
+
+
+def test_step_sizes_may_be_traced(cls: Kernel) -> None:
+    def advance(step_size: jax.Array) -> jax.Array:
+        kernel = make(cls, **{**FIXED, "step_size": step_size})
+        return kernel.sample(kernel.init(jax.random.key(0), 0, START[0]), (), {}).z
+
+    step_sizes = jnp.array([0.05, 0.1])
+    expected = jnp.stack([advance(step_size) for step_size in step_sizes])
+    assert_close(jax.jit(jax.vmap(advance))(step_sizes), expected)

@@ -1,0 +1,92 @@
+"""The plumbing of the base class that no single kernel shows."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpyro
+import numpyro.distributions as dist
+import pytest
+from numpyro.infer import MCMC, Gibbs
+
+from ebm_ppl.samplers import MALA, AbstractKernel, RandomWalkMetropolis, WhitenedTarget
+
+
+def standard(z: jax.Array) -> jax.Array:
+    return 0.5 * jnp.sum(z**2)
+
+
+def test_a_kernel_without_claims_is_refused() -> None:
+    with pytest.raises(TypeError, match=r"must claim bias_order, reversible, .*; Unclear does not"):
+
+        class Unclear(AbstractKernel):
+            exact = True
+
+
+def test_a_target_evaluates_in_whitened_coordinates() -> None:
+    root = jnp.array([[2.0, 0.0], [1.0, 3.0]])
+    origin, position = jnp.array([1.0, -1.0]), jnp.array([0.5, 2.0])
+    point = WhitenedTarget(standard, origin, root).evaluate(position)
+    z = origin + root @ position
+    np.testing.assert_allclose(point.z, z)
+    np.testing.assert_allclose(point.potential_energy, standard(z))
+    expected = jax.grad(lambda w: standard(origin + root @ w))(position)
+    np.testing.assert_allclose(point.gradient, expected)
+    assert WhitenedTarget(standard, origin, root, uses_gradient=False).evaluate(z).gradient is None
+
+
+def test_a_resumed_ensemble_gets_a_key_per_chain() -> None:
+    kernel = MALA(potential_fn=standard)
+    state = kernel.init(jax.random.split(jax.random.key(0), 3), 0, jnp.zeros((3, 2)))
+    assert kernel.is_ensemble_kernel
+    resumed = state._replace(rng_key=jax.random.key(1))
+    assert resumed.rng_key.shape == (3,)
+    single = kernel.init(jax.random.key(0), 0, jnp.zeros(2))
+    assert not kernel.is_ensemble_kernel
+    assert single._replace(rng_key=jax.random.key(1)).rng_key.shape == ()
+
+
+def test_rejection_leaves_the_state_untouched_to_the_last_bit() -> None:
+    kernel = RandomWalkMetropolis(
+        potential_fn=standard, step_size=1e3, inverse_mass_matrix=jnp.full(2, 0.3)
+    )
+    state = kernel.init(jax.random.key(0), 0, jnp.array([0.1, 1 / 3]))
+    new = kernel.sample(state)
+    assert float(new.accept_prob) < 1e-3
+    np.testing.assert_array_equal(new.z, state.z)
+    np.testing.assert_array_equal(new.potential_energy, state.potential_energy)
+
+
+def test_gibbs_refuses_supports_that_depend_on_other_sites() -> None:
+    def model() -> None:
+        lower = numpyro.sample("lower", dist.Normal(0.0, 1.0))
+        numpyro.sample("above", dist.TruncatedNormal(0.0, 1.0, low=lower))
+
+    blocks: Any = Gibbs([(MALA(model), ["lower"]), (MALA(model), ["above"])])
+    mcmc = MCMC(blocks, num_warmup=0, num_samples=1, progress_bar=False)
+    with pytest.raises(ValueError, match="do not depend on other sites; got "):
+        mcmc.run(jax.random.key(0))
+
+
+def test_supports_that_depend_on_other_sites_are_replayed() -> None:
+    def model() -> None:
+        lower = numpyro.sample("lower", dist.Normal(0.0, 1.0))
+        numpyro.sample("above", dist.TruncatedNormal(0.0, 1.0, low=lower))
+
+    kernel = MALA(model)
+    state = kernel.init(jax.random.key(0), 0)
+    values = kernel.get_constrain_fn()({**state.z, "lower": jnp.asarray(5.0)})
+    assert float(values["above"]) > 5.0
+
+
+def test_initial_positions_of_new_model_arguments_are_drawn_anew() -> None:
+    def model(low: jax.Array) -> None:
+        numpyro.sample("x", dist.Uniform(low, low + 1.0))
+
+    kernel = MALA(model)
+    keys = jax.random.split(jax.random.key(0), 2)
+    for low in (jnp.asarray(0.0), jnp.asarray(7.0)):
+        state = kernel.init(keys, 0, None, (low,), {})
+        x = jax.vmap(kernel.postprocess_fn((low,), {}))(state.z)["x"]
+        assert bool(jnp.all((x > low) & (x < low + 1)))
