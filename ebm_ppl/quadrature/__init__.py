@@ -1,0 +1,9 @@
+"""Ground truth by quadrature for energies of one or two coordinates, in float64."""
+
+from ebm_ppl._errors import NonFiniteEnergyError as NonFiniteEnergyError
+from ebm_ppl._errors import NotNormalizableError as NotNormalizableError
+from ebm_ppl.quadrature._density import QuadratureDensity as QuadratureDensity
+from ebm_ppl.quadrature._marginal import Marginal as Marginal
+from ebm_ppl.quadrature._normalize import normalize as normalize
+from ebm_ppl.quadrature._normalizer import QuadratureNormalizer as QuadratureNormalizer
+from ebm_ppl.quadrature._table import GridTable as GridTable

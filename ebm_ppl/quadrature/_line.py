@@ -1,0 +1,91 @@
+"""A one-dimensional grid: nodes, integral, cumulative distribution and its inverse."""
+
+import functools
+
+import numpy as np
+
+from ebm_ppl.quadrature._bracket import non_finite
+from ebm_ppl.quadrature._chart import Chart
+from ebm_ppl.quadrature._curve import Curve
+from ebm_ppl.quadrature._maps import Axis
+from ebm_ppl.quadrature._rules import integrate, rule_weights
+
+_TABLE_INTERVALS = 8192
+
+
+def node_log_density(
+    chart: Chart, points: np.ndarray, log_volume: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Log density of the grid coordinate at nodes (n, dim), and the potential there.
+
+    Raises:
+        NonFiniteEnergyError: If the energy is NaN or minus infinity at a node.
+    """
+    potential, _ = chart.potential(points)
+    for bad, what in ((np.isnan(potential), "NaN"), (potential == -np.inf, "-inf")):
+        if bad.any():
+            raise non_finite(chart, points[np.flatnonzero(bad)[0]], what)
+    return log_volume - potential, potential
+
+
+class LineGrid:
+    """Values of the density of u at equidistant nodes of one axis.
+
+    Attributes:
+        axis: The axis.
+        num_intervals: Number of intervals.
+        estimate: The integral of `exp(log density - offset)` by both rules.
+        offset: Largest log density at a node.
+        potential_scale: Mean absolute potential, which sets the roundoff of the integral.
+    """
+
+    def __init__(self, chart: Chart, axis: Axis, num_intervals: int) -> None:
+        self.chart, self.axis, self.num_intervals = chart, axis, num_intervals
+        self._z, log_density, potential = self._values(num_intervals)
+        # Where every node misses the mass, the integral is 0 and its estimated error infinite.
+        self.offset = max(float(log_density.max()), -np.finfo(np.float64).max)
+        self.density = np.exp(log_density - self.offset)
+        self.estimate = integrate(self.density, [axis.high - axis.low])
+        masses = self.masses
+        self.potential_scale = float(np.abs(potential[masses > 0]) @ masses[masses > 0])
+
+    def _values(self, num_intervals: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        z = self.axis.map.to_z(self.axis.nodes(num_intervals))
+        log_volume = np.log(self.axis.map.slope(z))
+        return z, *node_log_density(self.chart, z[:, None], log_volume)
+
+    @property
+    def points(self) -> np.ndarray:
+        """Nodes in z, shape (num_intervals + 1, 1)."""
+        return self._z[:, None]
+
+    @property
+    def masses(self) -> np.ndarray:
+        """Probability that the rule gives each node, shape (num_intervals + 1,)."""
+        width = self.axis.high - self.axis.low
+        weights = rule_weights(self.estimate.rule, self.num_intervals, width)
+        return weights * self.density / (self.estimate.value or 1.0)
+
+    def edge_densities(self) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Nodes in z and density of z along the axis."""
+        return [
+            (self._z, self.density / self.axis.map.slope(self._z) / (self.estimate.value or 1.0))
+        ]
+
+    @functools.cached_property
+    def curve(self) -> Curve:
+        """Cumulative distribution of u on a grid fine enough for interpolation."""
+        return Curve(self.axis.low, self.axis.high, self.tabulate()[2])
+
+    def tabulate(self) -> tuple[np.ndarray, None, np.ndarray]:
+        """Positions z and densities of u on a grid fine enough for linear interpolation."""
+        z, log_density, _ = self._values(max(self.num_intervals, _TABLE_INTERVALS))
+        return z, None, np.exp(log_density - self.offset)
+
+    def rosenblatt(self, z: np.ndarray) -> np.ndarray:
+        """Cumulative probabilities of points (n, 1)."""
+        return self.curve.cdf(self.axis.map.to_u(z[:, 0]))[:, None]
+
+    def inverse_rosenblatt(self, probability: np.ndarray) -> np.ndarray:
+        """Points (n, 1) with given cumulative probabilities."""
+        return self.axis.map.to_z(self.curve.quantile(probability[:, 0]))[:, None]

@@ -1,0 +1,256 @@
+"""`normalize`: from an energy to its normalised density, its grid chosen by estimated error."""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from ebm_ppl._checks import check_count, check_positive
+from ebm_ppl._errors import NotNormalizableError
+from ebm_ppl.energies._base import AbstractEnergy
+from ebm_ppl.quadrature._bracket import Bracket, find_bracket
+from ebm_ppl.quadrature._chart import Chart
+from ebm_ppl.quadrature._density import Bounds, QuadratureDensity
+from ebm_ppl.quadrature._frame import candidate_frames
+from ebm_ppl.quadrature._line import LineGrid
+from ebm_ppl.quadrature._maps import Axis, Knots, Uniform, anchored_axis
+from ebm_ppl.quadrature._plane import Frame, PlaneGrid
+from ebm_ppl.quadrature._plane_bracket import find_plane_bracket
+
+Grid = LineGrid | PlaneGrid
+
+_COARSEST = 64
+_EXPLORED = {1: 2**12, 2: 2**8}
+_FINEST = {1: 2**15, 2: 2**11}
+_TOLERANCE = {1: 1e-10, 2: 1e-8}
+_UNRELIABLE = 1e-2
+_MAX_MISSING = 1e-6
+_SAFETY = 4.0  # Rounding of x spoils the density at the last nodes that floats resolve.
+
+
+def normalize(
+    energy: AbstractEnergy,
+    *,
+    bounds: Any = None,
+    num_intervals: int | None = None,
+    relative_tolerance: float | None = None,
+) -> QuadratureDensity:
+    r"""Integrate $\exp(-E)$ over the support of an energy of one or two coordinates, in float64.
+
+    Without `bounds` the mass is bracketed automatically, after a check that it is finite. The grid
+    lies in an unconstrained coordinate, uniform or stretched, is doubled until the integral stops
+    changing, and gives the integral by Simpson's and the trapezoid rule; the one with the smaller
+    estimated error is reported. Wells narrower than about 1/4000 of the extent of the mass may be
+    overlooked.
+
+    Args:
+        energy: The energy; its support constrains each coordinate by itself.
+        bounds: Part of the support to integrate over: a pair, or one pair per coordinate.
+        num_intervals: Number of intervals along each axis, a multiple of four; by default as many
+            as `relative_tolerance` needs. With finite `bounds` the nodes are then uniform between
+            them.
+        relative_tolerance: Estimated relative error of $Z$ to aim at; by default 1e-10 for one
+            coordinate (at most 32768 intervals) and 1e-8 for two (at most 2048).
+
+    Returns:
+        The normalised density, with the estimated error that was reached.
+
+    Raises:
+        NotNormalizableError: If $Z$ is infinite, or the mass cannot be found or resolved.
+        NonFiniteEnergyError: If the energy is NaN or minus infinity where the density has mass.
+        ValueError: If the energy has more than two coordinates, its support couples them, its
+            parameters are traced, or an argument is out of range.
+
+    Example:
+        >>> import numpy as np
+        >>> from ebm_ppl.energies import Quartic
+        >>> from ebm_ppl.quadrature import normalize
+        >>> density = normalize(Quartic(a=0.5, b=0.0, gamma=np.log(0.1)), bounds=(-6.0, 6.0))
+        >>> print(f"{np.exp(density.log_z):.6f} {density.density(1.0):.6f}")
+        2.149706 0.255296
+
+    References:
+        Trefethen and Weideman, "The exponentially convergent trapezoidal rule", SIAM Review 56
+        (2014).
+    """
+    chart = Chart(energy)
+    if num_intervals is not None:
+        check_count("num_intervals", num_intervals, minimum=4)
+        if num_intervals % 4:
+            raise ValueError(f"`num_intervals` must be a multiple of four; got {num_intervals}.")
+    if relative_tolerance is None:
+        relative_tolerance = _TOLERANCE[chart.dim]
+    check_positive("relative_tolerance", relative_tolerance)
+    limits = _read_bounds(chart, bounds)
+    z_limits = _z_limits(chart, limits)
+    uniform = num_intervals is not None and bool(np.all(np.isfinite(z_limits)))
+    find = _line_candidates if chart.dim == 1 else _plane_candidates
+    candidates, unresolved = find(chart, z_limits, uniform)
+    if num_intervals is not None:
+        grid = min(
+            (make(num_intervals) for make in candidates), key=lambda grid: grid.estimate.error
+        )
+    else:
+        grid = _search(candidates, chart.dim, relative_tolerance)
+    return _density(energy, chart, grid, limits, unresolved, checked=num_intervals is None)
+
+
+def _read_bounds(chart: Chart, bounds: Any) -> np.ndarray:
+    """Bounds in the support, shape (dim, 2)."""
+    support = np.stack([chart.lower, chart.upper], 1)
+    if bounds is None:
+        return support
+    pairs = np.asarray(bounds, np.float64)
+    if pairs.shape not in ((2,), (chart.dim, 2)):
+        raise ValueError(f"Expected `bounds` of shape (2,) or ({chart.dim}, 2); got {pairs.shape}.")
+    pairs = np.broadcast_to(pairs, (chart.dim, 2))
+    if not np.all(pairs[:, 0] < pairs[:, 1]):
+        raise ValueError(f"`bounds` must have a lower end below the upper end; got {bounds!r}.")
+    if np.any(pairs[:, 0] < support[:, 0]) or np.any(pairs[:, 1] > support[:, 1]):
+        raise ValueError(f"`bounds` must lie in the support {support.tolist()}; got {bounds!r}.")
+    return pairs
+
+
+def _z_limits(chart: Chart, limits: np.ndarray) -> np.ndarray:
+    """Bounds on z, shape (dim, 2); infinite at the support's own ends."""
+    inner = chart.to_support(np.zeros((1, chart.dim)))[0]
+    ends = np.where(np.isinf(limits), inner[:, None], limits)
+    z = chart.from_support(ends.T).T
+    return np.where(np.isinf(limits), limits, z)
+
+
+def mass_range(energy: AbstractEnergy, threshold: float, widening: float) -> np.ndarray:
+    """Range of the support that holds the mass, per coordinate, shape (dim, 2).
+
+    Args:
+        energy: A concrete energy.
+        threshold: Nats below the maximum at which the density is cut.
+        widening: Factor by which the range is widened in the unconstrained coordinate.
+    """
+    chart = Chart(energy)
+    if chart.dim == 1:
+        bracket = find_bracket(chart, threshold=threshold)
+        z = np.array([[bracket.low, bracket.high]])
+    else:
+        plane = find_plane_bracket(chart, threshold=threshold)
+        corners = zip(plane.maps, plane.low, plane.high, strict=True)
+        z = np.array([one.to_z(np.array([low, high])) for one, low, high in corners])
+    middle, half = z.mean(1, keepdims=True), widening * np.diff(z, axis=1) / 2
+    return chart.to_support((middle + half * np.array([-1.0, 1.0])).T).T
+
+
+Unresolved = Sequence[tuple[bool, bool]]
+
+
+def _line_candidates(
+    chart: Chart, z_limits: np.ndarray, uniform: bool
+) -> tuple[Iterable[Callable[[int], Grid]], Unresolved]:
+    low, high = (float(end) for end in z_limits[0])
+    if uniform:
+        axes = [Axis(Uniform(), low, high)]
+        return [lambda n, axis=axis: LineGrid(chart, axis, n) for axis in axes], [(False, False)]
+    bracket = find_bracket(chart, low, high)
+    makers = [lambda n, axis=axis: LineGrid(chart, axis, n) for axis in _line_axes(bracket)]
+    return makers, [bracket.unresolved]
+
+
+def _line_axes(bracket: Bracket) -> list[Axis]:
+    knots = bracket.knots
+    maps = [Uniform(), knots, Knots(knots.centers, knots.scales / 16)]
+    ends = (bracket.low, bracket.high)
+    return [anchored_axis(one, ends, bracket.mode, bracket.fixed) for one in maps]
+
+
+def _plane_candidates(
+    chart: Chart, z_limits: np.ndarray, uniform: bool
+) -> tuple[Iterable[Callable[[int], Grid]], Unresolved]:
+    if uniform:
+        rows, columns = (Axis(Uniform(), float(low), float(high)) for low, high in z_limits)
+        frames: Iterable[Frame] = [Frame(rows, columns)]
+        unresolved: Unresolved = [(False, False)] * 2
+    else:
+        first, second = ((float(low), float(high)) for low, high in z_limits)
+        bracket = find_plane_bracket(chart, (first, second))
+        frames = candidate_frames(chart, bracket, adapt=not any(bracket.fixed[1]))
+        unresolved = bracket.unresolved
+    return (lambda n, frame=frame: PlaneGrid(chart, frame, n) for frame in frames), unresolved
+
+
+def _search(candidates: Iterable[Callable[[int], Grid]], dim: int, tolerance: float) -> Grid:
+    """Double each candidate's grid to a moderate size, then the best one's, until one converges."""
+    best: Grid | None = None
+    best_make: Callable[[int], Grid] | None = None
+    for make in candidates:
+        previous = np.inf
+        count = _COARSEST
+        while count <= _EXPLORED[dim]:
+            grid = make(count)
+            if best is None or grid.estimate.error <= best.estimate.error:
+                best, best_make = grid, make
+            # Twice in a row: one lucky agreement of two coarse grids is not enough.
+            if max(grid.estimate.error, previous**2) <= tolerance:
+                return grid
+            previous = grid.estimate.error
+            count *= 2
+    assert best is not None
+    assert best_make is not None
+    count = 2 * _EXPLORED[dim]
+    while count <= _FINEST[dim] and best.estimate.error > tolerance:
+        grid = best_make(count)
+        if grid.estimate.error < best.estimate.error:
+            best = grid
+        count *= 2
+    return best
+
+
+def _missing_mass(grid: Grid, unresolved: Unresolved) -> float:
+    """Probability beyond the ends at which floats stop resolving the support, extrapolated."""
+    missing = 0.0
+    for (z, density), ends in zip(grid.edge_densities(), unresolved, strict=False):
+        for flag, order in zip(ends, (1, -1), strict=True):
+            if not flag:
+                continue
+            distance, inwards = np.abs(z - z[::order][0])[::order], density[::order]
+            inner = int(np.searchsorted(distance, 0.1 * distance[-1]))
+            if inwards[0] > 0:
+                rate = np.log(inwards[inner] / inwards[0]) / distance[inner]
+                missing += _SAFETY * inwards[0] / rate if rate > 0 else np.inf
+    return missing
+
+
+def _density(
+    energy: AbstractEnergy,
+    chart: Chart,
+    grid: Grid,
+    limits: np.ndarray,
+    unresolved: Unresolved,
+    checked: bool,
+) -> QuadratureDensity:
+    estimate = grid.estimate
+    missing = _missing_mass(grid, unresolved)
+    if missing > _MAX_MISSING:
+        raise NotNormalizableError(
+            f"{chart.name} cannot be normalised: exp(-E) has not decayed where float64 stops "
+            f"resolving the support's edge (mass beyond it: about {missing:.1e} of the rest)."
+        )
+    if checked and not estimate.error < _UNRELIABLE:
+        raise NotNormalizableError(
+            f"{chart.name} cannot be normalised: its integral still changes by "
+            f"{estimate.error:.1e} (relative) on {grid.num_intervals} intervals."
+        )
+    roundoff = np.finfo(np.float64).eps * (4.0 + grid.potential_scale)
+    bounds: Bounds = tuple((float(low), float(high)) for low, high in limits)
+    other = np.log(estimate.other_value) if estimate.other_value > 0 else -np.inf
+    return QuadratureDensity(
+        energy=energy,
+        dim=chart.dim,
+        log_z=float(np.log(estimate.value)) + grid.offset,
+        log_z_error=float(estimate.error + missing + roundoff),
+        rule=estimate.rule,
+        num_intervals=grid.num_intervals,
+        bounds=bounds,
+        other_log_z=float(other) + grid.offset,
+        other_log_z_error=float(estimate.other_error + missing + roundoff),
+        _chart=chart,
+        _grid=grid,
+    )
