@@ -146,7 +146,9 @@ class EnergyDistribution(Distribution):
     def _grid_table(self) -> GridTable:
         if isinstance(self.log_z, QuadratureNormalizer):
             return GridTable.from_normalizer(self.energy, self.log_z)
-        return GridTable.from_density(self._quadrature("sample"))
+        density = self._quadrature("sample")
+        with jax.ensure_compile_time_eval():
+            return GridTable.from_density(density)
 
     def _quadrature(self, purpose: str) -> QuadratureDensity:
         known = self._density or self._computed

@@ -2,7 +2,7 @@
 
 import abc
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import equinox as eqx
 import jax
@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array
 from numpyro.distributions.constraints import Constraint
 
-from ebm_ppl._checks import check_shape
+from ebm_ppl._checks import check_shape, is_traced
 from ebm_ppl._types import Event, Scalar
 
 
@@ -20,7 +20,7 @@ def as_parameter(value: Any) -> Array:
     A concrete value stays concrete even while JAX traces the surrounding code, so an energy that is
     built inside a NumPyro model from constants is seen to have fixed parameters.
     """
-    if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(value)):
+    if is_traced(value):
         return jnp.asarray(value, dtype=float)
     with jax.ensure_compile_time_eval():
         return jnp.asarray(value, dtype=float)
@@ -57,8 +57,15 @@ class AbstractEnergy(eqx.Module):
         6.0
     """
 
-    event_shape: eqx.AbstractVar[tuple[int, ...]]
-    support: eqx.AbstractVar[Constraint]
+    if TYPE_CHECKING:
+        # Type checkers take an `AbstractVar` for an argument of the generated constructor.
+        @property
+        def event_shape(self) -> tuple[int, ...]: ...
+        @property
+        def support(self) -> Constraint: ...
+    else:
+        event_shape: eqx.AbstractVar[tuple[int, ...]]
+        support: eqx.AbstractVar[Constraint]
 
     @property
     def event_size(self) -> int:
