@@ -1,0 +1,142 @@
+"""The mixing verdict passes what mixes and is not blind where the usual diagnostics are."""
+
+import jax
+import numpy as np
+import pytest
+
+from ebm_ppl.energies import TiltedDoubleWell
+from ebm_ppl.quadrature import normalize
+from validation.checks.mixing import degenerate, mixing
+from validation.results import Verdict
+
+CHAINS, SAMPLES = 4, 1000
+
+
+@pytest.fixture(scope="module")
+def density():
+    return normalize(TiltedDoubleWell(dim=1, barrier_height=4.0))
+
+
+@pytest.fixture(scope="module")
+def exact(density):
+    draws = density.sample(jax.random.key(0), (CHAINS, SAMPLES))
+    return np.asarray(draws)
+
+
+def _judge(draws, density):
+    flat = draws.reshape(-1, 1)
+    finite = np.where(np.isfinite(flat), flat, 0.0)
+    u = density.cdf(finite).reshape(*draws.shape[:2], 1)
+    energies = -density.log_density(finite).reshape(draws.shape[:2])
+    return mixing(draws, energies, density, u)
+
+
+def test_independent_draws_pass(exact, density):
+    result = _judge(exact, density)
+    assert result.verdict is Verdict.PASS
+    assert result.components["rhat"] < 1.01
+    assert "share of mode 0" in " ".join(result.components)
+
+
+def test_autocorrelated_draws_of_the_target_pass(density):
+    """Stay with probability 0.8: four fifths of the draws are repeats, and the law is right."""
+    rng = np.random.default_rng(0)
+    fresh = np.asarray(density.sample(jax.random.key(1), (CHAINS, 8 * SAMPLES)))
+    stay = rng.uniform(size=fresh.shape[:2]) < 0.8
+    stay[:, 0] = False
+    last = np.maximum.accumulate(np.where(stay, 0, np.arange(fresh.shape[1])), axis=1)
+    draws = np.take_along_axis(fresh, last[..., None], axis=1)
+    result = _judge(draws, density)
+    assert result.verdict is Verdict.PASS
+    assert result.components["thinning lag"] > 10
+
+
+def _identical_chains(exact, rng):
+    return np.repeat(exact[:1], CHAINS, axis=0)
+
+
+def _constant_chains(exact, rng):
+    return np.repeat(exact[:, :1], SAMPLES, axis=1)
+
+
+def _one_constant_chain(exact, rng):
+    draws = exact.copy()
+    draws[2] = draws[2, 0]
+    return draws
+
+
+def _stuck_half_way(exact, rng):
+    draws = exact.copy()
+    draws[1, SAMPLES // 2 :] = draws[1, SAMPLES // 2]
+    return draws
+
+
+def _one_infinite_draw(exact, rng):
+    draws = exact.copy()
+    draws[0, 17] = np.inf
+    return draws
+
+
+def _all_in_one_mode(exact, rng):
+    left = exact[exact < 0]
+    return rng.choice(left, size=exact.shape)
+
+
+def _one_chain_in_another_mode(exact, rng):
+    draws = rng.choice(exact[exact < 0], size=exact.shape)
+    draws[3] = rng.choice(exact[exact > 0], size=draws[3].shape)
+    return draws
+
+
+def _modes_swapped(exact, rng):
+    return -exact
+
+
+def _wrong_mode_shares(exact, rng):
+    half = rng.uniform(size=exact.shape) < 0.5
+    return np.where(
+        half, rng.choice(exact[exact < 0], exact.shape), rng.choice(exact[exact > 0], exact.shape)
+    )
+
+
+def _too_wide(exact, rng):
+    return exact * 1.2
+
+
+def _random_walks(exact, rng):
+    return 0.1 * np.cumsum(rng.normal(size=exact.shape), axis=1)
+
+
+PLANTED = [
+    _identical_chains,
+    _constant_chains,
+    _one_constant_chain,
+    _stuck_half_way,
+    _one_infinite_draw,
+    _all_in_one_mode,
+    _one_chain_in_another_mode,
+    _modes_swapped,
+    _wrong_mode_shares,
+    _too_wide,
+    _random_walks,
+]
+
+
+@pytest.mark.parametrize("plant", PLANTED, ids=lambda plant: plant.__name__.strip("_"))
+def test_what_diagnostics_are_blind_to_does_not_pass(plant, exact, density):
+    result = _judge(plant(exact, np.random.default_rng(1)), density)
+    assert result.verdict is Verdict.FAIL
+    assert result.detail
+
+
+def test_the_copies_are_named(exact):
+    copies = np.repeat(exact[:1], CHAINS, axis=0)
+    assert "copies of each other" in degenerate(copies, np.zeros(copies.shape[:2]))[0]
+
+
+def test_without_truth_only_the_chains_are_compared(exact):
+    result = mixing(exact, exact[..., 0] ** 2, None, None)
+    assert result.verdict is Verdict.PASS
+    assert result.p_value is None
+    assert result.false_alarm_rate == 0.0
+    assert "no ground truth" in result.detectable
