@@ -29,7 +29,7 @@ class EnergyDistribution(Distribution):
     | --- | --- | --- |
     | `None` | $-E(x)$, unnormalised | must be fixed |
     | a number | $-E(x) - \log Z$ | fixed, or $Z$ does not depend on them |
-    | an object with `log_z` (`QuadratureDensity`) | $-E(x) - \log Z$ | as they were when $Z$ was estimated |
+    | an object with `log_z` (`QuadratureDensity`) | $-E(x) - \log Z$ | as when $Z$ was estimated |
     | a callable `energy -> log_z` (`QuadratureNormalizer`) | $-E_\theta(x) - \log Z(\theta)$ | may be random |
 
     Without a normaliser, parameters that JAX traces (because they are random in a model, or optimised)

@@ -48,12 +48,12 @@ class ShortChains:
 
 
 def batch_functions(
-    kernel: MCMCKernel, batched: bool
+    kernel: MCMCKernel, batched: bool, num_warmup: int = 0
 ) -> tuple[Callable[..., Any], Callable[[Any], Any]]:
-    """`init(keys, positions)` and `sample(state)` of a kernel over many chains, without warm-up."""
+    """`init(keys, positions)` and `sample(state)` of a kernel over many chains."""
 
     def init(key: PRNGKey, position: Array) -> Any:
-        return kernel.init(key, 0, position, (), {})
+        return kernel.init(key, num_warmup, position, (), {})
 
     def sample(state: Any) -> Any:
         return kernel.sample(state, (), {})

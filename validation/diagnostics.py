@@ -36,7 +36,7 @@ def convergence(draws: Float[np.ndarray, "chains samples"]) -> Convergence:
     Args:
         draws: The quantity along each chain.
     """
-    import arviz  # takes seconds, so only where it is used  # noqa: PLC0415
+    import arviz  # takes seconds, so only where it is used
 
     values = np.asarray(draws, dtype=np.float64)
     ess_mean = float(arviz.ess(values, method="mean"))

@@ -20,7 +20,7 @@ from validation.checks.mixing import mixing
 from validation.checks.normalizer import normalizer
 from validation.controls import Control
 from validation.results import CheckResult, Question, Row, Trace, Verdict
-from validation.sampling import run_mcmc
+from validation.sampling import run_kernel
 from validation.subjects import Subject, built_in
 
 NO_KERNEL = "-"
@@ -117,7 +117,7 @@ def kernel_job(subject: Subject, case: KernelCase, seed: int) -> Job:
         def mix() -> CheckResult:
             began = time.perf_counter()
             density = subject.density
-            sampled = run_mcmc(
+            sampled = run_kernel(
                 case, subject.potential, density, key_for(seed, subject.name, case.name, "mixing")
             )
             step_sizes.append(sampled.step_size)
@@ -147,11 +147,11 @@ def correctness_checks(
 ) -> Iterator[tuple[str, Callable[[], CheckResult]]]:
     """The checks that an exact kernel's claims call for, the cheapest first."""
     density, potential = subject.density, subject.potential
-    assert density is not None  # noqa: S101  # for the type checker; the caller has looked
+    assert density is not None  # for the type checker; the caller has looked
 
     def balance() -> CheckResult:
         kernel = case.make(potential)
-        assert isinstance(kernel, AbstractMetropolisKernel)  # noqa: S101
+        assert isinstance(kernel, AbstractMetropolisKernel)
         return detailed_balance(kernel, potential, density, step_size, question=question)
 
     def invariance() -> CheckResult:
@@ -188,9 +188,9 @@ def bias_job(case: KernelCase) -> Job:
 
 def _bias_order(case: KernelCase, subject: Subject, question: Question) -> CheckResult:
     kernel, density = case.make(subject.potential), subject.density
-    assert isinstance(kernel, AbstractUnadjustedKernel)  # noqa: S101  # `case` claims it
-    assert density is not None  # noqa: S101  # the reference target is one-dimensional
-    assert case.bias_step_size is not None  # noqa: S101
+    assert isinstance(kernel, AbstractUnadjustedKernel)  # `case` claims it
+    assert density is not None  # the reference target is one-dimensional
+    assert case.bias_step_size is not None
     return bias_order(kernel, subject.potential, density, case.bias_step_size, question=question)
 
 
@@ -243,7 +243,7 @@ def judge_control(control: Control, seed: int) -> CheckResult:
         last = guarded(check, Question.CONTROL, compute)
         if last.verdict is not Verdict.PASS:
             break
-    assert last is not None  # noqa: S101  # every control meets a check
+    assert last is not None  # every control meets a check
     caught = last.verdict is Verdict.FAIL
     good = last.verdict is Verdict.PASS if control.equivalent else caught
     if control.equivalent:

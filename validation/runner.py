@@ -1,6 +1,6 @@
 """The validation run: energies × kernels × checks, controls beside them, one report."""
 
-import datetime
+import datetime as dt
 import importlib.metadata
 import platform
 import time
@@ -74,7 +74,7 @@ def run(
     chosen_cases = _resolve_cases(kernels)
     subjects = _resolve_subjects(energy, energies, mode)
     began = time.perf_counter()
-    started = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    started = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
     plan = _plan(subjects, chosen_cases, mode, seed, with_controls=energy is None)
     rows: list[Row] = []
     traces: list[Trace] = []

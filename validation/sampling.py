@@ -1,19 +1,23 @@
-"""One ordinary `numpyro.infer.MCMC` run of a kernel, timed without compilation, beside the truth."""
+"""One run of a kernel with warm-up, timed without compilation, beside the truth.
+
+The kernel is driven through `init` and `sample`, as `numpyro.infer.MCMC` drives it, but in one compiled
+loop: MCMC compiles its own anew for warm-up and for every run.
+"""
 
 import dataclasses
 import time
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float
-from numpyro.infer import MCMC
+from jaxtyping import Array, Float
 from numpyro.infer.mcmc import MCMCKernel
 
 from ebm_ppl.potentials import EnergyPotential
 from ebm_ppl.quadrature import QuadratureDensity
-from validation.cases._base import KernelCase
-from validation.results import Trace
+from validation.cases import KernelCase
+from validation.chains import batch_functions
 from validation.truth import constrain, probability_transform
 
 NUM_CHAINS = 16
@@ -36,7 +40,6 @@ class SamplingRun:
         seconds: Wall-clock time of the timed block.
         timed_share: Share of the draws that the timed block gave.
         accept_prob: Mean reported acceptance probability.
-        divergences: Number of kept draws that were flagged `diverging`.
         evaluations: Transitions, or what the kernel's `evaluations_field` counts, behind all kept draws.
         kernel: The kernel that ran.
     """
@@ -48,7 +51,6 @@ class SamplingRun:
     seconds: float
     timed_share: float
     accept_prob: float
-    divergences: int
     evaluations: float
     kernel: MCMCKernel
 
@@ -67,10 +69,12 @@ def over_dispersed_starts(
     points = np.stack(
         [density.marginal(axis).quantile(levels[axis]) for axis in range(dim)], axis=1
     )
-    return jnp.asarray(potential.unconstrain(jnp.asarray(points).reshape(-1, *density.energy.event_shape)))
+    return jnp.asarray(
+        potential.unconstrain(jnp.asarray(points).reshape(-1, *density.energy.event_shape))
+    )
 
 
-def run_mcmc(
+def run_kernel(
     case: KernelCase,
     potential: EnergyPotential,
     density: QuadratureDensity | None,
@@ -90,29 +94,29 @@ def run_mcmc(
         num_samples: Draws kept in each of the two blocks.
     """
     kernel = case.make(potential)
-    mcmc = MCMC(
-        kernel,
-        # as many as there are in a block, so that one compiled loop serves warm-up and both blocks
-        num_warmup=num_samples * case.thinning,
-        num_samples=num_samples * case.thinning,
-        thinning=case.thinning,
-        num_chains=num_chains,
-        chain_method="vectorized" if case.batched else jax.vmap,
-        progress_bar=False,
-    )
+    block_steps = num_samples * case.thinning
+    init, sample = batch_functions(kernel, case.batched, num_warmup=block_steps)
     fields = ["potential_energy", "accept_prob"]
     fields += [case.evaluations_field] if case.evaluations_field else []
+
+    def keep(state: Any, _: None) -> tuple[Any, dict[str, Array]]:
+        state = jax.lax.fori_loop(0, case.thinning, lambda _, s: sample(s), state)
+        return state, {"z": state.z} | {name: getattr(state, name) for name in fields}
+
+    # One compiled block serves warm-up and sampling, as kernels know themselves when warm-up ends.
+    block = jax.jit(lambda state: jax.lax.scan(keep, state, None, length=num_samples))
     starts = over_dispersed_starts(potential, density, num_chains)
-    mcmc.warmup(rng_key, init_params=starts, extra_fields=fields)
+    state, _ = block(init(jax.random.split(rng_key, num_chains), starts))
     blocks, seconds = [], 0.0
     for _ in range(2):
         began = time.perf_counter()
-        mcmc.run(mcmc.post_warmup_state.rng_key, init_params=starts, extra_fields=fields)
-        block = jax.device_get({"z": mcmc.get_samples(True), **mcmc.get_extra_fields(True)})
+        state, kept = jax.block_until_ready(block(state))
         seconds = time.perf_counter() - began
-        blocks.append(block)
-        mcmc.post_warmup_state = mcmc.last_state
-    joined = {name: np.concatenate([b[name] for b in blocks], axis=1) for name in blocks[0]}
+        blocks.append(jax.device_get(kept))
+    joined = {
+        name: np.swapaxes(np.concatenate([kept[name] for kept in blocks]), 0, 1)
+        for name in blocks[0]
+    }
     z = joined["z"].reshape(-1, potential.energy.event_size)
     shape = (num_chains, 2 * num_samples)
     if density is None:
@@ -122,9 +126,7 @@ def run_mcmc(
         draws, u = constrain(density, z), probability_transform(density, z).reshape(*shape, -1)
     draws = draws.reshape(*shape, -1)
     per_draw = joined[case.evaluations_field] if case.evaluations_field else np.ones(shape)
-    step_size = (
-        float(np.median(mcmc.last_state.adapt_state.step_size)) if case.set_step_size else np.nan
-    )
+    step_size = float(np.median(state.adapt_state.step_size)) if case.set_step_size else np.nan
     points = draws.reshape(-1, *potential.energy.event_shape)
     energies = np.asarray(jax.jit(jax.vmap(potential.energy))(jnp.asarray(points, dtype=float)))
     return SamplingRun(
@@ -135,7 +137,6 @@ def run_mcmc(
         seconds=seconds,
         timed_share=0.5,
         accept_prob=float(np.mean(joined["accept_prob"])),
-        divergences=int(np.sum(joined.get("diverging", 0))),
         evaluations=float(np.mean(per_draw)) * case.thinning * float(np.prod(shape)),
         kernel=kernel,
     )

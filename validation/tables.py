@@ -32,14 +32,13 @@ def trace(
         mixing: The verdict on the run, whose diagnostics are taken over.
     """
     ess = mixing.components.get("ess_bulk", np.nan)
-    per_step = evaluations_per_step(case, run)
+    per_step = evaluations_per_step(run)
     diagnostics = {
         **{name: mixing.components.get(name, np.nan) for name in ("rhat", "ess_bulk", "ess_tail")},
         "ess_per_second": run.timed_share * ess / run.seconds,
         "ess_per_gradient": ess / (run.evaluations * per_step),
         "accept_prob": run.accept_prob,
         "step_size": run.step_size,
-        "divergences": float(run.divergences),
         "seconds": run.seconds,
         "num_chains": float(run.draws.shape[0]),
         "num_draws": float(run.draws.shape[0] * run.draws.shape[1]),
@@ -66,7 +65,7 @@ def trace(
     )
 
 
-def evaluations_per_step(case: KernelCase, run: SamplingRun) -> int:
+def evaluations_per_step(run: SamplingRun) -> int:
     """Gradients (without any: energies) behind one counted evaluation of a kernel."""
     kernel = run.kernel
     if isinstance(kernel, AbstractKernel):

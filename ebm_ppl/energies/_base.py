@@ -45,12 +45,15 @@ class AbstractEnergy(eqx.Module):
         >>> from ebm_ppl.energies import AbstractEnergy, as_parameter
         >>> class Exponential(AbstractEnergy):
         ...     rate: jax.Array = eqx.field(converter=as_parameter)
+        ...
         ...     @property
         ...     def event_shape(self):
         ...         return ()
+        ...
         ...     @property
         ...     def support(self):
         ...         return constraints.positive
+        ...
         ...     def _energy(self, x):
         ...         return self.rate * x
         >>> float(Exponential(2.0)(3.0))

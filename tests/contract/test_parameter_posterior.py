@@ -1,7 +1,6 @@
 """NUTS over an energy's parameters, normalised by quadrature, against the posterior on a grid."""
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import numpyro
 import numpyro.distributions as dist
@@ -90,7 +89,7 @@ def test_posterior_means_agree_with_the_grid(data, grid_means):
     )
     mcmc.run(jax.random.key(1), data, QuadratureNormalizer(bounds=(-8.0, 8.0)))
     errors = _standardised_errors(mcmc, grid_means)
-    print(errors)
+
     assert max(abs(error) for error in errors.values()) < CRITICAL
 
 

@@ -30,7 +30,9 @@ def test_identity_on_the_real_line():
         (Gamma(3.0, 2.0), lambda z: stats.gamma(3.0, scale=0.5).logpdf(np.exp(z)) + z),
         (
             Beta(2.0, 3.0),
-            lambda z: stats.beta(2.0, 3.0).logpdf(1 / (1 + np.exp(-z))) + z - 2 * np.log1p(np.exp(z)),
+            lambda z: (
+                stats.beta(2.0, 3.0).logpdf(1 / (1 + np.exp(-z))) + z - 2 * np.log1p(np.exp(z))
+            ),
         ),
     ],
 )

@@ -42,7 +42,7 @@ def frozen_adaptation(
     _, (adapted, keys) = jax.jit(lambda s: jax.lax.scan(advance, s, None, length=NUM_STEPS))(state)
     before = _adapted(state)
     changed = sum(
-        bool(np.any(np.asarray(after) != np.asarray(first)[None]))
+        bool(np.any(np.asarray(after) != np.asarray(first, dtype=after.dtype)[None]))
         for first, after in zip(jax.tree.leaves(before), jax.tree.leaves(adapted), strict=True)
     )
     repeated = NUM_STEPS - len(np.unique(np.asarray(keys), axis=0))

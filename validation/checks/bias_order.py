@@ -57,8 +57,9 @@ def bias_order(
 
     Args:
         kernel: The kernel; its `move` is questioned, and its claim is `bias_order`.
-        potential: Potential of the target on the real line, whose curvature should be bounded: where it is not, chains
-            from far in the tail are unstable at any step size, and the order shows only in the limit.
+        potential: Potential of the target on the real line. Its curvature should be bounded: where it is
+            not, chains from far in the tail are unstable at any step size, and the order shows only in
+            the limit.
         density: Ground truth of the target.
         step_size: The larger of the two step sizes.
         question: Recorded in the result.
@@ -159,7 +160,9 @@ def _images(
     shape = potential.position_shape
 
     def step(exact: EnergyPotential, noise: Array, position: Array, momentum: Array) -> list[Array]:
-        target = WhitenedTarget(lambda z: exact(z.reshape(shape)), position, jnp.ones_like(position))
+        target = WhitenedTarget(
+            lambda z: exact(z.reshape(shape)), position, jnp.ones_like(position)
+        )
         start = target.evaluate(jnp.zeros_like(position))
         auxiliary = momentum if momenta.size else ()
         end, carried = kernel.move(noise, target, start, auxiliary, jnp.asarray(step_size))

@@ -5,6 +5,7 @@ each other have an R-hat below 1, a constant chain has as many effective draws a
 all sit in one mode agree perfectly.
 """
 
+import itertools
 import time
 from collections.abc import Sequence
 
@@ -200,7 +201,7 @@ def _valleys(density: Float[np.ndarray, " points"]) -> Int[np.ndarray, " valleys
     padded = np.concatenate([[0.0], density, [0.0]])
     peaks = signal.find_peaks(padded, prominence=0.02 * np.max(density))[0] - 1
     valleys = []
-    for left, right in zip(peaks[:-1], peaks[1:], strict=True):
+    for left, right in itertools.pairwise(peaks):
         lowest = left + int(np.argmin(density[left : right + 1]))
         if density[lowest] < MODE_VALLEY * min(density[left], density[right]):
             valleys.append(lowest)

@@ -47,7 +47,9 @@ def _paired(rng, move):
 
 def _acceptance(rng, honesty):
     reported = rng.uniform(size=(3, NUM_DRAWS))
-    return uniformity.acceptance_martingale(rng.uniform(size=(3, NUM_DRAWS)) < honesty * reported, reported)
+    return uniformity.acceptance_martingale(
+        rng.uniform(size=(3, NUM_DRAWS)) < honesty * reported, reported
+    )
 
 
 def _shared_noise(rng):

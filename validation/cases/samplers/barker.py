@@ -7,7 +7,11 @@ from validation.cases._base import KernelCase, numpyro_step_size
 CASES = (
     KernelCase(
         name="barker",
-        make=lambda potential: BarkerMH(potential_fn=potential),
+        # Its step-size search turns NaN for good once a proposal lands where the energy overflows
+        # (softplus of inf - inf), so the step is fixed in units of the mass matrix, which adapts.
+        make=lambda potential: BarkerMH(
+            potential_fn=potential, step_size=1.5, adapt_step_size=False
+        ),
         exact=True,
         batched=False,  # NumPyro's BarkerMH takes one key only
         set_step_size=numpyro_step_size,
