@@ -5,7 +5,7 @@ from typing import Any, TypeAlias
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, ArrayLike, Float
 from numpyro.distributions import Distribution
 from numpyro.distributions.constraints import Constraint
 from numpyro.distributions.util import validate_sample
@@ -30,7 +30,7 @@ class EnergyDistribution(Distribution):
     | `None` | $-E(x)$, unnormalised | must be fixed |
     | a number | $-E(x) - \log Z$ | fixed, or $Z$ does not depend on them |
     | an object with `log_z` (`QuadratureDensity`) | $-E(x) - \log Z$ | as when $Z$ was estimated |
-    | a callable `energy -> log_z` (`QuadratureNormalizer`) | $-E_\theta(x) - \log Z(\theta)$ | may be random |
+    | a callable (`QuadratureNormalizer`) | $-E_\theta(x) - \log Z(\theta)$ | may be random |
 
     Without a normaliser, parameters that JAX traces (because they are random in a model, or optimised)
     raise `DoublyIntractableError`: their posterior needs $\log Z(\theta)$, and leaving it out would give
@@ -89,11 +89,11 @@ class EnergyDistribution(Distribution):
                 raise DoublyIntractableError(type(self.energy).__name__)
             return jnp.zeros(())
         if callable(self.log_z):
-            return self.log_z(self.energy)
+            return jnp.asarray(self.log_z(self.energy))
         return jnp.asarray(self.log_z)
 
     @validate_sample
-    def log_prob(self, value: Float[Array, "..."]) -> Float[Array, "..."]:
+    def log_prob(self, value: ArrayLike) -> Array:  # pyright: ignore[reportIncompatibleMethodOverride]
         r"""Log density $-E(x) - \log Z$; without a normaliser, $-E(x)$.
 
         Args:
@@ -113,7 +113,7 @@ class EnergyDistribution(Distribution):
         energies = jax.vmap(self.energy)(points).reshape(value.shape[:split])
         return -energies - self.log_normalizer()
 
-    def sample(self, key: PRNGKey, sample_shape: tuple[int, ...] = ()) -> Float[Array, "..."]:
+    def sample(self, key: PRNGKey | None, sample_shape: tuple[int, ...] = ()) -> Array:
         """Draw exactly, by inverse transform on a quadrature grid.
 
         Args:
@@ -124,9 +124,12 @@ class EnergyDistribution(Distribution):
             Draws of shape `sample_shape + event_shape`.
 
         Raises:
+            ValueError: If `key` is `None`.
             NotImplementedError: If the energy has more than two coordinates, or its parameters are traced
                 and `log_z` is not a `QuadratureNormalizer`; run an MCMC kernel there.
         """
+        if key is None:
+            raise ValueError("`key` must be a random key; got None.")
         return self._grid_table().sample(key, tuple(sample_shape))
 
     @property

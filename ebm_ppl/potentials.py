@@ -100,7 +100,7 @@ class EnergyModel:
 
     def __call__(self) -> Event:
         """Sample the site and return its value."""
-        return numpyro.sample(self.name, EnergyDistribution(self.energy, self.log_z))
+        return jnp.asarray(numpyro.sample(self.name, EnergyDistribution(self.energy, self.log_z)))
 
 
 def as_model(energy: AbstractEnergy, name: str = "x", log_z: LogZ = None) -> EnergyModel:

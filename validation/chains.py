@@ -106,27 +106,20 @@ class ShortChainRunner:
         kernel = self._case.make(self._potential)
         init, sample = batch_functions(kernel, self._case.batched)
 
-        def advance(state: Any, _: None) -> tuple[Any, tuple[Array, Array]]:
+        def advance(state: Any, _: None) -> tuple[Any, tuple[Array, ...]]:
             new = sample(state)
             axes = tuple(range(1, jnp.ndim(state.z)))
-            return new, (jnp.any(new.z != state.z, axis=axes), new.accept_prob)
+            moved = jnp.any(new.z != state.z, axis=axes)
+            return new, (new.z, new.potential_energy, moved, new.accept_prob)
 
         def run_chunk(chunk: tuple[PRNGKey, Array]) -> tuple[Array, ...]:
             key, position = chunk
             state = init(jax.random.split(key, len(position)), position)
             if self._case.set_step_size is not None:
                 state = self._case.set_step_size(state, step_size)
-            first, (moved_first, accept_first) = advance(state, None)
-            change = first.potential_energy - state.potential_energy
-            last, (moved, accept) = jax.lax.scan(
-                advance, first, None, length=self._num_transitions - 1
+            _, (z, energy, moved, accept) = jax.lax.scan(
+                advance, state, None, length=self._num_transitions
             )
-            return (
-                first.z,
-                last.z,
-                change,
-                jnp.concatenate([moved_first[None], moved]),
-                jnp.concatenate([accept_first[None], accept]),
-            )
+            return z[0], z[-1], energy[0] - state.potential_energy, moved, accept
 
         return jax.lax.map(run_chunk, (keys, positions))

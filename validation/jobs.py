@@ -15,7 +15,7 @@ from validation.checks.adaptation import frozen_adaptation
 from validation.checks.bias_order import bias_order
 from validation.checks.detailed_balance import detailed_balance
 from validation.checks.gradients import change_of_variables, gradient
-from validation.checks.invariance import InvarianceSubject, exact_invariance
+from validation.checks.invariance import SCREEN_CHAINS, InvarianceSubject, exact_invariance
 from validation.checks.mixing import mixing
 from validation.checks.normalizer import normalizer
 from validation.controls import Control
@@ -24,8 +24,8 @@ from validation.sampling import run_kernel
 from validation.subjects import Subject, built_in
 
 NO_KERNEL = "-"
-BIAS_TARGET = "gaussian_mixture_1d"
-"""The target on which an order of bias is measured: smooth, asymmetric, with one mode."""
+REFERENCE_TARGET = "gaussian_mixture_1d"
+"""The target of claims that do not depend on the energy: asymmetric, of bounded curvature."""
 
 STEP_FACTORS = (0.5, 1.0, 2.0)
 DEFAULT_STEP_SIZE = 0.5
@@ -100,7 +100,9 @@ def energy_job(subject: Subject) -> Job:
     return Job(f"{subject.name}: energy", subject.name, NO_KERNEL, run)
 
 
-def kernel_job(subject: Subject, case: KernelCase, seed: int) -> Job:
+def kernel_job(
+    subject: Subject, case: KernelCase, seed: int, num_chains: int = SCREEN_CHAINS
+) -> Job:
     """Mixing of a kernel on an energy and, if it claims to be exact, its correctness there."""
 
     def run(emit: Emit) -> Sequence[Trace]:
@@ -131,7 +133,9 @@ def kernel_job(subject: Subject, case: KernelCase, seed: int) -> Job:
         if case.set_step_size is not None and subject.density is not None and case.exact:
             key = key_for(seed, subject.name, case.name, "invariance")
             tuned = step_sizes[0] if step_sizes else DEFAULT_STEP_SIZE
-            for check, compute in correctness_checks(case, subject, tuned, key):
+            for check, compute in correctness_checks(
+                case, subject, tuned, key, num_chains=num_chains
+            ):
                 add(check, Question.CORRECTNESS, compute)
         return traces
 
@@ -143,7 +147,9 @@ def correctness_checks(
     subject: Subject,
     step_size: float,
     rng_key: jax.Array,
+    *,
     question: Question = Question.CORRECTNESS,
+    num_chains: int = SCREEN_CHAINS,
 ) -> Iterator[tuple[str, Callable[[], CheckResult]]]:
     """The checks that an exact kernel's claims call for, the cheapest first."""
     density, potential = subject.density, subject.potential
@@ -158,32 +164,42 @@ def correctness_checks(
         runner = ShortChainRunner(case, potential)
         steps = [factor * step_size for factor in STEP_FACTORS]
         return exact_invariance(
-            InvarianceSubject(case, runner, density, steps), rng_key, question=question
+            InvarianceSubject(case, runner, density, steps),
+            rng_key,
+            question=question,
+            screen_chains=num_chains,
         )
 
-    yield (
-        "frozen adaptation",
-        lambda: frozen_adaptation(case, potential, rng_key, question=question),
-    )
     if case.metropolis:
         yield "detailed balance", balance
     yield "exact invariance", invariance
 
 
-def bias_job(case: KernelCase) -> Job:
-    """The order of bias of a kernel that claims one, on the reference target."""
-    subject = built_in()[BIAS_TARGET]
+def claims_job(case: KernelCase, seed: int) -> Job:
+    """What a kernel claims wherever it runs, questioned once, on the reference target."""
+    subject = built_in()[REFERENCE_TARGET]
 
     def run(emit: Emit) -> Sequence[Trace]:
-        result = guarded(
-            "order of bias",
-            Question.CORRECTNESS,
-            lambda: _bias_order(case, subject, Question.CORRECTNESS),
-        )
-        emit(Row(subject.name, case.name, result))
+        for check, compute in claim_checks(case, subject, seed, Question.CORRECTNESS):
+            result = guarded(check, Question.CORRECTNESS, compute)
+            emit(Row(subject.name, case.name, result))
         return ()
 
-    return Job(f"{case.name}: order of bias", subject.name, case.name, run)
+    return Job(f"{case.name}: claims", subject.name, case.name, run)
+
+
+def claim_checks(
+    case: KernelCase, subject: Subject, seed: int, question: Question
+) -> Iterator[tuple[str, Callable[[], CheckResult]]]:
+    """The checks of a kernel that do not depend on the energy."""
+    if case.set_step_size is not None:
+        key = key_for(seed, case.name, "claims")
+        yield (
+            "frozen adaptation",
+            lambda: frozen_adaptation(case, subject.potential, key, question=question),
+        )
+    if case.bias_order is not None:
+        yield "order of bias", lambda: _bias_order(case, subject, question)
 
 
 def _bias_order(case: KernelCase, subject: Subject, question: Question) -> CheckResult:
@@ -211,14 +227,12 @@ def control_checks(control: Control, seed: int) -> Iterator[tuple[str, Callable[
     subject = _WithPotential(control.name, target.energy, target.log_z)
     subject.__dict__["potential"] = potential
     subject.__dict__["density"] = target.density
-    if control.case.bias_order is not None:
-        case = control.case
-        yield "order of bias", lambda: _bias_order(case, subject, Question.CONTROL)
-        return
-    key = key_for(seed, "control", control.name)
-    yield from correctness_checks(
-        control.case, subject, control.step_size, key, question=Question.CONTROL
-    )
+    yield from claim_checks(control.case, subject, seed, Question.CONTROL)
+    if control.case.exact:
+        key = key_for(seed, "control", control.name)
+        yield from correctness_checks(
+            control.case, subject, control.step_size, key, question=Question.CONTROL
+        )
 
 
 class _WithPotential(Subject):

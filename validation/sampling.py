@@ -120,7 +120,8 @@ def run_kernel(
     z = joined["z"].reshape(-1, potential.energy.event_size)
     shape = (num_chains, 2 * num_samples)
     if density is None:
-        support = jax.vmap(potential.constrain)(z.reshape(-1, *potential.position_shape))
+        positions = jnp.asarray(z).reshape(-1, *potential.position_shape)
+        support = jax.vmap(potential.constrain)(positions)
         draws, u = np.asarray(support), None
     else:
         draws, u = constrain(density, z), probability_transform(density, z).reshape(*shape, -1)

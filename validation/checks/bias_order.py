@@ -67,7 +67,12 @@ def bias_order(
     Returns:
         FAIL if the measured order is more than `TOLERANCE` from the claimed one, or the bias is too
         small to read an order off.
+
+    Raises:
+        ValueError: If the kernel claims no order.
     """
+    if kernel.bias_order is None:
+        raise ValueError(f"`kernel` must claim a bias order; got {type(kernel).__name__}.")
     began = time.perf_counter()
     coarse, fine = (
         _bias(kernel, potential, density, step_size / refinement) for refinement in (1, 2)

@@ -17,6 +17,7 @@ from jax.scipy.stats import norm
 from jaxtyping import Array, Float
 
 from ebm_ppl._precision import float64, to_float64
+from ebm_ppl._types import Scalar
 from ebm_ppl.potentials import EnergyPotential
 from ebm_ppl.quadrature import QuadratureDensity
 from ebm_ppl.samplers import AbstractMetropolisKernel, Point, WhitenedTarget
@@ -56,7 +57,7 @@ def detailed_balance(
     with float64():
         noises = jax.random.normal(jax.random.key(1), (NUM_NOISES, density.dim), dtype=jnp.float64)
         log_flows, lost = _log_flows(
-            kernel, to_float64(potential), jnp.asarray(starts), noises, step_size
+            kernel, to_float64(potential), jnp.asarray(starts), noises, jnp.asarray(step_size)
         )
         flows = np.exp(log_flows - np.max(log_flows))
         worst, lost_pairs = float(np.max(np.abs(flows[..., 0] - flows[..., 1]))), int(np.sum(lost))
@@ -81,7 +82,7 @@ def _log_flows(
     potential: EnergyPotential,
     starts: Float[Array, "n dim"],
     noises: Float[Array, "m dim"],
-    step_size: float,
+    step_size: Scalar,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Log flow and log reverse flow of every pair, shape `(n, m, 2)`, and which pairs have no way back."""
     shape, dim = potential.position_shape, starts.shape[1]

@@ -17,7 +17,8 @@ from validation.results import CheckResult, Question, Verdict
 from validation.truth import exact_starts, probability_transform
 
 SCREEN_CHAINS = 200_000
-CONFIRMATION_CHAINS = 800_000
+CONFIRMATION_FACTOR = 4
+"""Fresh chains of the confirmation for each chain of the screen."""
 
 MINIMUM_REJECTION = 0.15
 """Share of rejected transitions that one of the step sizes must show: acceptance has to be exercised."""
@@ -89,7 +90,6 @@ def exact_invariance(
     *,
     question: Question = Question.CORRECTNESS,
     screen_chains: int = SCREEN_CHAINS,
-    confirmation_chains: int = CONFIRMATION_CHAINS,
 ) -> CheckResult:
     """Check that a kernel leaves its target invariant, by a screen and, if it rejects, a confirmation.
 
@@ -97,8 +97,8 @@ def exact_invariance(
         subject: Kernel, target and step sizes.
         rng_key: Random key; screen and confirmation use independent ones.
         question: Recorded in the result.
-        screen_chains: Independent chains a step size in the screen.
-        confirmation_chains: Fresh independent chains a step size in the confirmation.
+        screen_chains: Independent chains a step size in the screen; `CONFIRMATION_FACTOR` times as many
+            in the confirmation.
 
     Returns:
         FAIL if both stages reject, or the screen does beyond doubt, or the step sizes never exercise
@@ -110,8 +110,9 @@ def exact_invariance(
     p_value, sample_size = error_rates.bonferroni(tests), screen_chains
     rejected = p_value < error_rates.CERTAIN_LEVEL
     if not rejected and p_value < error_rates.SCREEN_LEVEL:
-        tests, _ = _stage(subject, confirmation_key, confirmation_chains)
-        p_value, sample_size = error_rates.bonferroni(tests), confirmation_chains
+        sample_size = CONFIRMATION_FACTOR * screen_chains
+        tests, _ = _stage(subject, confirmation_key, sample_size)
+        p_value = error_rates.bonferroni(tests)
         rejected = p_value < error_rates.CONFIRMATION_LEVEL
     worst = min(tests, key=lambda name: _rank(tests[name]))
     unexercised = _unexercised(subject.case, acceptances)

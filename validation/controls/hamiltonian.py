@@ -197,14 +197,16 @@ class _WeighsPotentialOnly(_Trajectory):
 
 
 def _hamiltonian(
-    kernel: type[AbstractKernel], name: str, wrong_because: str, **options: Any
+    kernel: type[_HMC] | type[_Trajectory], name: str, wrong_because: str, **options: Any
 ) -> Control:
     case = claims(kernel, num_transitions=3, reports_acceptance=issubclass(kernel, _HMC))
     return Control(name, wrong_because, case, step_size=0.5, **options)
 
 
 CONTROLS = (
-    _hamiltonian(_NoCorrection, "HMC without correction", "the leapfrog error is never corrected"),
+    _hamiltonian(
+        _NoCorrection, "HMC without correction", "the leapfrog error is never corrected", quick=True
+    ),
     _hamiltonian(
         _NoKineticEnergy, "HMC without kinetic energy", "the ratio leaves out the momenta"
     ),

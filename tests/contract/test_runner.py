@@ -1,0 +1,196 @@
+"""The validation run: what it asks, what it refuses, and what it makes of hostile energies."""
+
+import dataclasses
+
+import jax.numpy as jnp
+import jaxtyping
+import numpy as np
+import pytest
+from numpyro.distributions import constraints
+
+import validation
+from ebm_ppl.energies import Funnel, Gaussian, NeuralEnergy, Quartic, from_callable
+from validation import cases, targets
+from validation.controls.acceptance import _NeverMoves
+from validation.results import Question, Verdict
+from validation.subjects import built_in
+
+
+def _raises(x):
+    raise RuntimeError("the energy's own message")
+
+
+HOSTILE = {
+    "raises": (from_callable(_raises, ()), "RuntimeError: the energy's own message"),
+    "not a number": (from_callable(lambda x: x * jnp.nan, ()), "NonFiniteEnergyError"),
+    "a vector": (from_callable(lambda x: jnp.stack([x, x]), ()), "ValueError"),
+    "constant": (from_callable(lambda x: 0.0 * x, ()), "NotNormalizableError"),
+    "linear": (from_callable(lambda x: x, ()), "NotNormalizableError"),
+    "infinitely deep": (from_callable(lambda x: jnp.log(x**2) + x**2, ()), "Error"),
+    "<script>alert(1)</script>": (from_callable(lambda x: -(x**2), ()), "NotNormalizableError"),
+    "constant in 3-D": (from_callable(lambda x: 0.0 * x.sum(), (3,)), "constant"),
+    "not a number in 3-D": (from_callable(lambda x: jnp.log(-(x**2).sum()), (3,)), "not finite"),
+}
+
+
+@pytest.fixture(scope="module")
+def hostile_report():
+    energies = {name: energy for name, (energy, _) in HOSTILE.items()}
+    return validation.run(energies | {"good": Quartic()}, kernels=["mala"], mode="quick")
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_hostile_energy_gets_one_clear_verdict(name, hostile_report):
+    rows = [row for row in hostile_report.rows if row.energy == name]
+    assert len(rows) == 1
+    assert rows[0].result.verdict is Verdict.ERROR
+    assert HOSTILE[name][1] in rows[0].result.detail
+    assert "\n" not in rows[0].result.detail
+
+
+def test_the_other_rows_still_run(hostile_report):
+    rows = [row.result for row in hostile_report.rows if row.energy == "good"]
+    assert [row.check for row in rows] == [
+        "gradient",
+        "change of variables",
+        "normaliser",
+        "mixing",
+        "detailed balance",
+        "exact invariance",
+    ]
+    assert all(row.passed for row in rows)
+    assert not hostile_report.passed
+
+
+def test_a_report_spends_less_than_its_budget(hostile_report):
+    spent = sum(row.result.false_alarm_rate for row in hostile_report.rows)
+    assert hostile_report.false_alarm_spent == pytest.approx(spent)
+    assert spent <= hostile_report.false_alarm_budget == 1e-4
+
+
+def test_more_than_two_coordinates_are_compared_without_truth():
+    report = validation.run(Gaussian(jnp.zeros(3), jnp.eye(3)), kernels=["nuts"], mode="quick")
+    assert [row.result.check for row in report.rows] == [
+        "gradient",
+        "change of variables",
+        "mixing",
+    ]
+    assert report.passed
+    assert report.traces[0].truth_density is None
+    assert "no ground truth" in report.rows[-1].result.detectable
+
+
+def test_a_kernel_that_does_not_move_is_named():
+    case = dataclasses.replace(
+        cases.discover()["random-walk-metropolis"],
+        name="frozen",
+        make=lambda potential: _Frozen(potential),
+        metropolis=False,
+    )
+    report = validation.run(Quartic(), kernels=[case], mode="quick")
+    verdicts = {row.result.check: row.result for row in report.rows if row.kernel == "frozen"}
+    assert verdicts["mixing"].verdict is Verdict.FAIL
+    assert "repeats one draw" in verdicts["mixing"].detail
+    assert verdicts["exact invariance"].verdict is Verdict.FAIL
+
+
+class _Frozen(_NeverMoves):
+    """A kernel of a user that stays where it is."""
+
+
+def test_a_user_kernel_that_raises_is_an_error_and_not_a_crash():
+    def broken(potential):
+        raise ValueError("no kernel today")
+
+    case = dataclasses.replace(cases.discover()["mala"], name="broken", make=broken)
+    report = validation.run(Quartic(), kernels=[case], mode="quick")
+    rows = [row.result for row in report.rows if row.kernel == "broken"]
+    assert {row.verdict for row in rows} == {Verdict.ERROR}
+    assert all("no kernel today" in row.detail for row in rows)
+
+
+def test_the_same_seed_gives_the_same_figures_and_another_seed_others():
+    def figures(seed):
+        report = validation.run(Quartic(), kernels=["mala"], mode="quick", seed=seed)
+        return [row.result.statistic for row in report.rows], report.traces[0].draws
+
+    first, second, other = figures(0), figures(0), figures(1)
+    assert first[0] == second[0]
+    np.testing.assert_array_equal(first[1], second[1])
+    assert not np.array_equal(first[1], other[1])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"mode": "slow"}, r"`mode` must be one of 'quick', 'default', 'full'; got 'slow'"),
+        ({"seed": -1}, r"`seed` must be an integer of at least 0; got -1"),
+        ({"seed": 1.5}, r"`seed` must be an integer of at least 0; got 1.5"),
+        ({"kernels": ["gibbs"]}, r"`kernels` must be one of 'barker'.*got 'gibbs'"),
+        ({"energies": ["atlantis"]}, r"`energies` must be one of .*got 'atlantis'"),
+    ],
+)
+def test_bad_arguments_are_named_with_bound_and_value(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        validation.run(**arguments)
+
+
+def test_what_is_no_energy_is_refused(monkeypatch):
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
+    with pytest.raises(TypeError, match="must be an AbstractEnergy; got function for 'mine'"):
+        validation.run({"mine": lambda x: x})
+
+
+def test_progress_and_rows_are_reported_as_they_come():
+    seen, progress = [], []
+    report = validation.run(
+        Quartic(),
+        kernels=["langevin"],
+        mode="quick",
+        on_row=seen.append,
+        on_progress=lambda *args: progress.append(args),
+    )
+    assert tuple(seen) == report.rows
+    assert progress[0][0] == 0
+    assert progress[-1][0] == progress[-1][1]
+    questions = {row.result.check: row.result.question for row in seen}
+    assert questions["mixing"] is Question.MIXING
+    assert questions["order of bias"] is Question.CORRECTNESS
+
+
+def test_every_exported_energy_is_a_target_or_a_building_block():
+    """Analytic energies are judged as targets; adapters and compositions have tests of their own."""
+    import ebm_ppl.energies as exported
+
+    building_blocks = {"CallableEnergy", "SumEnergy", "TemperedEnergy", "ConditionedEnergy"}
+    names = {
+        name
+        for name in dir(exported)
+        if isinstance(getattr(exported, name), type) and not name.startswith("Abstract")
+    }
+    judged = {type(target.energy).__name__ for target in targets.discover().values()}
+    assert names - building_blocks == judged
+    assert {Funnel.__name__, NeuralEnergy.__name__} <= judged
+
+
+def test_every_exported_kernel_has_a_case():
+    from ebm_ppl import samplers
+
+    potential = built_in()["quartic"].potential
+    made = {type(case.make(potential)).__name__ for case in cases.discover().values()}
+    exported = {
+        name
+        for name in dir(samplers)
+        if isinstance(getattr(samplers, name), type)
+        and issubclass(getattr(samplers, name), samplers.AbstractKernel)
+        and not name.startswith("Abstract")
+    }
+    assert exported <= made
+    assert {"HMC", "NUTS", "BarkerMH"} <= made
+
+
+def test_positive_and_bounded_supports_run():
+    energy = from_callable(lambda x: 2.0 * x, (), constraints.positive)
+    report = validation.run({"exponential": energy}, kernels=["mala"], mode="quick")
+    assert report.passed
+    assert (report.traces[0].draws > 0).all()
