@@ -70,14 +70,11 @@ def test_a_report_spends_less_than_its_budget(hostile_report):
 
 def test_more_than_two_coordinates_are_compared_without_truth():
     report = validation.run(Gaussian(jnp.zeros(3), jnp.eye(3)), kernels=["nuts"], mode="quick")
-    assert [row.result.check for row in report.rows] == [
-        "gradient",
-        "change of variables",
-        "mixing",
-    ]
+    rows = [row.result for row in report.rows if row.energy == "Gaussian"]
+    assert [row.check for row in rows] == ["gradient", "change of variables", "mixing"]
     assert report.passed
     assert report.traces[0].truth_density is None
-    assert "no ground truth" in report.rows[-1].result.detectable
+    assert "no ground truth" in rows[-1].detectable
 
 
 def test_a_kernel_that_does_not_move_is_named():

@@ -1,0 +1,73 @@
+"""How often the suite catches each planted bug, over many seeds: `python -m validation.catch_rates`.
+
+A bug that a deterministic check catches is caught at every seed. For the others the exact invariance
+check runs at as many seeds as asked for, as the default report would run it.
+"""
+
+from collections.abc import Iterator
+
+import click
+
+from validation import controls, jobs
+from validation.chains import ShortChainRunner
+from validation.checks.invariance import InvarianceSubject, exact_invariance
+from validation.controls import Control
+from validation.results import Question, Verdict
+from validation.subjects import built_in
+
+
+def count_rejections(control: Control, num_seeds: int) -> tuple[int, str]:
+    """Number of seeds at which a control is rejected, and the check that does it.
+
+    Args:
+        control: The control.
+        num_seeds: Number of seeds, from 0.
+
+    Returns:
+        The number, and the name of a check; "-" if none rejects.
+    """
+    for check, compute in jobs.control_checks(control, seed=0):
+        if check == "exact invariance":
+            return _count_by_chains(control, num_seeds), check
+        if compute().verdict is Verdict.FAIL:
+            return num_seeds, check
+    return 0, "-"
+
+
+def _count_by_chains(control: Control, num_seeds: int) -> int:
+    target = built_in()[control.target]
+    density = target.density
+    assert control.case is not None
+    assert density is not None
+    runner = ShortChainRunner(control.case, control.potential(target.energy))
+    steps = [factor * control.step_size for factor in jobs.STEP_FACTORS]
+    subject = InvarianceSubject(control.case, runner, density, steps)
+    return sum(
+        exact_invariance(
+            subject, jobs.key_for(seed, "control", control.name), question=Question.CONTROL
+        ).verdict
+        is Verdict.FAIL
+        for seed in range(num_seeds)
+    )
+
+
+def lines(num_seeds: int) -> Iterator[str]:
+    """One line of a Markdown table for each control."""
+    yield "| control | rejected | of | by | should be |"
+    yield "| --- | --- | --- | --- | --- |"
+    for control in controls.discover().values():
+        rejections, check = count_rejections(control, num_seeds)
+        wanted = "passed" if control.equivalent else "rejected"
+        yield f"| {control.name} | {rejections} | {num_seeds} | {check} | {wanted} |"
+
+
+@click.command()
+@click.option("--seeds", "num_seeds", type=click.IntRange(1), default=100, show_default=True)
+def main(num_seeds: int) -> None:
+    """Print how often each control is rejected, as a Markdown table."""
+    for line in lines(num_seeds):
+        click.echo(line)
+
+
+if __name__ == "__main__":
+    main()
