@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 import jax
 
 from ebm_ppl.samplers import AbstractMetropolisKernel, AbstractUnadjustedKernel
-from validation import tables
+from validation import cases, tables
 from validation.cases import KernelCase
 from validation.chains import ShortChainRunner
 from validation.checks.adaptation import frozen_adaptation
@@ -258,6 +258,9 @@ def judge_control(control: Control, seed: int) -> CheckResult:
         if last.verdict is not Verdict.PASS:
             break
     assert last is not None  # every control meets a check
+    if control.expected_efficiency_of is not None:
+        figures = efficiency(control, control.expected_efficiency_of, seed)
+        last = dataclasses.replace(last, components={**last.components, **figures})
     caught = last.verdict is Verdict.FAIL
     good = last.verdict is Verdict.PASS if control.equivalent else caught
     if control.equivalent:
@@ -273,3 +276,20 @@ def judge_control(control: Control, seed: int) -> CheckResult:
         detail=f"{outcome}; {control.wrong_because}",
         seconds=time.perf_counter() - began,
     )
+
+
+def efficiency(control: Control, reference: str, seed: int) -> dict[str, float]:
+    """Effective draws per gradient of a variant, beside those that the correct kernel gets."""
+    target = built_in()[control.target]
+    assert control.case is not None
+    per_gradient = []
+    for case in (control.case, cases.discover()[reference]):
+        key = key_for(seed, "efficiency", case.name)
+        sampled = run_kernel(case, target.potential, target.density, key)
+        ess = mixing(sampled.draws, sampled.energies, None, None).components.get("ess_bulk", 0.0)
+        per_gradient.append(ess / (sampled.evaluations * tables.evaluations_per_step(sampled)))
+    return {
+        "ESS per gradient": per_gradient[0],
+        f"expected of {reference}": per_gradient[1],
+        "share of the expected": per_gradient[0] / per_gradient[1],
+    }

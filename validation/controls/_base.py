@@ -24,6 +24,8 @@ class Control:
         potential: Builds the potential from the target's energy; `EnergyPotential` unless the bug is in it.
         step_size: Step size, about that of a tuned kernel; questioned at half, once and twice.
         equivalent: Whether it is correct after all and must pass.
+        expected_efficiency_of: Name of the kernel case whose effective draws per gradient are to be
+            expected, where the variant costs efficiency and nothing else; reported, never judged.
         quick: Whether the quick report runs it: one control for each check.
     """
 
@@ -34,6 +36,7 @@ class Control:
     potential: Callable[[AbstractEnergy], PotentialFn] = EnergyPotential
     step_size: float = 1.0
     equivalent: bool = False
+    expected_efficiency_of: str | None = None
     quick: bool = False
 
 

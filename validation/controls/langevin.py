@@ -153,6 +153,8 @@ CONTROLS = (
         "gradient scaled alike in proposal and ratio",
         "the law is untouched; it only costs efficiency",
         equivalent=True,
+        target="quartic",
+        expected_efficiency_of="mala",
     ),
     Control(
         "another mass matrix",
