@@ -223,7 +223,7 @@ def plot(
     for side in (-bound, bound):
         right.axvline(side, color="grey", linewidth=0.8, linestyle="--")
     right.set(title="difference from a long NUTS run", xlabel="MCSE")
-    right.legend(fontsize=6, loc="lower right")
+    figure.legend(fontsize=7, loc="outside lower center", ncols=2 * len(found))
     figure.savefig(path, dpi=100)
     print(f"plot: {path}")
 
