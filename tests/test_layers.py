@@ -7,7 +7,9 @@ import sys
 ROOT = pathlib.Path(__file__).parents[1]
 
 # In a process of its own: the linter's console keeps the stream that it first saw, which pytest closes.
-PROGRAM = "import sys; from importlinter.cli import lint_imports; sys.exit(lint_imports(no_cache=True))"
+PROGRAM = (
+    "import sys; from importlinter.cli import lint_imports; sys.exit(lint_imports(no_cache=True))"
+)
 
 
 def test_import_contracts() -> None:

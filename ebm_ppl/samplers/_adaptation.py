@@ -24,6 +24,12 @@ from ebm_ppl.samplers._mass_matrix import (
 )
 from ebm_ppl.samplers._target import Matrix
 
+WARMUP_MEMORY = 20
+"""Steps over which warm-up remembers the acceptance of each chain."""
+
+_LEAST_ACCEPTANCE = 1e-3
+"""Floor of a chain's acceptance in the harmonic mean, so that one stuck chain does not make it 0."""
+
 
 class AdaptationState(NamedTuple):
     """What the transition is tuned by, and what warm-up needs to go on tuning.
@@ -83,6 +89,7 @@ class Adaptation:
         self,
         iteration: Int[Array, ""],
         accept_prob: Float[Array, " chains"],
+        recent_accept_prob: Float[Array, " chains"],
         positions: Float[Array, "chains dim"],
         state: AdaptationState,
     ) -> AdaptationState:
@@ -91,6 +98,7 @@ class Adaptation:
         Args:
             iteration: Number of iterations before this one.
             accept_prob: Acceptance probability of each chain; NaN counts as 0.
+            recent_accept_prob: Its mean over about the last `WARMUP_MEMORY` iterations.
             positions: Flat unconstrained position of each chain.
             state: The state before.
 
@@ -104,7 +112,8 @@ class Adaptation:
         def learn(state: AdaptationState) -> AdaptationState:
             if self.adapt_step_size:
                 is_last = iteration == state.window_ends[-1]
-                state = self._tune_step_size(accept_prob, is_last, state)
+                accepted = pooled_acceptance(accept_prob, recent_accept_prob)
+                state = self._tune_step_size(accepted, is_last, state)
             if self.adapt_mass_matrix and num_windows > 2:
                 first, last = state.window_ends[0], state.window_ends[-2]
                 state = lax.cond(
@@ -122,9 +131,8 @@ class Adaptation:
         return lax.cond(iteration < state.num_warmup, learn, lambda state: state, state)
 
     def _tune_step_size(
-        self, accept_prob: Float[Array, " chains"], is_last: Array, state: AdaptationState
+        self, accepted: Scalar, is_last: Array, state: AdaptationState
     ) -> AdaptationState:
-        accepted = jnp.mean(jnp.where(jnp.isnan(accept_prob), 0.0, accept_prob))
         found = search(self.target_accept_prob - accepted, state.dual_averaging)
         log_step_size = jnp.where(is_last, found.average_log_step_size, found.log_step_size)
         limits = jnp.finfo(state.step_size.dtype)
@@ -146,3 +154,29 @@ class Adaptation:
         if self.adapt_step_size:
             state = state._replace(dual_averaging=start_search(state.step_size))
         return state
+
+
+def pooled_acceptance(
+    accept_prob: Float[Array, " chains"], recent_accept_prob: Float[Array, " chains"]
+) -> Scalar:
+    """Acceptance of all chains together, which a chain that is stuck pulls down.
+
+    A gradient step that suits the chains in the bulk can overshoot from far out, so that a chain there
+    is refused for ever while the arithmetic mean looks well. The harmonic mean, which Hoffman, Radul &
+    Sountsov (2021) use for the same purpose, is too sensitive for single proposals, whose acceptance is
+    often near 0; it is taken over each chain's recent mean, and counts once it has fallen below half of
+    the arithmetic one.
+
+    Args:
+        accept_prob: Acceptance probability of each chain's last proposal; NaN counts as 0.
+        recent_accept_prob: Recent mean acceptance probability of each chain.
+
+    Returns:
+        The acceptance to tune the step size by.
+    """
+    accept_prob = jnp.where(jnp.isnan(accept_prob), 0.0, accept_prob)
+    recent = jnp.maximum(
+        jnp.where(jnp.isnan(recent_accept_prob), 0.0, recent_accept_prob), _LEAST_ACCEPTANCE
+    )
+    evenness = 1 / (jnp.mean(1 / recent) * jnp.mean(recent))
+    return jnp.mean(accept_prob) * jnp.minimum(1.0, 2 * evenness)

@@ -14,7 +14,7 @@ from numpyro.util import is_prng_key
 
 from ebm_ppl._checks import check_count, check_interval, check_positive
 from ebm_ppl._types import Position, PotentialFn, PRNGKey, Scalar
-from ebm_ppl.samplers._adaptation import Adaptation
+from ebm_ppl.samplers._adaptation import WARMUP_MEMORY, Adaptation
 from ebm_ppl.samplers._mass_matrix import as_inverse_mass_matrix
 from ebm_ppl.samplers._model_kernel import AbstractModelKernel
 from ebm_ppl.samplers._source import ModelArgs, ModelKwargs
@@ -301,21 +301,30 @@ class AbstractKernel(AbstractModelKernel):
         )
         iteration = state.iteration + 1
         num_warmup = adaptation.num_warmup
-        count = jnp.where(iteration <= num_warmup, iteration, iteration - num_warmup)
+        count = jnp.where(
+            iteration <= num_warmup,
+            jnp.minimum(iteration, WARMUP_MEMORY),
+            iteration - num_warmup,
+        )
         mean = state.mean_accept_prob
+        mean = mean + (new.accept_prob - mean) / count.astype(mean.dtype)
         positions = jnp.atleast_2d(new.point.z)
         return KernelState(
             z=z,
             potential_energy=new.point.potential_energy,
             z_grad=z_grad,
             accept_prob=new.accept_prob,
-            mean_accept_prob=mean + (new.accept_prob - mean) / count.astype(mean.dtype),
+            mean_accept_prob=mean,
             diverging=new.diverging,
             auxiliary=new.auxiliary,
             rng_key=rng_key,
             iteration=iteration,
             adaptation=self._rules(positions.shape[-1]).update(
-                state.iteration, jnp.atleast_1d(new.accept_prob), positions, adaptation
+                state.iteration,
+                jnp.atleast_1d(new.accept_prob),
+                jnp.atleast_1d(mean),
+                positions,
+                adaptation,
             ),
         )
 

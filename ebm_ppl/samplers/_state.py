@@ -37,7 +37,8 @@ class KernelState(_Fields):
         z_grad: Gradient of the potential at `z`; `None` for kernels without gradients.
         accept_prob: Acceptance probability of the last proposal. Unadjusted kernels report 1 where
             the step was taken and 0 where it was refused for not being finite.
-        mean_accept_prob: Mean of `accept_prob` over warm-up, and afresh over sampling.
+        mean_accept_prob: Mean of `accept_prob` over the last steps of warm-up (with exponential weights),
+            and afresh over all of sampling.
         diverging: Whether the last proposal was refused for not being finite.
         auxiliary: Variables that the kernel carries beside the position.
         rng_key: Key of the next step.

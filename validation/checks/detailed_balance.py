@@ -29,7 +29,7 @@ BOUND = 1e-10
 
 NUM_STARTS = 64
 NUM_NOISES = 64
-NEWTON_STEPS = 8
+NEWTON_STEPS = 64
 
 
 def detailed_balance(

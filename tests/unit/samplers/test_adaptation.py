@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jax import lax
 
-from ebm_ppl.samplers import MALA, RandomWalkMetropolis
-from ebm_ppl.samplers._adaptation import Adaptation, AdaptationState
+from ebm_ppl.samplers import MALA, RandomWalkMetropolis, _adaptation
+from ebm_ppl.samplers._adaptation import Adaptation, AdaptationState, pooled_acceptance
 from ebm_ppl.samplers._mass_matrix import merge, no_moments, regularised_covariance
 
 SCALES = jnp.array([0.1, 3.0])
@@ -65,7 +65,7 @@ def learn(
 
     def advance(state: AdaptationState, iteration: jax.Array) -> tuple[AdaptationState, None]:
         probability = jnp.broadcast_to(accept_prob(state.step_size), (3,))
-        return rules.update(iteration, probability, positions, state), None
+        return rules.update(iteration, probability, probability, positions, state), None
 
     return lax.scan(advance, state, jnp.arange(num_warmup + 5))[0]
 
@@ -121,6 +121,30 @@ def test_pooled_warmup_reaches_its_target_and_freezes(kernel: Any, target: float
     ):
         np.testing.assert_array_equal(before, after)
     np.testing.assert_allclose(last.mean_accept_prob, accept_prob.mean(0), rtol=1e-3)
+
+
+def _chains_that_never_move() -> int:
+    """One of 16 chains starts where a gradient step that suits the others overshoots."""
+    kernel = MALA(potential_fn=lambda z: jnp.sum(z**4), adapt_mass_matrix=False)
+    start = jnp.linspace(-1.0, 1.0, 16).at[0].set(30.0)[:, None]
+    state = kernel.init(jax.random.split(jax.random.key(0), 16), 1500, start)
+    state = jax.jit(lambda s: lax.fori_loop(0, 1500, lambda _, s: kernel.sample(s), s))(state)
+    return int(jnp.sum(jnp.abs(state.z) > 5.0))
+
+
+def test_no_chain_stays_stuck_while_the_others_look_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The outcome is all or nothing: the plain mean, planted here, leaves the chain where it was."""
+    assert _chains_that_never_move() == 0
+    monkeypatch.setattr(_adaptation, "pooled_acceptance", lambda now, _: jnp.mean(now))
+    assert _chains_that_never_move() == 1
+
+
+def test_pooled_acceptance_is_the_mean_unless_a_chain_is_stuck() -> None:
+    now, even = jnp.array([0.2, 0.9, 1.0, 0.1]), jnp.full(4, 0.5)
+    np.testing.assert_allclose(pooled_acceptance(now, even), 0.55, rtol=1e-6)
+    np.testing.assert_allclose(pooled_acceptance(now, even.at[0].set(0.3)), 0.55, rtol=1e-6)
+    assert float(pooled_acceptance(now, even.at[0].set(0.0))) < 0.05
+    assert float(pooled_acceptance(now.at[1].set(jnp.nan), even)) < 0.55
 
 
 @pytest.mark.parametrize("step_size", [1e-4, 100.0])
