@@ -14,6 +14,7 @@ Run it with `python examples/logistic_regression.py --out plots`.
 """
 
 import argparse
+import dataclasses
 import pathlib
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -25,13 +26,16 @@ import numpy as np
 import numpyro
 import numpyro.distributions as dist
 from matplotlib.figure import Figure
-from numpyro.infer import MCMC, NUTS, init_to_uniform
+from numpyro.infer import MCMC, NUTS
 from numpyro.infer.mcmc import MCMCKernel
+from numpyro.infer.util import potential_energy
 from scipy import stats
 from sklearn.datasets import load_breast_cancer
 from sklearn.preprocessing import StandardScaler
 
 import ebm_ppl as ebm
+import validation
+from validation import cases
 from validation.diagnostics import convergence
 
 
@@ -80,8 +84,19 @@ SMALL = Size(
 SCALE = 2.5
 """Standard deviation of the prior of every coefficient."""
 
-START = init_to_uniform(radius=0.1)  # pyright: ignore[reportArgumentType]  # its default is an int
-"""Near the prior's mean. From afar, a gradient step that suits the posterior overshoots and is refused."""
+CASES = tuple(
+    dataclasses.replace(
+        cases.discover()[name],
+        make=lambda potential, kernel=kernel: kernel(potential_fn=potential, dense_mass=True),
+        thinning=thinning,
+    )
+    for name, kernel, thinning in (
+        ("nuts", NUTS, 1),
+        ("mala", ebm.MALA, 10),
+        ("random-walk-metropolis", ebm.RandomWalkMetropolis, 80),
+    )
+)
+"""The suite's cases of the kernels, with dense mass matrices and draws far apart."""
 
 MAXIMUM_RHAT = 1.05
 
@@ -122,7 +137,7 @@ def load(num_features: int) -> tuple[jax.Array, jax.Array, list[str]]:
 def sample(run: Run, rng_key: jax.Array, *data: jax.Array) -> np.ndarray:
     """Draws of all coefficients, intercept first, shape (chains, samples, coefficients)."""
     mcmc = MCMC(
-        run.kernel(model, dense_mass=True, init_strategy=START),
+        run.kernel(model, dense_mass=True),
         num_warmup=run.num_warmup,
         num_samples=run.num_samples * run.thinning,
         thinning=run.thinning,
@@ -228,6 +243,22 @@ def plot(
     print(f"plot: {path}")
 
 
+def report(folder: pathlib.Path, *data: jax.Array) -> None:
+    """Register the posterior as an energy, and write the suite's report on it."""
+
+    def negative_log_posterior(x: jax.Array) -> jax.Array:
+        return potential_energy(model, data, {}, {"intercept": x[0], "coefficients": x[1:]})
+
+    energy = ebm.energies.from_callable(negative_log_posterior, (1 + data[0].shape[1],))
+    verdicts = validation.run({"breast cancer posterior": energy}, CASES, mode="quick")
+    for row in verdicts.rows:
+        result = row.result
+        print(f"{result.verdict.value:5} {row.kernel:24} {result.check:20} {result.detail}")
+    verdicts.to_html(folder / "logistic_regression_report.html")
+    verdicts.to_markdown(folder / "logistic_regression_report.md")
+    require(verdicts.passed, "the validation report passes")
+
+
 def require(holds: bool, claim: str) -> None:
     """End the program with an error unless a claim holds."""
     if not holds:
@@ -252,7 +283,11 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--num-samples", type=at_least(100), help="draws kept of each chain")
     parser.add_argument("--num-chains", type=at_least(2), help="chains of each run")
     parser.add_argument("--seed", type=at_least(0), default=0, help="seed of all random keys")
-    parser.add_argument("--out", type=pathlib.Path, help="folder in which to save the plot")
+    parser.add_argument(
+        "--out",
+        type=pathlib.Path,
+        help="folder in which to save the plot and the validation report",
+    )
     return parser.parse_args(argv)
 
 
@@ -281,6 +316,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     if options.out is not None:
         options.out.mkdir(parents=True, exist_ok=True)
         plot(options.out / "logistic_regression.png", reference, found, names, size.bound)
+        report(options.out, features, malignant)
 
 
 if __name__ == "__main__":
