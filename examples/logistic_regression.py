@@ -247,7 +247,8 @@ def report(folder: pathlib.Path, *data: jax.Array) -> None:
     """Register the posterior as an energy, and write the suite's report on it."""
 
     def negative_log_posterior(x: jax.Array) -> jax.Array:
-        return potential_energy(model, data, {}, {"intercept": x[0], "coefficients": x[1:]})
+        sites = {"intercept": x[0], "coefficients": x[1:]}
+        return jnp.asarray(potential_energy(model, data, {}, sites))
 
     energy = ebm.energies.from_callable(negative_log_posterior, (1 + data[0].shape[1],))
     verdicts = validation.run({"breast cancer posterior": energy}, CASES, mode="quick")

@@ -39,7 +39,7 @@ def _count_by_chains(control: Control, num_seeds: int) -> int:
     density = target.density
     assert control.case is not None
     assert density is not None
-    runner = ShortChainRunner(control.case, control.potential(target.energy))
+    runner = ShortChainRunner(control.case, control.register(target.energy))
     steps = [factor * control.step_size for factor in jobs.STEP_FACTORS]
     subject = InvarianceSubject(control.case, runner, density, steps)
     return sum(

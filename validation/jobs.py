@@ -213,7 +213,7 @@ def _bias_order(case: KernelCase, subject: Subject, question: Question) -> Check
 def control_checks(control: Control, seed: int) -> Iterator[tuple[str, Callable[[], CheckResult]]]:
     """The checks that a control meets, as a correct subject with its claims would."""
     target = built_in()[control.target]
-    potential = control.potential(target.energy)
+    potential = control.register(target.energy)
     if control.case is None or control.equivalent:
         yield "gradient", lambda: gradient(potential, target.probes, question=Question.CONTROL)
         yield (

@@ -1,4 +1,4 @@
-"""Hypothesis strategies: random normalisable energies, points of their support, data sets.
+"""Hypothesis strategies: random normalisable energies, points of their support, data sets, kernels.
 
 Hypothesis is an optional dependency, and no other module of the package imports it.
 """
@@ -14,8 +14,12 @@ import numpy as np
 import numpy.typing as npt
 from hypothesis.extra import numpy as hnp
 from numpyro.distributions import biject_to, constraints
+from numpyro.infer.mcmc import MCMCKernel
 
 from ebm_ppl import energies as ebm
+from ebm_ppl.potentials import EnergyPotential
+from ebm_ppl.samplers import AbstractKernel
+from validation import cases
 
 Energies: TypeAlias = st.SearchStrategy[ebm.AbstractEnergy]
 """A strategy whose examples are energies."""
@@ -82,6 +86,36 @@ def datasets(
     shape = (size, *transform.inverse_shape(energy.event_shape))
     unconstrained = draw(hnp.arrays(np.float32, shape, elements=_floats(-3.0, 3.0)))
     return np.asarray(transform(unconstrained), dtype=np.float32)
+
+
+@st.composite
+def kernels(
+    draw: st.DrawFn, potential_fn: EnergyPotential, exact: bool | None = None
+) -> MCMCKernel:
+    """Kernels of every family that the suite knows, and ours with random tuning.
+
+    Args:
+        draw: Supplied by Hypothesis.
+        potential_fn: The potential that they sample.
+        exact: Whether they claim to be exact; by default either.
+
+    Returns:
+        A strategy for kernels.
+    """
+    known = [case for case in cases.discover().values() if exact in (None, case.exact)]
+    kernel = draw(st.sampled_from(known)).make(potential_fn)
+    if not isinstance(kernel, AbstractKernel):
+        return kernel
+    dim = potential_fn.energy.event_size
+    dense = draw(st.booleans())
+    matrix = draw(_covariances(dim)) if dense else np.exp(draw(_vectors(dim)))
+    family: Any = type(kernel)
+    return family(
+        potential_fn=potential_fn,
+        step_size=draw(_floats(0.01, 0.5)),
+        inverse_mass_matrix=matrix,
+        dense_mass=dense,
+    )
 
 
 def _floats(lower: float, upper: float) -> st.SearchStrategy[float]:

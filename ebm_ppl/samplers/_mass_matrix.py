@@ -1,6 +1,6 @@
 """Estimates of the target's covariance, which whiten it."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -56,13 +56,11 @@ def regularised_covariance(state: MomentsState) -> Matrix:
     ).astype(covariance.dtype)
 
 
-def as_inverse_mass_matrix(
-    matrix: Array | None, dense: bool, position: Float[Array, " dim"]
-) -> Matrix:
+def as_inverse_mass_matrix(matrix: Any, dense: bool, position: Float[Array, " dim"]) -> Matrix:
     """The initial inverse mass matrix in the shape and precision of the run.
 
     Args:
-        matrix: What the user gave; `None` for the identity.
+        matrix: What the user gave, anything array-like; `None` for the identity.
         dense: Whether the run has a dense mass matrix.
         position: A flat position of the run.
 

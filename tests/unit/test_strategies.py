@@ -11,6 +11,7 @@ from numpyro.distributions import biject_to, constraints
 
 from ebm_ppl import energies as ebm
 from ebm_ppl._precision import float64, to_float64
+from ebm_ppl.potentials import EnergyPotential
 from validation import strategies
 
 # beartype samples the entries of containers with the global `random`, on which Hypothesis frowns.
@@ -105,3 +106,27 @@ def test_every_shipped_family_is_generated(family):
     )
     energy = find(strategies.energies(), lambda energy: family in members(energy), settings=quick)
     assert isinstance(energy, eqx.Module)
+
+
+@settings(max_examples=8)
+@given(st.data())
+def test_any_kernel_on_any_energy_stays_finite_and_keeps_its_books(data):
+    """The state's energy is that of its position, whatever the kernel, the tuning and the support."""
+    potential = EnergyPotential(data.draw(strategies.energies()))
+    kernel = data.draw(strategies.kernels(potential))
+    start = jnp.zeros(potential.position_shape)
+    state = kernel.init(jax.random.key(0), 3, start, (), {})
+    state = jax.jit(
+        lambda state: jax.lax.fori_loop(0, 8, lambda _, s: kernel.sample(s, (), {}), state)
+    )(state)
+    assert bool(jnp.all(jnp.isfinite(state.z)))
+    assert bool(jnp.all(potential.energy.support(potential.constrain(state.z))))
+    np.testing.assert_allclose(state.potential_energy, potential(state.z), rtol=1e-3, atol=1e-3)
+
+
+def test_kernels_of_one_kind_can_be_asked_for():
+    potential = EnergyPotential(ebm.Quartic())
+    inexact = {"Langevin", "UnderdampedLangevin"}
+    for exact in (True, False):
+        kernel = find(strategies.kernels(potential, exact=exact), lambda _: True)
+        assert (type(kernel).__name__ in inexact) is not exact
