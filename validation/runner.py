@@ -108,8 +108,20 @@ def run(
         options={
             "energies": [subject.name for subject in subjects],
             "kernels": [case.name for case in chosen_cases],
+            "left out": [
+                f"{case.name} on {subject.name}: {_unsuited(subject, case)}"
+                for subject in subjects
+                for case in chosen_cases
+                if _unsuited(subject, case)
+            ],
         },
     )
+
+
+def _unsuited(subject: Subject, case: KernelCase) -> str:
+    """Why a kernel cannot sample a built-in energy by its nature, or an empty string."""
+    is_built_in = built_in().get(subject.name) is subject
+    return case.unsuited_for.get(subject.name, "") if is_built_in else ""
 
 
 def _plan(
@@ -124,7 +136,11 @@ def _plan(
     num_chains = QUICK_CHAINS if mode == "quick" else SCREEN_CHAINS
     for subject in subjects:
         plan.append(jobs.energy_job(subject))
-        plan += [jobs.kernel_job(subject, case, seed, num_chains) for case in chosen]
+        plan += [
+            jobs.kernel_job(subject, case, seed, num_chains)
+            for case in chosen
+            if not _unsuited(subject, case)
+        ]
     plan += [jobs.claims_job(case, seed) for case in chosen]
     if with_controls:
         wanted: Iterable[controls.Control] = controls.discover().values()

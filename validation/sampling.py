@@ -62,12 +62,14 @@ def over_dispersed_starts(
     shape = (num_chains, *potential.position_shape)
     if density is None:
         return 2.0 * jax.random.normal(jax.random.key(0), shape)
-    dim = density.dim
-    # evenly spread along each coordinate, in another order along each, so that chains start apart
-    order = np.random.default_rng(0).permuted(np.tile(np.arange(num_chains), (dim, 1)), axis=1)
-    levels = EDGE + (1 - 2 * EDGE) * order / (num_chains - 1)
-    points = np.stack(
-        [density.marginal(axis).quantile(levels[axis]) for axis in range(dim)], axis=1
+    # Evenly spread levels, in another order along each coordinate, so that chains start apart; the
+    # second is conditional on the first, so that none starts where the target has no mass to speak of.
+    order = np.random.default_rng(0).permuted(
+        np.tile(np.arange(num_chains), (density.dim, 1)), axis=1
+    )
+    levels = EDGE + (1 - 2 * EDGE) * order.T / (num_chains - 1)
+    points = (
+        density.quantile(levels[:, 0]) if density.dim == 1 else density.inverse_rosenblatt(levels)
     )
     return jnp.asarray(
         potential.unconstrain(jnp.asarray(points).reshape(-1, *density.energy.event_shape))

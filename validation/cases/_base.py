@@ -1,7 +1,7 @@
 """What the suite needs to know about a kernel to question it."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
 import jax
@@ -9,6 +9,11 @@ import jax.numpy as jnp
 from numpyro.infer.mcmc import MCMCKernel
 
 from ebm_ppl.potentials import EnergyPotential
+
+EXPLICIT_STEPS_DIVERGE = dict.fromkeys(
+    ("banana", "funnel"),
+    "an explicit step without acceptance diverges where the curvature has no bound (Roberts & Tweedie, 1996)",
+)
 
 KernelFactory: TypeAlias = Callable[[EnergyPotential], MCMCKernel]
 
@@ -46,7 +51,8 @@ class KernelCase:
         num_transitions: Transitions between start and end in the exact invariance check.
         thinning: Steps between the draws that are kept in the mixing run.
         bias_step_size: Step size at which an order of bias is measured, beside its half.
-        wrong_because: For a control, what is wrong with it; empty for a correct kernel.
+        unsuited_for: Built-in energies that it cannot sample by its nature, each with the reason. The report
+            names them as left out.
     """
 
     name: str
@@ -62,4 +68,4 @@ class KernelCase:
     num_transitions: int = 4
     thinning: int = 10
     bias_step_size: float | None = None
-    wrong_because: str = ""
+    unsuited_for: Mapping[str, str] = dataclasses.field(default_factory=dict)

@@ -23,6 +23,9 @@ CONFIRMATION_FACTOR = 4
 MINIMUM_REJECTION = 0.15
 """Share of rejected transitions that one of the step sizes must show: acceptance has to be exercised."""
 
+MAXIMUM_DOUBLINGS = 3
+"""How often the largest step size is doubled while it refuses too little."""
+
 Runner = Callable[[jax.Array, Float[np.ndarray, "n *position"], float], ShortChains]
 
 
@@ -34,7 +37,8 @@ class InvarianceSubject:
         case: The kernel and its claims.
         runner: Runs short chains (`validation.chains.ShortChainRunner`).
         density: Ground truth of the target.
-        step_sizes: Step sizes to try; half, once and twice the tuned one.
+        step_sizes: Step sizes to try: half, once and twice the tuned one. Longer ones are added until the
+            acceptance step has something to refuse.
     """
 
     case: KernelCase
@@ -155,7 +159,13 @@ def _stage(
     tests: dict[str, float] = {}
     acceptances: dict[float, float] = {}
     num_chains = max(num_chains // CHUNK * CHUNK, min(num_chains, CHUNK))
-    for index, step_size in enumerate(subject.step_sizes):
+    pending = list(subject.step_sizes)
+    for index in range(len(pending) + MAXIMUM_DOUBLINGS):
+        if not pending:
+            if not _accepts_too_much(subject.case, acceptances):
+                break
+            pending.append(2 * max(acceptances))
+        step_size = pending.pop(0)
         start_key, chain_key = jax.random.split(jax.random.fold_in(rng_key, index))
         start = exact_starts(subject.density, start_key, num_chains)
         chains = subject.runner(chain_key, start, step_size)
@@ -176,12 +186,16 @@ def _unexercised(case: KernelCase, acceptances: Mapping[float, float]) -> str:
         return (
             f"the chains hardly moved (at most {max(acceptances.values()):.1%} of the transitions)"
         )
-    if case.reports_acceptance and 1 - min(acceptances.values()) < MINIMUM_REJECTION:
+    if _accepts_too_much(case, acceptances):
         return (
             f"no step size led to {MINIMUM_REJECTION:.0%} rejections "
             f"(at most {1 - min(acceptances.values()):.1%}), so the acceptance was not exercised"
         )
     return ""
+
+
+def _accepts_too_much(case: KernelCase, acceptances: Mapping[float, float]) -> bool:
+    return case.reports_acceptance and 1 - min(acceptances.values()) < MINIMUM_REJECTION
 
 
 def _summary(tests: Mapping[str, float], acceptances: Mapping[float, float]) -> dict[str, float]:

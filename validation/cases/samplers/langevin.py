@@ -1,7 +1,7 @@
 """Unadjusted overdamped Langevin."""
 
 from ebm_ppl.samplers import Langevin
-from validation.cases._base import KernelCase
+from validation.cases._base import EXPLICIT_STEPS_DIVERGE, KernelCase
 
 CASES = (
     KernelCase(
@@ -13,6 +13,7 @@ CASES = (
         bias_order=1,
         reports_acceptance=False,
         thinning=40,
+        unsuited_for=EXPLICIT_STEPS_DIVERGE,
         bias_step_size=0.1,
     ),
 )

@@ -1,7 +1,7 @@
 """Unadjusted underdamped Langevin (BAOAB)."""
 
 from ebm_ppl.samplers import UnderdampedLangevin
-from validation.cases._base import KernelCase
+from validation.cases._base import EXPLICIT_STEPS_DIVERGE, KernelCase
 
 CASES = (
     KernelCase(
@@ -14,6 +14,7 @@ CASES = (
         reversible=False,
         reports_acceptance=False,
         thinning=20,
+        unsuited_for=EXPLICIT_STEPS_DIVERGE,
         bias_step_size=0.4,
     ),
 )
