@@ -12,7 +12,8 @@ from ebm_ppl.potentials import EnergyPotential
 
 EXPLICIT_STEPS_DIVERGE = dict.fromkeys(
     ("banana", "funnel"),
-    "an explicit step without acceptance diverges where the curvature has no bound (Roberts & Tweedie, 1996)",
+    "an explicit step without acceptance diverges where the curvature has no bound "
+    "(Roberts & Tweedie, 1996)",
 )
 
 KernelFactory: TypeAlias = Callable[[EnergyPotential], MCMCKernel]
