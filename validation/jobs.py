@@ -214,29 +214,24 @@ def control_checks(control: Control, seed: int) -> Iterator[tuple[str, Callable[
     """The checks that a control meets, as a correct subject with its claims would."""
     target = built_in()[control.target]
     potential = control.register(target.energy)
+    subject = dataclasses.replace(target, name=control.name, registered=potential)
     if control.case is None or control.equivalent:
-        yield "gradient", lambda: gradient(potential, target.probes, question=Question.CONTROL)
+        probes = target.probes
+        yield "gradient", lambda: gradient(potential, probes, question=Question.CONTROL)
         yield (
             "change of variables",
             lambda: change_of_variables(
-                target.energy, potential, target.probes, question=Question.CONTROL
+                target.energy, potential, probes, question=Question.CONTROL
             ),
         )
     if control.case is None:
         return
-    subject = _WithPotential(control.name, target.energy, target.log_z)
-    subject.__dict__["potential"] = potential
-    subject.__dict__["density"] = target.density
     yield from claim_checks(control.case, subject, seed, Question.CONTROL)
     if control.case.exact:
         key = key_for(seed, "control", control.name)
         yield from correctness_checks(
             control.case, subject, control.step_size, key, question=Question.CONTROL
         )
-
-
-class _WithPotential(Subject):
-    """A subject whose potential is not the one that its energy should have."""
 
 
 def control_job(control: Control, seed: int) -> Job:

@@ -25,21 +25,23 @@ class Subject:
         name: Name in the report.
         energy: The energy.
         log_z: Closed form of its log partition function, or `None`.
+        registered: Potential under question; by default the one that the energy should have.
     """
 
     name: str
     energy: AbstractEnergy
     log_z: float | None = None
+    registered: EnergyPotential | None = None
 
     @classmethod
     def from_target(cls, target: Target) -> "Subject":
         """The subject of a built-in target."""
         return cls(target.name, target.energy, target.log_z)
 
-    @functools.cached_property
+    @property
     def potential(self) -> EnergyPotential:
         """The potential on unconstrained space."""
-        return EnergyPotential(self.energy)
+        return EnergyPotential(self.energy) if self.registered is None else self.registered
 
     @functools.cached_property
     def density(self) -> QuadratureDensity | None:

@@ -10,11 +10,11 @@ from numpyro.infer.mcmc import MCMCKernel
 
 from ebm_ppl.potentials import EnergyPotential
 
-EXPLICIT_STEPS_DIVERGE = dict.fromkeys(
-    ("banana", "funnel"),
+_DIVERGES = (
     "an explicit step without acceptance diverges where the curvature has no bound "
-    "(Roberts & Tweedie, 1996)",
+    "(Roberts & Tweedie, 1996)"
 )
+EXPLICIT_STEPS_DIVERGE: Mapping[str, str] = {"banana": _DIVERGES, "funnel": _DIVERGES}
 
 KernelFactory: TypeAlias = Callable[[EnergyPotential], MCMCKernel]
 
