@@ -19,7 +19,6 @@ GRADIENT_BOUND = 1e-6
 POTENTIAL_BOUND = 1e-9
 """Largest allowed difference of a potential from the change of variables, relative to its scale."""
 
-NUM_POINTS = 128
 STEP = 1e-3
 
 

@@ -4,9 +4,10 @@ import dataclasses
 from collections.abc import Callable
 from typing import cast
 
+import equinox as eqx
 from numpyro.infer.mcmc import MCMCKernel
 
-from ebm_ppl._types import PotentialFn
+from ebm_ppl._types import Event, PotentialFn, Scalar
 from ebm_ppl.energies import AbstractEnergy
 from ebm_ppl.potentials import EnergyPotential
 from validation.cases._base import KernelCase
@@ -43,6 +44,21 @@ class Control:
     def register(self, energy: AbstractEnergy) -> EnergyPotential:
         """The potential of the target's energy, with the planted bug if that is where it is."""
         return cast(EnergyPotential, self.potential(energy))  # it looks like one
+
+
+class AlteredPotential(eqx.Module):
+    """Looks like an `EnergyPotential`; a control says in `__call__` what it makes of the correct value."""
+
+    energy: AbstractEnergy
+
+    @property
+    def position_shape(self) -> tuple[int, ...]:
+        """Shape of an unconstrained position."""
+        return EnergyPotential(self.energy).position_shape
+
+    def correct(self, z: Event) -> Scalar:
+        """The potential that the energy should have."""
+        return EnergyPotential(self.energy)(z)
 
 
 def claims(make: Callable[[PotentialFn], MCMCKernel], **changes: object) -> KernelCase:

@@ -6,11 +6,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from ebm_ppl._types import PRNGKey, Scalar
-from ebm_ppl.energies import AbstractEnergy
-from ebm_ppl.potentials import EnergyPotential
+from ebm_ppl._types import Event, PRNGKey, Scalar
 from ebm_ppl.samplers import Point, RandomWalkMetropolis, Transition, WhitenedTarget
-from validation.controls._base import Control, claims
+from validation.controls._base import AlteredPotential, Control, claims
 
 
 class _RandomWalk(RandomWalkMetropolis):
@@ -18,6 +16,20 @@ class _RandomWalk(RandomWalkMetropolis):
 
     def __init__(self, potential_fn: Any) -> None:
         super().__init__(potential_fn=potential_fn)
+
+    def alter(self, start: Point, new: Transition) -> Transition:
+        """What becomes of a correct transition: nothing."""
+        return new
+
+    def transition(
+        self,
+        rng_key: PRNGKey,
+        target: WhitenedTarget,
+        start: Point,
+        auxiliary: tuple[()],
+        step_size: Scalar,
+    ) -> Transition:
+        return self.alter(start, super().transition(rng_key, target, start, auxiliary, step_size))
 
 
 class _InvertedRatio(_RandomWalk):
@@ -74,15 +86,7 @@ class _Multiplicative(_RandomWalk):
 
 
 class _StaleEnergy(_RandomWalk):
-    def transition(
-        self,
-        rng_key: PRNGKey,
-        target: WhitenedTarget,
-        start: Point,
-        auxiliary: tuple[()],
-        step_size: Scalar,
-    ) -> Transition:
-        new = super().transition(rng_key, target, start, auxiliary, step_size)
+    def alter(self, start: Point, new: Transition) -> Transition:
         return new._replace(point=new.point._replace(potential_energy=start.potential_energy))
 
 
@@ -126,30 +130,14 @@ class _SharedNoise(_RandomWalk):
 class _Sticks(_RandomWalk):
     """Rejects everything in a part of the space, and reports what it should have accepted."""
 
-    def transition(
-        self,
-        rng_key: PRNGKey,
-        target: WhitenedTarget,
-        start: Point,
-        auxiliary: tuple[()],
-        step_size: Scalar,
-    ) -> Transition:
-        new = super().transition(rng_key, target, start, auxiliary, step_size)
+    def alter(self, start: Point, new: Transition) -> Transition:
         stuck = jnp.any(start.z > 1.5)
         point = jax.tree.map(lambda s, n: jnp.where(stuck, s, n), start, new.point)
         return new._replace(point=point)
 
 
 class _NeverMoves(_RandomWalk):
-    def transition(
-        self,
-        rng_key: PRNGKey,
-        target: WhitenedTarget,
-        start: Point,
-        auxiliary: tuple[()],
-        step_size: Scalar,
-    ) -> Transition:
-        new = super().transition(rng_key, target, start, auxiliary, step_size)
+    def alter(self, start: Point, new: Transition) -> Transition:
         return new._replace(point=start, accept_prob=jnp.zeros_like(new.accept_prob))
 
 
@@ -193,16 +181,11 @@ class _AcceptsNaN(_RandomWalk):
         return Transition(point, auxiliary, accept_prob, jnp.zeros((), dtype=bool))
 
 
-class _ShiftedPotential:
+class _ShiftedPotential(AlteredPotential):
     """Potential of an energy plus a constant."""
 
-    def __init__(self, energy: AbstractEnergy) -> None:
-        self._potential = EnergyPotential(energy)
-        self.energy = energy
-        self.position_shape = self._potential.position_shape
-
-    def __call__(self, z: Any) -> Scalar:
-        return self._potential(z) + 3.0
+    def __call__(self, z: Event) -> Scalar:
+        return self.correct(z) + 3.0
 
 
 def _control(kernel: type[_RandomWalk], name: str, wrong_because: str, **changes: Any) -> Control:

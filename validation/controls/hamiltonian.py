@@ -41,6 +41,7 @@ class _HMC(AbstractKernel):
     exact, bias_order, reversible = True, None, True
     gradient_evaluations_per_step = NUM_STEPS
     potential_evaluations_per_step = NUM_STEPS
+    momentum_scale = 1.0
 
     def __init__(self, potential_fn: Any) -> None:
         super().__init__(None, potential_fn)
@@ -62,7 +63,8 @@ class _HMC(AbstractKernel):
         step_size: Scalar,
     ) -> Transition:
         key_momentum, key_accept = jax.random.split(rng_key)
-        momentum = jax.random.normal(key_momentum, start.position.shape, start.position.dtype)
+        shape, dtype = start.position.shape, start.position.dtype
+        momentum = self.momentum_scale * jax.random.normal(key_momentum, shape, dtype)
         end = (start, momentum)
         for _ in range(NUM_STEPS):
             end = self.step(target, *end, step_size)
@@ -107,25 +109,7 @@ class _MissingHalfKick(_HMC):
 class _SmallMomentum(_HMC):
     """Draws momenta of variance 0.81 and weighs them as if it were 1."""
 
-    def transition(
-        self,
-        rng_key: PRNGKey,
-        target: WhitenedTarget,
-        start: Point,
-        auxiliary: Any,
-        step_size: Scalar,
-    ) -> Transition:
-        key_momentum, key_accept = jax.random.split(rng_key)
-        momentum = 0.9 * jax.random.normal(key_momentum, start.position.shape, start.position.dtype)
-        end = (start, momentum)
-        for _ in range(NUM_STEPS):
-            end = self.step(target, *end, step_size)
-        log_ratio = self.log_ratio((start, momentum), end)
-        accept_prob = jnp.where(jnp.isfinite(log_ratio), jnp.exp(jnp.minimum(log_ratio, 0.0)), 0.0)
-        accept = jax.random.uniform(key_accept, dtype=accept_prob.dtype) < accept_prob
-        return Transition(
-            choose(accept, end[0], start), auxiliary, accept_prob, ~jnp.isfinite(log_ratio)
-        )
+    momentum_scale = 0.9
 
 
 class _Trajectory(AbstractKernel):

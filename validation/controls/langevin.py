@@ -10,60 +10,60 @@ from ebm_ppl.samplers import MALA, Langevin, Point, UnderdampedLangevin, Whitene
 from validation.controls._base import Control, claims
 
 
-class _MALA(MALA):
+class PlainMALA(MALA):
     """The correct kernel; a control overrides the one thing that it gets wrong."""
 
     def __init__(self, potential_fn: Any, **options: Any) -> None:
         super().__init__(potential_fn=potential_fn, **options)
 
 
-class _MissingRatio(_MALA):
+class _MissingRatio(PlainMALA):
     def log_proposal_ratio(self, start: Point, end: Point, step_size: Scalar) -> Scalar:
         return jnp.zeros_like(start.potential_energy)
 
 
-class _InvertedRatio(_MALA):
+class _InvertedRatio(PlainMALA):
     def log_proposal_ratio(self, start: Point, end: Point, step_size: Scalar) -> Scalar:
         return -super().log_proposal_ratio(start, end, step_size)
 
 
-class _InvertedAcceptance(_MALA):
+class _InvertedAcceptance(PlainMALA):
     def log_acceptance(self, start: Point, end: Point, step_size: Scalar) -> Scalar:
         return -super().log_acceptance(start, end, step_size)
 
 
-class _WrongVarianceInRatio(_MALA):
+class _WrongVarianceInRatio(PlainMALA):
     def log_proposal_ratio(self, start: Point, end: Point, step_size: Scalar) -> Scalar:
         return 2 * super().log_proposal_ratio(start, end, step_size)
 
 
-class _NoiseTooSmall(_MALA):
+class _NoiseTooSmall(PlainMALA):
     def propose(
         self, noise: Float[Array, " dim"], start: Point, step_size: Scalar
     ) -> Float[Array, " dim"]:
         return super().propose(noise / jnp.sqrt(2.0), start, step_size)
 
 
-class _WrongDriftSign(_MALA):
+class _WrongDriftSign(PlainMALA):
     def propose(
         self, noise: Float[Array, " dim"], start: Point, step_size: Scalar
     ) -> Float[Array, " dim"]:
         return super().propose(noise, start._replace(gradient=-start.gradient), step_size)
 
 
-class _HalfDrift(_MALA):
+class _HalfDrift(PlainMALA):
     def propose(
         self, noise: Float[Array, " dim"], start: Point, step_size: Scalar
     ) -> Float[Array, " dim"]:
         return super().propose(noise, start._replace(gradient=0.5 * start.gradient), step_size)
 
 
-class _StartGradientTwice(_MALA):
+class _StartGradientTwice(PlainMALA):
     def log_proposal_ratio(self, start: Point, end: Point, step_size: Scalar) -> Scalar:
         return super().log_proposal_ratio(start, end._replace(gradient=start.gradient), step_size)
 
 
-class _ClippedProposalOnly(_MALA):
+class _ClippedProposalOnly(PlainMALA):
     def propose(
         self, noise: Float[Array, " dim"], start: Point, step_size: Scalar
     ) -> Float[Array, " dim"]:
@@ -71,7 +71,7 @@ class _ClippedProposalOnly(_MALA):
         return super().propose(noise, clipped, step_size)
 
 
-class _ScaledGradient(_MALA):
+class _ScaledGradient(PlainMALA):
     """Uses a gradient that is 20% too small, alike in the proposal and in the ratio."""
 
     def propose(
@@ -113,7 +113,7 @@ class _WeakNoiseUnderdamped(UnderdampedLangevin):
         return super().move(0.9 * noise, target, start, auxiliary, step_size)
 
 
-def _mala(kernel: type[_MALA], name: str, wrong_because: str, **options: Any) -> Control:
+def _mala(kernel: type[PlainMALA], name: str, wrong_because: str, **options: Any) -> Control:
     return Control(name, wrong_because, claims(kernel, metropolis=True), step_size=0.5, **options)
 
 
@@ -159,7 +159,7 @@ CONTROLS = (
     Control(
         "another mass matrix",
         "any fixed mass matrix leaves the target invariant",
-        claims(lambda potential: _MALA(potential, inverse_mass_matrix=jnp.array([0.3]))),
+        claims(lambda potential: PlainMALA(potential, inverse_mass_matrix=jnp.array([0.3]))),
         step_size=1.5,
         equivalent=True,
     ),

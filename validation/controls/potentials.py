@@ -2,28 +2,16 @@
 
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 from numpyro.distributions import biject_to
 
 from ebm_ppl._types import Event, Scalar
-from ebm_ppl.energies import AbstractEnergy
-from ebm_ppl.potentials import EnergyPotential
-from validation.controls._base import Control
+from validation.controls._base import AlteredPotential, Control
 
 
-class _Broken(eqx.Module):
-    """Looks like an `EnergyPotential`."""
-
-    energy: AbstractEnergy
-
-    @property
-    def position_shape(self) -> tuple[int, ...]:
-        return EnergyPotential(self.energy).position_shape
-
-    def correct(self, z: Event) -> Scalar:
-        return EnergyPotential(self.energy)(z)
+class _Broken(AlteredPotential):
+    """A potential with a planted bug."""
 
     def log_jacobian(self, z: Event) -> Scalar:
         transform = biject_to(self.energy.support)

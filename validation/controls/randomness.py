@@ -4,25 +4,19 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from ebm_ppl.samplers import MALA, KernelState
+from ebm_ppl.samplers import KernelState
 from validation.controls._base import Control, claims
+from validation.controls.langevin import PlainMALA
 
 
-class _MALA(MALA):
-    """The correct kernel; a control overrides the one thing that it gets wrong."""
-
-    def __init__(self, potential_fn: Any) -> None:
-        super().__init__(potential_fn=potential_fn)
-
-
-class _SameKeyEveryStep(_MALA):
+class _SameKeyEveryStep(PlainMALA):
     def sample(
         self, state: KernelState, model_args: Any = (), model_kwargs: Any = None
     ) -> KernelState:
         return super().sample(state, model_args, model_kwargs)._replace(rng_key=state.rng_key)
 
 
-class _SameKeyEveryChain(_MALA):
+class _SameKeyEveryChain(PlainMALA):
     def sample(
         self, state: KernelState, model_args: Any = (), model_kwargs: Any = None
     ) -> KernelState:
@@ -32,7 +26,7 @@ class _SameKeyEveryChain(_MALA):
         return super().sample(state, model_args, model_kwargs)
 
 
-class _PairsShareKeys(_MALA):
+class _PairsShareKeys(PlainMALA):
     def sample(
         self, state: KernelState, model_args: Any = (), model_kwargs: Any = None
     ) -> KernelState:
@@ -42,7 +36,7 @@ class _PairsShareKeys(_MALA):
         return super().sample(state, model_args, model_kwargs)
 
 
-class _AdaptsForEver(_MALA):
+class _AdaptsForEver(PlainMALA):
     def sample(
         self, state: KernelState, model_args: Any = (), model_kwargs: Any = None
     ) -> KernelState:
