@@ -2,6 +2,7 @@
 
 from typing import Any, TypeAlias
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -62,6 +63,7 @@ class EnergyDistribution(Distribution):
 
     # Computed on first use and kept out of the pytree, so that drawing never changes its structure.
     _computed: QuadratureDensity | None = None
+    _table: GridTable | None = None
 
     def __init__(
         self, energy: AbstractEnergy, log_z: LogZ = None, *, validate_args: bool | None = None
@@ -130,7 +132,7 @@ class EnergyDistribution(Distribution):
         """
         if key is None:
             raise ValueError("`key` must be a random key; got None.")
-        return self._grid_table().sample(key, tuple(sample_shape))
+        return _draw(self._grid_table(), key, tuple(sample_shape))
 
     @property
     def mean(self) -> Float[Array, "..."]:
@@ -149,9 +151,11 @@ class EnergyDistribution(Distribution):
     def _grid_table(self) -> GridTable:
         if isinstance(self.log_z, QuadratureNormalizer):
             return GridTable.from_normalizer(self.energy, self.log_z)
-        density = self._quadrature("sample")
-        with jax.ensure_compile_time_eval():
-            return GridTable.from_density(density)
+        if self._table is None:
+            density = self._quadrature("sample")
+            with jax.ensure_compile_time_eval():
+                self._table = GridTable.from_density(density)
+        return self._table
 
     def _quadrature(self, purpose: str) -> QuadratureDensity:
         known = self._density or self._computed
@@ -170,6 +174,12 @@ class EnergyDistribution(Distribution):
         with jax.ensure_compile_time_eval():
             self._computed = normalize(self.energy)
         return self._computed
+
+
+@eqx.filter_jit
+def _draw(table: GridTable, key: PRNGKey, sample_shape: tuple[int, ...]) -> Array:
+    """Draw from a table; compiled once for each size of table and shape of draws."""
+    return table.sample(key, sample_shape)
 
 
 def _as_normalizer(log_z: LogZ) -> Any:

@@ -8,12 +8,14 @@ import dataclasses
 import time
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 from numpyro.infer.mcmc import MCMCKernel
 
+from ebm_ppl.energies import AbstractEnergy
 from ebm_ppl.potentials import EnergyPotential
 from ebm_ppl.quadrature import QuadratureDensity
 from validation.cases import KernelCase
@@ -21,8 +23,10 @@ from validation.chains import batch_functions
 from validation.truth import constrain, probability_transform
 
 NUM_CHAINS = 16
+NUM_BLOCKS = 2
+"""Blocks of draws in a run, of which only the last is timed: the first may still compile."""
 NUM_SAMPLES = 500
-"""Draws kept in each of the two blocks of a run; only the second block is timed."""
+"""Draws kept of each chain in each block."""
 
 EDGE = 1e-4
 """Over-dispersed starts are spread evenly between these extreme quantiles of the truth."""
@@ -38,7 +42,6 @@ class SamplingRun:
         u: Probability integral transform of the draws, or `None` without a ground truth.
         step_size: Median step size after warm-up; NaN if the kernel has none.
         seconds: Wall-clock time of the timed block.
-        timed_share: Share of the draws that the timed block gave.
         accept_prob: Mean reported acceptance probability.
         evaluations: Transitions, or what the kernel's `evaluations_field` counts, behind all kept draws.
         kernel: The kernel that ran.
@@ -49,10 +52,15 @@ class SamplingRun:
     u: Float[np.ndarray, "chains samples dim"] | None
     step_size: float
     seconds: float
-    timed_share: float
     accept_prob: float
     evaluations: float
     kernel: MCMCKernel
+
+
+@eqx.filter_jit
+def _energies(energy: AbstractEnergy, points: Float[Array, "n *event"]) -> Float[Array, " n"]:
+    """Energies of points; compiled once for all kernels on an energy."""
+    return jax.vmap(energy)(points)
 
 
 def over_dispersed_starts(
@@ -98,7 +106,7 @@ def run_kernel(
     kernel = case.make(potential)
     block_steps = num_samples * case.thinning
     init, sample = batch_functions(kernel, case.batched, num_warmup=block_steps)
-    fields = ["potential_energy", "accept_prob"]
+    fields = ["accept_prob"]
     fields += [case.evaluations_field] if case.evaluations_field else []
 
     def keep(state: Any, _: None) -> tuple[Any, dict[str, Array]]:
@@ -110,7 +118,7 @@ def run_kernel(
     starts = over_dispersed_starts(potential, density, num_chains)
     state, _ = block(init(jax.random.split(rng_key, num_chains), starts))
     blocks, seconds = [], 0.0
-    for _ in range(2):
+    for _ in range(NUM_BLOCKS):
         began = time.perf_counter()
         state, kept = jax.block_until_ready(block(state))
         seconds = time.perf_counter() - began
@@ -120,7 +128,7 @@ def run_kernel(
         for name in blocks[0]
     }
     z = joined["z"].reshape(-1, potential.energy.event_size)
-    shape = (num_chains, 2 * num_samples)
+    shape = (num_chains, NUM_BLOCKS * num_samples)
     if density is None:
         positions = jnp.asarray(z).reshape(-1, *potential.position_shape)
         support = jax.vmap(potential.constrain)(positions)
@@ -131,14 +139,13 @@ def run_kernel(
     per_draw = joined[case.evaluations_field] if case.evaluations_field else np.ones(shape)
     step_size = float(np.median(state.adapt_state.step_size)) if case.set_step_size else np.nan
     points = draws.reshape(-1, *potential.energy.event_shape)
-    energies = np.asarray(jax.jit(jax.vmap(potential.energy))(jnp.asarray(points, dtype=float)))
+    energies = np.asarray(_energies(potential.energy, jnp.asarray(points, dtype=float)))
     return SamplingRun(
         draws=draws,
         energies=energies.reshape(shape),
         u=u,
         step_size=step_size,
         seconds=seconds,
-        timed_share=0.5,
         accept_prob=float(np.mean(joined["accept_prob"])),
         evaluations=float(np.mean(per_draw)) * case.thinning * float(np.prod(shape)),
         kernel=kernel,

@@ -7,7 +7,7 @@ from ebm_ppl.quadrature import QuadratureDensity
 from ebm_ppl.samplers import AbstractKernel
 from validation.cases import KernelCase
 from validation.results import CheckResult, Trace
-from validation.sampling import SamplingRun
+from validation.sampling import NUM_BLOCKS, SamplingRun
 
 TABLE_POINTS = 401
 TABLE_TAIL = 1e-5
@@ -35,7 +35,7 @@ def trace(
     per_step = evaluations_per_step(run)
     diagnostics = {
         **{name: mixing.components.get(name, np.nan) for name in ("rhat", "ess_bulk", "ess_tail")},
-        "ess_per_second": run.timed_share * ess / run.seconds,
+        "ess_per_second": ess / NUM_BLOCKS / run.seconds,
         "ess_per_gradient": ess / (run.evaluations * per_step),
         "accept_prob": run.accept_prob,
         "step_size": run.step_size,

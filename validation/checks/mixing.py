@@ -68,7 +68,7 @@ def mixing(
             if not components[kind] >= minimum_ess:
                 reasons.append(f"{kind} {components[kind]:.0f} is below {minimum_ess}")
         if density is not None and u is not None:
-            tests, measured = against_truth(draws, density, u, components)
+            tests, measured = against_truth(draws, density, u, summaries)
             components |= measured
             p_value = error_rates.bonferroni(tests)
             if p_value < error_rates.SINGLE_LEVEL:
@@ -134,7 +134,7 @@ def against_truth(
     draws: Float[np.ndarray, "chains samples dim"],
     density: QuadratureDensity,
     u: Float[np.ndarray, "chains samples dim"],
-    diagnostics: dict[str, float],
+    summaries: Sequence[Convergence],
 ) -> tuple[dict[str, float], dict[str, float]]:
     """p-values of the run's moments, mode shares and thinned draws against the truth, and the figures.
 
@@ -152,15 +152,15 @@ def against_truth(
         for order, word in ((0, "location"), (1, "spread")):
             series = components[:, :, axis * per_axis + order]
             tests[f"{word} of coordinate {axis}"] = _mean_p_value(series, 0.0)
-        summary = convergence(draws[:, :, axis])
-        error = (np.mean(draws[:, :, axis]) - truth_mean[axis]) / summary.mcse_mean
+        error = (np.mean(draws[:, :, axis]) - truth_mean[axis]) / summaries[axis].mcse_mean
         figures[f"error of the mean of coordinate {axis}, in MCSE"] = float(error)
         for index, (name, cells, mass) in enumerate(_modes(density, axis, draws[:, :, axis])):
             share = np.mean(cells)
             figures[f"share of mode {index} of coordinate {axis} ({name})"] = float(share)
             figures[f"mass of mode {index} of coordinate {axis}"] = mass
             tests[f"share of mode {index} of coordinate {axis}"] = _mean_p_value(cells, mass)
-    ess = min(diagnostics["ess_bulk"], diagnostics["ess_tail"], num_chains * num_samples)
+    worst = _worst(summaries)
+    ess = min(worst["ess_bulk"], worst["ess_tail"], num_chains * num_samples)
     lag = int(np.ceil(THINNING_FACTOR * num_chains * num_samples / ess))
     figures["thinning lag"] = lag
     for axis in range(dim):
