@@ -115,8 +115,7 @@ class ShortChainRunner:
         def run_chunk(chunk: tuple[PRNGKey, Array]) -> tuple[Array, ...]:
             key, position = chunk
             state = init(jax.random.split(key, len(position)), position)
-            if self._case.set_step_size is not None:
-                state = self._case.set_step_size(state, step_size)
+            state = self._case.with_step_size(state, step_size)
             _, (z, energy, moved, accept) = jax.lax.scan(
                 advance, state, None, length=self._num_transitions
             )

@@ -30,16 +30,27 @@ class Convergence:
     mcse_mean: float
 
 
-def convergence(draws: Float[np.ndarray, "chains samples"]) -> Convergence:
-    """Diagnose one scalar quantity.
+def effective_size(draws: Float[np.ndarray, "chains samples"]) -> float:
+    """Effective sample size of the mean of one scalar quantity.
 
     Args:
         draws: The quantity along each chain.
     """
     import arviz  # takes seconds, so only where it is used
 
+    return float(arviz.ess(np.asarray(draws, dtype=np.float64), method="mean"))
+
+
+def convergence(draws: Float[np.ndarray, "chains samples"]) -> Convergence:
+    """Diagnose one scalar quantity.
+
+    Args:
+        draws: The quantity along each chain.
+    """
+    import arviz
+
     values = np.asarray(draws, dtype=np.float64)
-    ess_mean = float(arviz.ess(values, method="mean"))
+    ess_mean = effective_size(values)
     return Convergence(
         rhat=float(arviz.rhat(values, method="rank")),
         ess_bulk=float(arviz.ess(values, method="bulk")),

@@ -130,7 +130,7 @@ def kernel_job(
             return dataclasses.replace(result, seconds=time.perf_counter() - began)
 
         add("mixing", Question.MIXING, mix)
-        if case.set_step_size is not None and subject.density is not None and case.exact:
+        if case.adaptation_field is not None and subject.density is not None and case.exact:
             key = key_for(seed, subject.name, case.name, "invariance")
             tuned = step_sizes[0] if step_sizes else DEFAULT_STEP_SIZE
             for check, compute in correctness_checks(
@@ -192,7 +192,7 @@ def claim_checks(
     case: KernelCase, subject: Subject, seed: int, question: Question
 ) -> Iterator[tuple[str, Callable[[], CheckResult]]]:
     """The checks of a kernel that do not depend on the energy."""
-    if case.set_step_size is not None:
+    if case.adaptation_field is not None:
         key = key_for(seed, case.name, "claims")
         yield (
             "frozen adaptation",

@@ -137,7 +137,8 @@ def run_kernel(
         draws, u = constrain(density, z), probability_transform(density, z).reshape(*shape, -1)
     draws = draws.reshape(*shape, -1)
     per_draw = joined[case.evaluations_field] if case.evaluations_field else np.ones(shape)
-    step_size = float(np.median(state.adapt_state.step_size)) if case.set_step_size else np.nan
+    adaptation = case.adaptation(state)
+    step_size = np.nan if adaptation is None else float(np.median(adaptation.step_size))
     points = draws.reshape(-1, *potential.energy.event_shape)
     energies = np.asarray(_energies(potential.energy, jnp.asarray(points, dtype=float)))
     return SamplingRun(

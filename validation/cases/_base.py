@@ -19,20 +19,6 @@ EXPLICIT_STEPS_DIVERGE: Mapping[str, str] = {"banana": _DIVERGES, "funnel": _DIV
 KernelFactory: TypeAlias = Callable[[EnergyPotential], MCMCKernel]
 
 
-def pooled_step_size(state: Any, step_size: jax.Array) -> Any:
-    """Set the step size that all chains share, in the state of a kernel of ebm_ppl."""
-    adaptation = state.adaptation
-    value = jnp.full_like(adaptation.step_size, step_size)
-    return state._replace(adaptation=adaptation._replace(step_size=value))
-
-
-def numpyro_step_size(state: Any, step_size: jax.Array) -> Any:
-    """Set every chain's step size in the state of a kernel of NumPyro."""
-    adapt_state = state.adapt_state
-    value = jnp.full_like(adapt_state.step_size, step_size)
-    return state._replace(adapt_state=adapt_state._replace(step_size=value))
-
-
 @dataclasses.dataclass(frozen=True)
 class KernelCase:
     """A kernel and its claims. The claims decide which checks it meets.
@@ -46,7 +32,8 @@ class KernelCase:
         reports_acceptance: Whether `accept_prob` is the probability that the chain moved.
         metropolis: Whether it exposes `propose` and `log_acceptance`, for detailed balance by quadrature.
         batched: Whether `init` takes a batch of keys; otherwise the suite maps it with `jax.vmap`.
-        set_step_size: Sets the step size in a state; `None` if the kernel has none to set.
+        adaptation_field: Field of its state that holds `step_size` and `inverse_mass_matrix`:
+            `adapt_state` in NumPyro's kernels; `None` if the kernel has no step size to set.
         evaluations_field: State field that counts the energy (and gradient) evaluations of a transition;
             `None` if there is one a transition.
         num_transitions: Transitions between start and end in the exact invariance check.
@@ -64,9 +51,22 @@ class KernelCase:
     reports_acceptance: bool = True
     metropolis: bool = False
     batched: bool = True
-    set_step_size: Callable[[Any, jax.Array], Any] | None = pooled_step_size
+    adaptation_field: str | None = "adaptation"
     evaluations_field: str | None = None
     num_transitions: int = 4
     thinning: int = 10
     bias_step_size: float | None = None
     unsuited_for: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+    def adaptation(self, state: Any) -> Any:
+        """What the state holds of step size and mass matrix; `None` if there is no step size."""
+        return None if self.adaptation_field is None else getattr(state, self.adaptation_field)
+
+    def with_step_size(self, state: Any, step_size: jax.Array) -> Any:
+        """The state with another step size for all its chains; as it is if there is none to set."""
+        if self.adaptation_field is None:
+            return state
+        adaptation = self.adaptation(state)
+        value = jnp.full_like(adaptation.step_size, step_size)
+        changed = adaptation._replace(step_size=value)
+        return state._replace(**{self.adaptation_field: changed})

@@ -35,15 +35,19 @@ def frozen_adaptation(
     kernel = case.make(potential)
     state = kernel.init(rng_key, 0, jnp.zeros(potential.position_shape), (), {})
 
+    def adapted(state: Any) -> tuple[Any, Any]:
+        adaptation = case.adaptation(state)
+        return adaptation.step_size, adaptation.inverse_mass_matrix
+
     def advance(state: Any, _: None) -> tuple[Any, Any]:
         new = kernel.sample(state, (), {})
-        return new, (_adapted(new), jax.random.key_data(new.rng_key))
+        return new, (adapted(new), jax.random.key_data(new.rng_key))
 
-    _, (adapted, keys) = jax.jit(lambda s: jax.lax.scan(advance, s, None, length=NUM_STEPS))(state)
-    before = _adapted(state)
+    _, (later, keys) = jax.jit(lambda s: jax.lax.scan(advance, s, None, length=NUM_STEPS))(state)
+    before = adapted(state)
     changed = sum(
         bool(np.any(np.asarray(after) != np.asarray(first, dtype=after.dtype)[None]))
-        for first, after in zip(jax.tree.leaves(before), jax.tree.leaves(adapted), strict=True)
+        for first, after in zip(jax.tree.leaves(before), jax.tree.leaves(later), strict=True)
     )
     repeated = NUM_STEPS - len(np.unique(np.asarray(keys), axis=0))
     detail = ", ".join(
@@ -67,7 +71,3 @@ def frozen_adaptation(
         detail=detail,
         seconds=time.perf_counter() - began,
     )
-
-
-def _adapted(state: Any) -> tuple[Any, Any]:
-    return state.adapt_state.step_size, state.adapt_state.inverse_mass_matrix

@@ -6,40 +6,18 @@ import math
 import numpy as np
 from scipy.stats import rankdata
 
+from validation import diagnostics
+
 _BAND_MISS_RATE = 0.01
 
 
-def autocovariance(series: np.ndarray) -> np.ndarray:
-    """Biased autocovariance of each chain at every lag, shape `(num_chains, num_samples)`."""
-    num_samples = series.shape[1]
-    centred = series - series.mean(axis=1, keepdims=True)
-    spectrum = np.fft.rfft(centred, n=2 * num_samples, axis=1)
-    return np.fft.irfft(np.abs(spectrum) ** 2, axis=1)[:, :num_samples] / num_samples
-
-
 def effective_size(series: np.ndarray) -> float:
-    """Effective sample size of the mean, by the initial monotone sequence over all chains.
-
-    Chains that disagree with one another count against it, and chains that never move have one
-    effective draw each.
-
-    References:
-        Geyer (1992), section 3.3; Vehtari, Gelman, Simpson, Carpenter & Bürkner (2021).
-    """
+    """Effective sample size of the mean; chains that never move have one effective draw each."""
     num_chains, num_samples = series.shape
-    covariance = autocovariance(series)
-    within = covariance[:, 0].mean() * num_samples / max(num_samples - 1, 1)
-    between = series.mean(axis=1).var(ddof=1) if num_chains > 1 else 0.0
-    total = within * (num_samples - 1) / num_samples + between
-    if num_samples < 4 or not within > 0 or not np.isfinite(total):
+    if num_samples < 4 or np.all(series == series[:, :1]):
         return float(num_chains)
-    correlation = 1 - (within - covariance.mean(axis=0) * num_samples / (num_samples - 1)) / total
-    correlation[0] = 1.0
-    pairs = correlation[: num_samples // 2 * 2].reshape(-1, 2).sum(axis=1)
-    negative = np.flatnonzero(pairs <= 0)
-    pairs = np.minimum.accumulate(pairs[: negative[0] if negative.size else None])
-    time = max(2 * pairs.sum() - 1, 1.0)
-    return num_chains * num_samples / time
+    size = diagnostics.effective_size(series)
+    return size if np.isfinite(size) else float(num_chains)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from numpyro.infer import BarkerMH
 
-from validation.cases._base import KernelCase, numpyro_step_size
+from validation.cases._base import KernelCase
 
 CASES = (
     KernelCase(
@@ -14,7 +14,7 @@ CASES = (
         ),
         exact=True,
         batched=False,  # NumPyro's BarkerMH takes one key only
-        set_step_size=numpyro_step_size,
+        adaptation_field="adapt_state",
         thinning=20,
     ),
 )

@@ -2,7 +2,7 @@
 
 from numpyro.infer import HMC
 
-from validation.cases._base import KernelCase, numpyro_step_size
+from validation.cases._base import KernelCase
 
 CASES = (
     KernelCase(
@@ -10,7 +10,7 @@ CASES = (
         # a quarter of a Gaussian's period; NumPyro's default of a whole one leads back to the start
         make=lambda potential: HMC(potential_fn=potential, trajectory_length=1.5),
         exact=True,
-        set_step_size=numpyro_step_size,
+        adaptation_field="adapt_state",
         evaluations_field="num_steps",
         num_transitions=3,
         thinning=4,

@@ -2,7 +2,7 @@
 
 from numpyro.infer import NUTS
 
-from validation.cases._base import KernelCase, numpyro_step_size
+from validation.cases._base import KernelCase
 
 CASES = (
     KernelCase(
@@ -11,7 +11,7 @@ CASES = (
         exact=True,
         # its `accept_prob` is an average over the trajectory, not the probability of a move
         reports_acceptance=False,
-        set_step_size=numpyro_step_size,
+        adaptation_field="adapt_state",
         evaluations_field="num_steps",
         num_transitions=2,
         thinning=4,
