@@ -21,3 +21,15 @@ class DoublyIntractableError(ValueError):
             "draws, such as the exchange algorithm. If Z does not depend on the parameters, say so with "
             "log_z=0.0."
         )
+
+
+class TrainingDivergedError(ArithmeticError):
+    """Training met one thing after another that was not finite.
+
+    Attributes:
+        state: The state of the fit, with the last finite parameters.
+    """
+
+    def __init__(self, message: str, state: object) -> None:
+        super().__init__(message)
+        self.state = state

@@ -99,6 +99,11 @@ class Langevin(AbstractUnadjustedKernel):
             )
 
     @property
+    def has_own_noise(self) -> bool:
+        """Whether `noise_scale` was given, so that the temperature need not be 1."""
+        return self._noise_scale is not None
+
+    @property
     def effective_temperature(self) -> Any:
         r"""$\sigma^2 / (2 \epsilon)$ for the step size at construction."""
         if self._noise_scale is None:

@@ -1,0 +1,25 @@
+"""Training without knowing the partition function: one loop, one objective a file."""
+
+from ebm_ppl.trainers._base import AbstractObjective as AbstractObjective
+from ebm_ppl.trainers._base import Model as Model
+from ebm_ppl.trainers._base import Prepared as Prepared
+from ebm_ppl.trainers._batch import Batch as Batch
+from ebm_ppl.trainers._batch import Condition as Condition
+from ebm_ppl.trainers._batch import at as at
+from ebm_ppl.trainers._batch import energies_of as energies_of
+from ebm_ppl.trainers._batch import per_example as per_example
+from ebm_ppl.trainers._checkpoint import Checkpoint as Checkpoint
+from ebm_ppl.trainers._data import as_batch as as_batch
+from ebm_ppl.trainers._history import History as History
+from ebm_ppl.trainers._negative_phase import Move as Move
+from ebm_ppl.trainers._schedule import polyak_averaging as polyak_averaging
+from ebm_ppl.trainers._step import Trainer as Trainer
+from ebm_ppl.trainers._step import TrainState as TrainState
+from ebm_ppl.trainers._validation import Validation as Validation
+from ebm_ppl.trainers.contrastive_divergence import ContrastiveDivergence as ContrastiveDivergence
+from ebm_ppl.trainers.fit import Fit as Fit
+from ebm_ppl.trainers.fit import fit as fit
+from ebm_ppl.trainers.persistent_cd import PersistentCD as PersistentCD
+from ebm_ppl.trainers.score_matching import ScoreMatching as ScoreMatching
+from ebm_ppl.trainers.standard_errors import StandardErrors as StandardErrors
+from ebm_ppl.trainers.standard_errors import standard_errors as standard_errors

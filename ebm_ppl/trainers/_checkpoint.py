@@ -1,0 +1,157 @@
+"""Checkpoints: data, never code; written whole or not at all; read back to the last bit."""
+
+import dataclasses
+import hashlib
+import io
+import json
+import os
+import pathlib
+import re
+import tempfile
+from collections.abc import Mapping
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ebm_ppl._checks import check_count
+
+_MAGIC = b"ebm_ppl checkpoint 1\n"
+_DIGEST_SIZE = hashlib.sha256().digest_size
+
+
+@dataclasses.dataclass(frozen=True)
+class Checkpoint:
+    """Where and how often a fit writes down its complete state.
+
+    A fit that finds its own checkpoint at `path` goes on from there, and ends with the same parameters,
+    bit by bit, as if it had never stopped.
+
+    Attributes:
+        path: File to write; its folder must exist.
+        every: Number of steps between two checkpoints.
+
+    Raises:
+        ValueError: If `every` is not positive or the folder of `path` does not exist.
+    """
+
+    path: str | os.PathLike[str]
+    every: int = 1000
+
+    def __post_init__(self) -> None:
+        check_count("every", self.every)
+        folder = pathlib.Path(self.path).parent
+        if not folder.is_dir():
+            raise ValueError(
+                f"`path` must lie in a folder that exists; got {os.fspath(self.path)!r}."
+            )
+
+
+def fingerprint(*parts: Any) -> str:
+    """Digest of pytrees: of their structure, their static parts and every bit of their arrays."""
+    digest = hashlib.sha256()
+    for part in parts:
+        arrays, static = eqx.partition(part, eqx.is_array)
+        digest.update(_static_description(static).encode())
+        for leaf in jax.tree.leaves(arrays):
+            array = _to_numpy(leaf)
+            digest.update(f"{array.shape}{array.dtype}".encode())
+            digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
+
+
+def write(
+    path: str | os.PathLike[str], state: Any, extra: Mapping[str, np.ndarray], mark: str
+) -> None:
+    """Write the arrays of a state and some more, with a mark of the fit that they belong to.
+
+    The file appears under its name only once all of it is on the disk.
+
+    Args:
+        path: File to write.
+        state: Pytree, of which the array leaves are written.
+        extra: Further arrays by name.
+        mark: Fingerprint of the fit.
+    """
+    leaves = [_to_numpy(leaf) for leaf in jax.tree.leaves(eqx.filter(state, eqx.is_array))]
+    buffer = io.BytesIO()
+    arrays = {
+        "header": np.frombuffer(json.dumps({"mark": mark}).encode(), np.uint8),
+        **{f"state/{number}": leaf for number, leaf in enumerate(leaves)},
+        **{f"extra/{name}": array for name, array in extra.items()},
+    }
+    np.savez(buffer, allow_pickle=False, **arrays)
+    body = buffer.getvalue()
+    target = pathlib.Path(path)
+    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(_MAGIC + hashlib.sha256(body).digest() + body)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, target)
+    except BaseException:
+        pathlib.Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def read(
+    path: str | os.PathLike[str], like: Any, mark: str
+) -> tuple[Any, dict[str, np.ndarray]] | None:
+    """Read a checkpoint of the same fit.
+
+    Args:
+        path: File to read.
+        like: State of the structure and shapes to expect.
+        mark: Fingerprint of the fit.
+
+    Returns:
+        The state and the further arrays, or `None` if there is no file.
+
+    Raises:
+        ValueError: If the file is no whole checkpoint, or one of another fit.
+    """
+    try:
+        content = pathlib.Path(path).read_bytes()
+    except FileNotFoundError:
+        return None
+    start = len(_MAGIC) + _DIGEST_SIZE
+    body = content[start:]
+    if (
+        content[: len(_MAGIC)] != _MAGIC
+        or content[len(_MAGIC) : start] != hashlib.sha256(body).digest()
+    ):
+        raise ValueError(f"`path` must name a whole checkpoint; {os.fspath(path)!r} is none.")
+    with np.load(io.BytesIO(body), allow_pickle=False) as stored:
+        arrays = dict(stored)
+    if json.loads(arrays.pop("header").tobytes())["mark"] != mark:
+        raise ValueError(
+            f"`path` holds a checkpoint of another fit ({os.fspath(path)!r}): the energy, data, "
+            "objective, optimiser, key or settings differ. Remove it, or give another path."
+        )
+    dynamic, static = eqx.partition(like, eqx.is_array)
+    expected, structure = jax.tree.flatten(dynamic)
+    leaves = [_from_numpy(arrays[f"state/{n}"], leaf) for n, leaf in enumerate(expected)]
+    extra = {k.removeprefix("extra/"): v for k, v in arrays.items() if k.startswith("extra/")}
+    return eqx.combine(jax.tree.unflatten(structure, leaves), static), extra
+
+
+def _to_numpy(leaf: Any) -> np.ndarray:
+    if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+        leaf = jax.random.key_data(leaf)
+    return np.asarray(leaf)
+
+
+def _from_numpy(array: np.ndarray, like: Any) -> Any:
+    if jnp.issubdtype(like.dtype, jax.dtypes.prng_key):
+        return jax.random.wrap_key_data(jnp.asarray(array), impl=jax.random.key_impl(like))
+    return jnp.asarray(array, dtype=like.dtype)
+
+
+def _static_description(static: Any) -> str:
+    """Text of the parts that are no arrays; addresses in memory, which change, are left out."""
+    return re.sub(
+        r" at 0x[0-9a-f]+", "", str(jax.tree.structure(static)) + str(jax.tree.leaves(static))
+    )

@@ -1,0 +1,118 @@
+"""Data sets: checked once against the energy, then held on the device as they are."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+from ebm_ppl._checks import check_interval
+from ebm_ppl._types import PRNGKey
+from ebm_ppl.energies import AbstractConditionalEnergy
+from ebm_ppl.trainers._batch import Batch, Condition
+
+
+def as_batch(energy: Any, data: Any, condition: Any = None) -> Batch:
+    """Check a data set against an energy and make one batch of all its examples.
+
+    Args:
+        energy: An energy, or a conditional one.
+        data: Points, shape `(num_examples, *event_shape)`.
+        condition: Conditions, shape `(num_examples, *condition_shape)`, for conditional energies.
+
+    Returns:
+        All examples, as floating-point arrays on the device.
+
+    Raises:
+        ValueError: If a shape does not fit, a value is not finite or outside the support, or a
+            condition is given to an energy that takes none or not to one that does.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from ebm_ppl.energies import Quartic
+        >>> from ebm_ppl.trainers import as_batch
+        >>> as_batch(Quartic(), jnp.array([0.5, -1.0])).num_examples
+        2
+    """
+    points = _as_examples("data", data, energy.event_shape)
+    inside = np.asarray(energy.support(points))
+    if not inside.all():
+        row = int(np.argwhere(~inside)[0][0])
+        raise ValueError(
+            f"`data` must lie in the energy's support {energy.support!r}; got "
+            f"{np.asarray(points)[row]!r} in row {row}."
+        )
+    takes_condition = isinstance(energy, AbstractConditionalEnergy)
+    if takes_condition and condition is None:
+        raise ValueError("`condition` must be given for a conditional energy; got None.")
+    if not takes_condition and condition is not None:
+        raise ValueError(
+            f"`condition` must be None for an energy without a condition; got one with "
+            f"{type(energy).__name__}."
+        )
+    conditions = None
+    if takes_condition:
+        y = _as_examples("condition", condition, energy.condition_shape)
+        if len(y) != len(points):
+            raise ValueError(
+                f"`condition` must have one row per example, {len(points)}; got {len(y)}."
+            )
+        conditions = Condition(y)
+    return Batch(points, conditions, jnp.arange(len(points)))
+
+
+def split_off(data: Batch, fraction: float, rng_key: PRNGKey) -> tuple[Batch, Batch]:
+    """Split a random share off a data set.
+
+    Args:
+        data: The data set.
+        fraction: Share of the examples to split off, between 0 and 1; at least one example.
+        rng_key: Random key.
+
+    Returns:
+        The rest and the share.
+
+    Raises:
+        ValueError: If `fraction` is not in (0, 1) or either part would be empty.
+    """
+    check_interval("fraction", fraction, 0.0, 1.0)
+    count = max(1, round(fraction * data.num_examples))
+    if count >= data.num_examples:
+        raise ValueError(
+            f"`fraction` must leave examples to learn from; got {fraction!r} of "
+            f"{data.num_examples} examples."
+        )
+    order = jax.random.permutation(rng_key, data.num_examples)
+    rest, share = (
+        jax.tree.map(lambda leaf, rows=rows: leaf[rows], data)
+        for rows in (order[count:], order[:count])
+    )
+    return renumbered(rest), renumbered(share)
+
+
+def renumbered(data: Batch) -> Batch:
+    """The same examples, numbered from 0."""
+    return Batch(data.x, data.condition, jnp.arange(data.num_examples))
+
+
+def _as_examples(name: str, values: Any, shape: tuple[int, ...]) -> Array:
+    """Read a non-empty batch of finite values of one shape."""
+    try:
+        array = np.asarray(values)
+    except ValueError:  # rows of different lengths
+        array = np.asarray(None)
+    if not (np.issubdtype(array.dtype, np.floating) or array.dtype.kind in "biu"):
+        raise ValueError(f"`{name}` must be an array of real numbers; got {type(values).__name__}.")
+    if array.shape[1:] != tuple(shape) or array.ndim == 0:
+        expected = ", ".join(("num_examples", *map(str, shape)))
+        raise ValueError(f"Expected `{name}` of shape ({expected}); got {array.shape}.")
+    if len(array) == 0:
+        raise ValueError(f"`{name}` must have at least one example; got none.")
+    finite = np.isfinite(array.reshape(len(array), -1)).all(axis=1)
+    if not finite.all():
+        raise ValueError(
+            f"`{name}` must be finite everywhere; got {array[~finite][0]!r} in row "
+            f"{int(np.flatnonzero(~finite)[0])}."
+        )
+    return jnp.asarray(values, dtype=float)

@@ -1,0 +1,172 @@
+"""Negative examples: short Markov chains of any NumPyro kernel under the current energy."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from ebm_ppl._checks import check_count
+from ebm_ppl._types import PotentialFn, PRNGKey
+from ebm_ppl.potentials import potential_fn
+from ebm_ppl.samplers import Langevin
+from ebm_ppl.trainers._batch import Condition, at
+from ebm_ppl.trainers._schedule import Schedule, check_positive_schedule, value_at
+
+KernelFactory: TypeAlias = Callable[..., Any]
+"""A kernel class, or any callable that takes `potential_fn=` and returns a kernel."""
+
+
+class Move(eqx.Module):
+    r"""A kernel for the negative phase, with settings that may change from step to step.
+
+    Attributes:
+        kernel: Kernel class, or callable with the argument `potential_fn`.
+        step_size: Step size, a number or a schedule of the training step; the kernel's own if `None`.
+        noise_scale: Standard deviation of `Langevin`'s noise, likewise.
+
+    Raises:
+        ValueError: If `kernel` is not callable, or a setting is not positive.
+
+    Example:
+        >>> import optax
+        >>> from ebm_ppl import MALA
+        >>> from ebm_ppl.trainers import Move
+        >>> move = Move(MALA, step_size=optax.cosine_decay_schedule(0.1, decay_steps=1000))
+        >>> kernel = move.at(lambda z: z**2, step=0)
+        >>> type(kernel).__name__
+        'MALA'
+    """
+
+    kernel: KernelFactory = eqx.field(static=True)
+    step_size: Schedule = None
+    noise_scale: Schedule = None
+
+    def __check_init__(self) -> None:
+        if not callable(self.kernel):
+            raise ValueError(f"`kernel` must be a kernel class or callable; got {self.kernel!r}.")
+        for name, value in (("step_size", self.step_size), ("noise_scale", self.noise_scale)):
+            if value is not None:
+                check_positive_schedule(name, value)
+
+    def at(self, potential_fn: PotentialFn, step: Array | int) -> Any:
+        """The kernel for a potential, with the settings of a training step."""
+        settings = {"step_size": self.step_size, "noise_scale": self.noise_scale}
+        given = {
+            name: value_at(value, step) for name, value in settings.items() if value is not None
+        }
+        return self.kernel(potential_fn=potential_fn, **given)
+
+
+Moves: TypeAlias = tuple[Move, ...]
+
+
+def as_moves(kernel: Any) -> Moves:
+    """Read one kernel, or several that take turns."""
+    several = kernel if isinstance(kernel, Sequence) else (kernel,)
+    if not several:
+        raise ValueError("`kernel` must name at least one kernel; got none.")
+    return tuple(move if isinstance(move, Move) else Move(move) for move in several)
+
+
+class NegativePhase(eqx.Module):
+    """What moves the negative examples, and how often.
+
+    Attributes:
+        moves: Kernels, applied one after the other in each sweep.
+        num_steps: Number of sweeps.
+    """
+
+    moves: Moves = eqx.field(converter=as_moves)
+    num_steps: int = eqx.field(static=True)
+
+    def __check_init__(self) -> None:
+        check_count("num_steps", self.num_steps)
+
+    def check(self, energy: Any, x: Array, condition: Condition | None) -> None:
+        """Build every kernel once outside a trace, so that its own checks and warnings take effect."""
+        first = jax.tree.map(lambda leaf: leaf[0], condition)
+        potential = potential_fn(at(energy, first))
+        for move in self.moves:
+            z = potential.unconstrain(x[0])
+            move.at(potential, 0).init(jax.random.key(0), 0, init_params=z)
+
+    def run(
+        self,
+        energy: Any,
+        x: Float[Array, "num_chains *event"],
+        condition: Condition | None,
+        step: Array,
+        rng_key: PRNGKey,
+    ) -> tuple[Float[Array, "num_chains *event"], dict[str, Float[Array, ""]]]:
+        """Move every chain.
+
+        Args:
+            energy: The energy; its parameters are constants here.
+            x: Where the chains stand.
+            condition: What each chain is conditioned on.
+            step: Training step, for schedules.
+            rng_key: Random key.
+
+        Returns:
+            Where the chains stand then, and metrics: the mean acceptance probability and, if a Langevin
+            kernel has noise of its own, its effective temperature.
+        """
+
+        def run_chain(
+            rng_key: PRNGKey, x: Array, condition: Condition | None
+        ) -> tuple[Array, Array]:
+            potential = potential_fn(at(energy, condition))
+            kernels = [move.at(potential, step) for move in self.moves]
+            z, accept_prob = _run_kernels(
+                kernels, self.num_steps, potential.unconstrain(x), rng_key
+            )
+            return potential.constrain(z), accept_prob
+
+        keys = jax.random.split(rng_key, len(x))
+        x, accept_prob = jax.vmap(run_chain)(keys, x, condition)
+        metrics = {"accept_prob": jnp.mean(accept_prob)}
+        temperature = self._temperature(step)
+        return x, metrics if temperature is None else metrics | {"temperature": temperature}
+
+    def _temperature(self, step: Array) -> Array | None:
+        """Largest effective temperature of the Langevin kernels that have noise of their own."""
+        kernels = [move.at(jnp.sum, step) for move in self.moves]
+        given = [
+            jnp.asarray(kernel.effective_temperature, dtype=float)
+            for kernel in kernels
+            if isinstance(kernel, Langevin) and kernel.has_own_noise
+        ]
+        return jnp.max(jnp.stack(given)) if given else None
+
+
+def _run_kernels(
+    kernels: list[Any], num_steps: int, z: Array, rng_key: PRNGKey
+) -> tuple[Array, Array]:
+    """Run one chain of kernels that take turns; return its end and mean acceptance probability."""
+    if len(kernels) == 1:
+        return _run_kernel(kernels[0], num_steps, z, rng_key)
+
+    def sweep(z: Array, rng_key: PRNGKey) -> tuple[Array, Array]:
+        accept_probs = []
+        for kernel, key in zip(kernels, jax.random.split(rng_key, len(kernels)), strict=True):
+            z, accept_prob = _run_kernel(kernel, 1, z, key)
+            accept_probs.append(accept_prob)
+        return z, jnp.mean(jnp.stack(accept_probs))
+
+    z, accept_prob = jax.lax.scan(sweep, z, jax.random.split(rng_key, num_steps))
+    return z, jnp.mean(accept_prob)
+
+
+def _run_kernel(kernel: Any, num_steps: int, z: Array, rng_key: PRNGKey) -> tuple[Array, Array]:
+    def advance(state: Any, _: None) -> tuple[Any, Array]:
+        state = kernel.sample(state, (), {})
+        return state, state.accept_prob
+
+    state = kernel.init(rng_key, 0, init_params=z)
+    state, accept_prob = jax.lax.scan(advance, state, None, length=num_steps - 1)
+    # The last step stands outside the loop: nobody reads its gradient, so XLA leaves it out.
+    state, last = advance(state, None)
+    return state.z, (jnp.sum(accept_prob) + last) / num_steps

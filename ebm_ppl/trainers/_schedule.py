@@ -1,0 +1,52 @@
+"""Numbers that may change from step to step."""
+
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+import jax.numpy as jnp
+from jaxtyping import Array
+
+from ebm_ppl._checks import check_positive
+
+Schedule: TypeAlias = Any
+"""A number, or a function from the step to one, such as Optax's schedules."""
+
+
+def value_at(schedule: Schedule, step: Array | int) -> Any:
+    """Value of a schedule at a step; a number is its own value at every step."""
+    return schedule(step) if callable(schedule) else schedule
+
+
+def check_positive_schedule(name: str, schedule: Schedule) -> None:
+    """Refuse a number, or a schedule's first value, that is not finite and above 0."""
+    check_positive(name, value_at(schedule, 0))
+
+
+def polyak_averaging(start: int) -> Callable[[Array], Array]:
+    r"""Decay of a plain average over all steps from `start` on, for the argument `ema_decay` of `fit`.
+
+    The average after step $t \ge s$ is $\bar\theta_t = \frac{1}{t - s + 1} \sum_{u = s}^t \theta_u$;
+    before $s$ it is $\theta_t$ itself.
+
+    Args:
+        start: First step $s$ whose parameters count.
+
+    Returns:
+        The decay as a function of the number of steps taken.
+
+    Example:
+        >>> from ebm_ppl.trainers import polyak_averaging
+        >>> decay = polyak_averaging(start=2)
+        >>> [float(decay(step)) for step in (0, 2, 3, 5)]
+        [0.0, 0.0, 0.5, 0.75]
+
+    References:
+        B. T. Polyak and A. B. Juditsky (1992). Acceleration of stochastic approximation by averaging.
+        *SIAM Journal on Control and Optimization* 30(4), 838-855.
+    """
+
+    def decay(step: Array) -> Array:
+        count = jnp.maximum(jnp.asarray(step, dtype=float) - start, 0.0)
+        return count / (count + 1)
+
+    return decay

@@ -1,0 +1,240 @@
+"""The training loop, the only one: it knows optimisers and data, and nothing about objectives."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Array
+from tqdm.auto import tqdm
+
+from ebm_ppl._checks import check_count, check_interval
+from ebm_ppl._types import PRNGKey
+from ebm_ppl.trainers import _checkpoint
+from ebm_ppl.trainers._base import AbstractObjective, Model
+from ebm_ppl.trainers._batch import Batch
+from ebm_ppl.trainers._checkpoint import Checkpoint
+from ebm_ppl.trainers._data import as_batch
+from ebm_ppl.trainers._history import History, Recorder
+from ebm_ppl.trainers._loop import Pace, raise_diverged, run_chunk
+from ebm_ppl.trainers._step import Trainer, TrainState
+from ebm_ppl.trainers._validation import Best, Validation, evaluate
+from ebm_ppl.trainers.standard_errors import StandardErrors, standard_errors
+
+_DEFAULT_BATCH_SIZE = 256
+
+
+@dataclasses.dataclass(frozen=True)
+class Fit:
+    """What a fit returns.
+
+    Attributes:
+        energy: The trained energy: with averaged parameters if there is an average, and with those of
+            the best evaluation if the fit watched for it.
+        learned: What the objective learned beside it, such as the log partition function; or `None`.
+        history: The metrics of every step, and the evaluations.
+        state: The complete state after the last step.
+        stopped_early: Whether the validation stopped the fit before its last step.
+        objective: The objective.
+        data: The examples that it learned from.
+    """
+
+    energy: Any
+    learned: Any
+    history: History
+    state: TrainState
+    stopped_early: bool
+    objective: AbstractObjective
+    data: Batch
+
+    @property
+    def num_refused(self) -> int:
+        """Number of steps refused because something was not finite."""
+        return int(self.state.num_refused)
+
+    def standard_errors(self, rng_key: PRNGKey | None = None) -> StandardErrors:
+        """Sandwich standard errors of the parameters at the fit, see `standard_errors`.
+
+        Args:
+            rng_key: Key for the objective's draws; derived from that of the fit if `None`.
+        """
+        key = (
+            jax.random.fold_in(self.state.rng_key, self.state.step) if rng_key is None else rng_key
+        )
+        model = Model(self.energy, self.learned)
+        return standard_errors(self.objective, model, self.data, key, carried=self.state.carried)
+
+
+def fit(
+    energy: Any,
+    data: Any,
+    objective: AbstractObjective,
+    optimizer: optax.GradientTransformation,
+    *,
+    rng_key: PRNGKey,
+    condition: Any = None,
+    num_steps: int | None = None,
+    num_epochs: int | None = None,
+    batch_size: int | None = None,
+    condition_dropout: float = 0.0,
+    ema_decay: float | Callable[[Array], Array] | None = None,
+    validation: Validation | None = None,
+    checkpoint: Checkpoint | None = None,
+    max_refused: int = 10,
+    progress_bar: bool = True,
+) -> Fit:
+    r"""Train an energy on data.
+
+    Each step draws what the objective needs, takes the gradient of the mean loss of a batch and hands it
+    to the optimiser. All steps between two looks from Python (the progress bar, an evaluation, a
+    checkpoint) are one call of a compiled loop. A step of which anything is not finite is refused.
+
+    Args:
+        energy: The energy to start from; a conditional one if `condition` is given.
+        data: Points, shape `(num_examples, *event_shape)`.
+        objective: What to minimise, such as `PersistentCD()` or `ScoreMatching()`.
+        optimizer: An Optax optimiser; learning-rate schedules are its own.
+        rng_key: Random key; the same key gives the same fit.
+        condition: Conditions of the points, shape `(num_examples, *condition_shape)`.
+        num_steps: Number of steps; give this or `num_epochs`.
+        num_epochs: Number of passes through the data.
+        batch_size: Number of examples of a step, at most all of them; by default the smaller of 256 and
+            all. An epoch visits the examples in random order and leaves out a last, smaller batch.
+        condition_dropout: Probability with which an example's condition is dropped in a step, so that
+            the energy learns the law without a condition too.
+        ema_decay: Weight of the old average in a running average of the parameters, in [0, 1), or a
+            schedule such as `polyak_averaging(start)`; `None` for none.
+        validation: Evaluation on held-out data and early stopping.
+        checkpoint: File for the complete state, from which the same call goes on if it was stopped.
+        max_refused: Number of refused steps in a row that stops the fit.
+        progress_bar: Whether to show progress, with the loss, the energy gap where the objective has
+            one, and the gradient norm.
+
+    Returns:
+        The trained energy with the history and the complete state.
+
+    Raises:
+        ValueError: If an argument is outside its bounds, or they do not fit one another.
+        TrainingDivergedError: If `max_refused` steps in a row were refused; it names the step, the
+            objective and the first thing that was not finite, and holds the last finite state.
+
+    Example:
+        >>> import jax, jax.numpy as jnp, optax
+        >>> import ebm_ppl as ebm
+        >>> data = 1.0 + jax.random.normal(jax.random.key(0), (512, 1))
+        >>> start = ebm.energies.Gaussian(jnp.zeros(1), jnp.eye(1))
+        >>> fit = ebm.fit(
+        ...     start,
+        ...     data,
+        ...     ebm.ScoreMatching(),
+        ...     optax.adam(0.05),
+        ...     num_steps=200,
+        ...     rng_key=jax.random.key(1),
+        ...     progress_bar=False,
+        ... )
+        >>> bool(jnp.abs(fit.energy.loc - data.mean()) < 0.2)
+        True
+    """
+    examples = as_batch(energy, data, condition)
+    key_fit, key_split = jax.random.split(rng_key)
+    held_out = None
+    if validation is not None:
+        validation.check_metric(objective)
+        examples, held_out = validation.hold_out(energy, examples, key_split)
+    batch_size = _checked_batch_size(batch_size, examples.num_examples)
+    num_steps = _checked_num_steps(num_steps, num_epochs, examples.num_examples // batch_size)
+    check_count("max_refused", max_refused)
+    check_interval("condition_dropout", condition_dropout, 0.0, 1.0, closed=True)
+    if ema_decay is not None and not callable(ema_decay):
+        check_interval("ema_decay", ema_decay, 0.0, 1.0)
+
+    trainer = Trainer(objective, optimizer, batch_size, condition_dropout, ema_decay)
+    state = trainer.init(energy, examples, key_fit)
+    best = Best.none_yet(trainer.averaged_model(state))
+    recorder = Recorder()
+    mark = ""
+    if checkpoint is not None:
+        mark = _checkpoint.fingerprint(trainer, state, examples, held_out)
+        stored = _checkpoint.read(checkpoint.path, (state, best), mark)
+        if stored is not None:
+            (state, best), extra = stored
+            recorder = Recorder.from_arrays(extra)
+
+    boundaries = [part.every for part in (validation, checkpoint) if part is not None]
+    pace = Pace(boundaries, num_steps, hurried=progress_bar)
+    step = int(state.step)
+    stopped = _is_patience_over(validation, best)
+    with tqdm(total=num_steps, initial=step, disable=not progress_bar, unit="step") as bar:
+        while step < num_steps and not stopped:
+            state, count, buffers = run_chunk(
+                trainer, state, examples, jnp.asarray(pace.next(step)), jnp.asarray(max_refused)
+            )
+            count = int(count)
+            metrics = recorder.add_steps(buffers, count)
+            if int(state.refused_in_a_row) >= max_refused:
+                raise_diverged(trainer, state, examples)
+            pace.took(count)
+            step += count
+            if validation is not None and held_out is not None and step % validation.every == 0:
+                model = trainer.averaged_model(state)
+                value = float(
+                    evaluate(validation.metric, objective, model, state, held_out, key_split)
+                )
+                recorder.add_evaluation(step, value)
+                best = best.after(model, value)
+                stopped = _is_patience_over(validation, best)
+            if checkpoint is not None and (step % checkpoint.every == 0 or step == num_steps):
+                _checkpoint.write(checkpoint.path, (state, best), recorder.to_arrays(), mark)
+            bar.update(count)
+            bar.set_postfix_str(_summary(metrics), refresh=False)
+
+    watched = validation is not None and validation.patience is not None
+    model = best.model if watched and np.isfinite(best.value) else trainer.averaged_model(state)
+    return Fit(
+        energy=model.energy,
+        learned=model.learned,
+        history=recorder.history(),
+        state=state,
+        stopped_early=stopped,
+        objective=objective,
+        data=examples,
+    )
+
+
+def _checked_batch_size(batch_size: int | None, num_examples: int) -> int:
+    if batch_size is None:
+        return min(_DEFAULT_BATCH_SIZE, num_examples)
+    check_count("batch_size", batch_size)
+    if batch_size > num_examples:
+        raise ValueError(
+            f"`batch_size` must be at most the number of examples, {num_examples}; got {batch_size}."
+        )
+    return batch_size
+
+
+def _checked_num_steps(num_steps: int | None, num_epochs: int | None, steps_per_epoch: int) -> int:
+    if (num_steps is None) == (num_epochs is None):
+        raise ValueError(
+            "Exactly one of `num_steps` and `num_epochs` must be given; got "
+            f"{'neither' if num_steps is None else 'both'}."
+        )
+    if num_epochs is not None:
+        check_count("num_epochs", num_epochs)
+        return num_epochs * steps_per_epoch
+    check_count("num_steps", num_steps)
+    return int(num_steps)  # pyright: ignore[reportArgumentType]  # checked above
+
+
+def _is_patience_over(validation: Validation | None, best: Best) -> bool:
+    patience = None if validation is None else validation.patience
+    return patience is not None and int(best.num_since) >= patience
+
+
+def _summary(metrics: dict[str, np.ndarray]) -> str:
+    """The means over the last chunk, for the progress bar."""
+    shown = {"loss": "loss", "energy_gap": "energy gap", "gradient_norm": "gradient norm"}
+    means = {label: metrics[name].mean() for name, label in shown.items() if name in metrics}
+    return ", ".join(f"{label} {value:.3g}" for label, value in means.items())

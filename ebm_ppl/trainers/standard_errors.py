@@ -1,0 +1,135 @@
+"""Standard errors of fitted parameters, by the sandwich."""
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jax.flatten_util import ravel_pytree
+from jaxtyping import Array, Float
+
+from ebm_ppl._types import PRNGKey
+from ebm_ppl.trainers._base import AbstractObjective, Model
+from ebm_ppl.trainers._batch import Batch
+
+_MOST_PARAMETERS = 1000
+_UNSEEN = 1e-3
+
+
+class StandardErrors(eqx.Module):
+    """Uncertainty of a fit's parameters that comes from the sampling of the data.
+
+    Attributes:
+        model: Standard error of each parameter, in the structure of the model.
+        covariance: Covariance matrix of all parameters, in the order of
+            `jax.flatten_util.ravel_pytree`.
+    """
+
+    model: Model
+    covariance: Float[Array, "num_parameters num_parameters"]
+
+    @property
+    def energy(self) -> Any:
+        """Standard error of each parameter of the energy, as an energy."""
+        return self.model.energy
+
+    @property
+    def learned(self) -> Any:
+        """Standard error of each parameter learned beside the energy."""
+        return self.model.learned
+
+
+def standard_errors(
+    objective: AbstractObjective,
+    model: Model,
+    data: Batch,
+    rng_key: PRNGKey,
+    *,
+    carried: Any = None,
+    step: int = 0,
+) -> StandardErrors:
+    r"""Sandwich standard errors of the parameters that minimise an objective.
+
+    With the loss $\ell_\theta$ of one example and $\psi = \nabla_\theta \ell_\theta$, the minimiser over
+    $n$ independent examples has asymptotically the covariance
+    $$\frac1n A^{-1} B A^{-\top}, \qquad A = \frac{\partial}{\partial \theta} \mathbb{E}\, \psi, \quad
+    B = \operatorname{Cov}\, \psi.$$
+    $A$ is the mean Hessian of the losses and, where what the objective draws follows the model (negative
+    examples), the objective's `sensitivity`. Noise that is drawn afresh in each step averages out of a
+    fit: $B$ is the cross-covariance of $\psi$ under two independent draws, to which such noise
+    contributes nothing and noise that stays fixed contributes in full. The data need not follow the
+    model. Errors of the optimisation itself (too few steps, a constant learning rate) are not counted.
+
+    Args:
+        objective: The objective.
+        model: The model at the fit.
+        data: The examples of the fit.
+        rng_key: Key for the objective's draws.
+        carried: State of the objective, as the fit left it.
+        step: Step at which schedules are taken.
+
+    Returns:
+        The standard errors; NaN for parameters that the objective does not identify.
+
+    Raises:
+        ValueError: If the model has more than 1000 parameters.
+
+    Example:
+        The standard error of a mean:
+
+        >>> import jax, jax.numpy as jnp
+        >>> from ebm_ppl.energies import Gaussian
+        >>> from ebm_ppl.trainers import Model, ScoreMatching, as_batch, standard_errors
+        >>> x = 3.0 * jax.random.normal(jax.random.key(0), (10_000, 1))
+        >>> energy = Gaussian(x.mean(0), jnp.cov(x.T).reshape(1, 1))
+        >>> data = as_batch(energy, x)
+        >>> errors = standard_errors(ScoreMatching(), Model(energy), data, jax.random.key(1))
+        >>> print(f"{errors.energy.loc[0]:.3f}")
+        0.030
+
+    References:
+        P. J. Huber (1967). The behavior of maximum likelihood estimates under nonstandard conditions.
+        *Proceedings of the Fifth Berkeley Symposium* 1, 221-233.
+    """
+    return _standard_errors(objective, model, data, rng_key, carried, jnp.asarray(step))
+
+
+@eqx.filter_jit
+def _standard_errors(
+    objective: AbstractObjective,
+    model: Model,
+    data: Batch,
+    rng_key: PRNGKey,
+    carried: Any,
+    step: Array,
+) -> StandardErrors:
+    parameters, constants = eqx.partition(model, eqx.is_inexact_array)
+    flat, unravel = ravel_pytree(parameters)
+    if flat.size > _MOST_PARAMETERS:
+        raise ValueError(
+            f"`model` must have at most {_MOST_PARAMETERS} parameters; got {flat.size}."
+        )
+    samples = [
+        objective.prepare(model, data, carried, step, key).sample
+        for key in jax.random.split(rng_key)
+    ]
+
+    def losses(flat: Array, sample: Any) -> Float[Array, " num_examples"]:
+        return objective.losses(eqx.combine(unravel(flat), constants), data, sample)
+
+    first, second = (jax.jacfwd(losses)(flat, sample) for sample in samples)
+    hessians = [jax.hessian(lambda flat, s=s: jnp.mean(losses(flat, s)))(flat) for s in samples]
+    slopes = [
+        hessian + objective.sensitivity(gradients, model, data, sample)
+        for hessian, gradients, sample in zip(hessians, (first, second), samples, strict=True)
+    ]
+    bread = sum(slopes) / 2
+    centred = [gradients - gradients.mean(axis=0) for gradients in (first, second)]
+    count = data.num_examples
+    meat = centred[0].T @ centred[1] / (count - 1)
+    inverse = jnp.linalg.pinv(bread)
+    covariance = inverse @ ((meat + meat.T) / 2) @ inverse.T / count
+    # A parameter that the objective does not see has a share in the null space.
+    seen = jnp.diag(inverse @ bread) > 1 - _UNSEEN
+    errors = jnp.where(seen, jnp.sqrt(jnp.diag(covariance)), jnp.nan)
+    return StandardErrors(eqx.combine(unravel(errors), constants), covariance)
