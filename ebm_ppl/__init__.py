@@ -12,7 +12,9 @@ from ebm_ppl._errors import DoublyIntractableError as DoublyIntractableError
 from ebm_ppl._errors import NonFiniteEnergyError as NonFiniteEnergyError
 from ebm_ppl._errors import NotNormalizableError as NotNormalizableError
 from ebm_ppl.distribution import EnergyDistribution as EnergyDistribution
+from ebm_ppl.energies import AbstractConditionalEnergy as AbstractConditionalEnergy
 from ebm_ppl.energies import AbstractEnergy as AbstractEnergy
+from ebm_ppl.energies import AbstractNoiseConditionalEnergy as AbstractNoiseConditionalEnergy
 from ebm_ppl.potentials import as_model as as_model
 from ebm_ppl.potentials import potential_fn as potential_fn
 from ebm_ppl.quadrature import QuadratureNormalizer as QuadratureNormalizer

@@ -10,6 +10,17 @@ from ebm_ppl.energies.banana import Banana as Banana
 from ebm_ppl.energies.beta import Beta as Beta
 from ebm_ppl.energies.composite import SumEnergy as SumEnergy
 from ebm_ppl.energies.composite import TemperedEnergy as TemperedEnergy
+from ebm_ppl.energies.conditional import AbstractConditionalEnergy as AbstractConditionalEnergy
+from ebm_ppl.energies.conditional import GivenEnergy as GivenEnergy
+from ebm_ppl.energies.conditional import GuidedEnergy as GuidedEnergy
+from ebm_ppl.energies.conditional_callable import (
+    CallableConditionalEnergy as CallableConditionalEnergy,
+)
+from ebm_ppl.energies.conditional_callable import (
+    from_conditional_callable as from_conditional_callable,
+)
+from ebm_ppl.energies.conditional_gaussian import ConditionalGaussian as ConditionalGaussian
+from ebm_ppl.energies.conditional_neural import NeuralConditionalEnergy as NeuralConditionalEnergy
 from ebm_ppl.energies.conditioned import ConditionedEnergy as ConditionedEnergy
 from ebm_ppl.energies.double_well import DoubleWell as DoubleWell
 from ebm_ppl.energies.double_well import TiltedDoubleWell as TiltedDoubleWell
@@ -18,5 +29,12 @@ from ebm_ppl.energies.gamma import Gamma as Gamma
 from ebm_ppl.energies.gaussian import Gaussian as Gaussian
 from ebm_ppl.energies.gaussian_mixture import GaussianMixture as GaussianMixture
 from ebm_ppl.energies.neural import NeuralEnergy as NeuralEnergy
+from ebm_ppl.energies.noise_conditional import (
+    AbstractNoiseConditionalEnergy as AbstractNoiseConditionalEnergy,
+)
+from ebm_ppl.energies.noise_conditional import AtNoiseEnergy as AtNoiseEnergy
+from ebm_ppl.energies.noise_conditional_neural import (
+    NeuralNoiseConditionalEnergy as NeuralNoiseConditionalEnergy,
+)
 from ebm_ppl.energies.quartic import Quartic as Quartic
 from ebm_ppl.energies.ring import Ring as Ring

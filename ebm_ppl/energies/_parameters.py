@@ -7,7 +7,7 @@ import numpy as np
 from jax.scipy.linalg import solve_triangular
 from jaxtyping import Array, Float
 
-from ebm_ppl._checks import check_finite, check_positive, check_shape, is_traced
+from ebm_ppl._checks import check_count, check_finite, check_positive, check_shape, is_traced
 from ebm_ppl.energies._base import as_parameter
 
 
@@ -23,6 +23,15 @@ def check_positive_scalars(**values: Any) -> None:
     for name, value in values.items():
         check_shape(name, value, ())
         check_positive(name, value)
+
+
+def as_shape(name: str, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Read the shape of a point or a condition: a tuple of positive integers."""
+    if not isinstance(shape, tuple):
+        raise ValueError(f"`{name}` must be a tuple of integers; got {shape!r}.")
+    for size in shape:
+        check_count(name, size)
+    return tuple(int(size) for size in shape)
 
 
 def inverse_cholesky(name: str, covariance: Any) -> Float[Array, "*batch dim dim"]:

@@ -6,12 +6,13 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import numpy as np
 from numpyro.distributions import constraints
 
-from ebm_ppl._checks import check_count, check_shape
+from ebm_ppl._checks import check_shape
 from ebm_ppl._types import Event, Scalar
 from ebm_ppl.energies._base import AbstractEnergy
+from ebm_ppl.energies._callable import as_scalar, split_callable
+from ebm_ppl.energies._parameters import as_shape
 from ebm_ppl.energies._supports import covering_support, real_support
 
 
@@ -34,17 +35,11 @@ class CallableEnergy(AbstractEnergy):
         event_shape: tuple[int, ...],
         support: constraints.Constraint | None = None,
     ) -> None:
-        if not callable(fn):
-            raise ValueError(f"`fn` must be callable; got {fn!r}.")
-        if not isinstance(event_shape, tuple):
-            raise ValueError(f"`event_shape` must be a tuple of integers; got {event_shape!r}.")
-        for size in event_shape:
-            check_count("event_shape", size)
-        self._event_shape = event_shape
+        self.parameters, self._structure = split_callable("fn", fn)
+        self._event_shape = as_shape("event_shape", event_shape)
         self._support = (
             real_support(event_shape) if support is None else covering_support(support, event_shape)
         )
-        self.parameters, self._structure = eqx.partition(fn, _is_array)
 
     @property
     def event_shape(self) -> tuple[int, ...]:
@@ -62,9 +57,7 @@ class CallableEnergy(AbstractEnergy):
         return eqx.combine(self.parameters, self._structure)
 
     def _energy(self, x: Event) -> Scalar:
-        value = jnp.asarray(self.fn(x))
-        check_shape("fn(x)", value, ())
-        return value if jnp.issubdtype(value.dtype, jnp.floating) else value.astype(float)
+        return as_scalar("fn(x)", self.fn(x))
 
 
 class _NegatedLogDensity(eqx.Module):
@@ -202,7 +195,3 @@ def from_nnx(
         raise ValueError(f"`module` must be a flax.nnx.Module; got {module!r}.")
     graph, parameters, other_state = nnx.split(module, nnx.Param, ...)
     return CallableEnergy(_NNXFunction(graph, parameters, other_state), event_shape, support)
-
-
-def _is_array(leaf: Any) -> bool:
-    return isinstance(leaf, (jax.Array, np.ndarray))

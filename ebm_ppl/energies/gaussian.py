@@ -68,8 +68,21 @@ class Gaussian(AbstractEnergy):
         return constraints.real_vector
 
     def _energy(self, x: Event) -> Scalar:
-        # Accelerators would otherwise round the factors of a product to 10 or fewer bits.
-        whitened = jnp.matmul(
-            jnp.tril(self.whitening), x - self.loc, precision=jax.lax.Precision.HIGHEST
-        )
-        return 0.5 * jnp.sum(whitened**2)
+        return half_squared_norm(self.whitening, x - self.loc)
+
+
+def half_squared_norm(
+    whitening: Float[Array, "dim dim"], deviation: Float[Array, " dim"]
+) -> Scalar:
+    r"""Half the squared length $\tfrac12 \|W v\|^2$ with the lower triangle $W$ of a matrix.
+
+    Args:
+        whitening: Matrix whose lower triangle is $W$.
+        deviation: The vector $v$.
+
+    Returns:
+        A scalar.
+    """
+    # Accelerators would otherwise round the factors of a product to 10 or fewer bits.
+    whitened = jnp.matmul(jnp.tril(whitening), deviation, precision=jax.lax.Precision.HIGHEST)
+    return 0.5 * jnp.sum(whitened**2)

@@ -1,35 +1,14 @@
 """A neural network as an energy, held together by a quadratic confinement."""
 
-from types import MappingProxyType
-
 import equinox as eqx
-import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
 from numpyro.distributions import constraints
 
-from ebm_ppl._checks import check_choice, check_count, check_interval
 from ebm_ppl._types import Event, PRNGKey, Scalar
 from ebm_ppl.energies._base import AbstractEnergy
+from ebm_ppl.energies._network import as_confinement, scalar_network
+from ebm_ppl.energies._parameters import as_shape
 from ebm_ppl.energies._supports import real_support
-
-_SMOOTH_ACTIVATIONS = MappingProxyType(
-    {
-        "silu": jax.nn.silu,
-        "gelu": jax.nn.gelu,
-        "softplus": jax.nn.softplus,
-        "tanh": jnp.tanh,
-    }
-)
-
-
-class _Activation(eqx.Module):
-    """An activation by name: a bare function is a leaf that is no array, and need not pickle."""
-
-    name: str = eqx.field(static=True)
-
-    def __call__(self, x: Float[Array, "..."]) -> Float[Array, "..."]:
-        return _SMOOTH_ACTIVATIONS[self.name](x)
 
 
 class NeuralEnergy(AbstractEnergy):
@@ -89,25 +68,10 @@ class NeuralEnergy(AbstractEnergy):
         activation: str = "silu",
         confinement: float = 1.0,
     ) -> None:
-        for size in event_shape:
-            check_count("event_shape", size)
-        check_count("width", width)
-        check_count("depth", depth)
-        check_choice("activation", activation, tuple(_SMOOTH_ACTIVATIONS))
-        check_interval(
-            "confinement", confinement, 0.0, float(jnp.finfo("float32").max), closed=True
-        )
-        self._event_shape = tuple(event_shape)
-        self.confinement = float(confinement)
-        self.network = eqx.nn.MLP(
-            in_size=self.event_size,
-            out_size="scalar",
-            width_size=width,
-            depth=depth,
-            activation=_Activation(activation),
-            final_activation=eqx.nn.Identity(),
-            use_final_bias=False,
-            key=rng_key,
+        self._event_shape = as_shape("event_shape", event_shape)
+        self.confinement = as_confinement(confinement)
+        self.network = scalar_network(
+            self.event_size, rng_key=rng_key, width=width, depth=depth, activation=activation
         )
 
     @property

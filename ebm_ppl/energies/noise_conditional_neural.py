@@ -1,0 +1,108 @@
+"""A neural network as the energy of data under noise of every strength."""
+
+import math
+from typing import Any
+
+import equinox as eqx
+import jax.numpy as jnp
+from numpyro.distributions import constraints
+
+from ebm_ppl._checks import check_positive
+from ebm_ppl._types import Event, PRNGKey, Scalar
+from ebm_ppl.energies._network import scalar_network
+from ebm_ppl.energies._parameters import as_shape
+from ebm_ppl.energies._supports import real_support
+from ebm_ppl.energies.noise_conditional import AbstractNoiseConditionalEnergy
+
+
+class NeuralNoiseConditionalEnergy(AbstractNoiseConditionalEnergy):
+    r"""The normal law of data and noise together, corrected by a perceptron $f_\theta$.
+
+    With the data's standard deviation $s$ and the total one $\tau = \sqrt{s^2 + \sigma^2}$,
+
+    $$E_\sigma(x) = \frac{\|x\|^2}{2 \tau^2} + \frac{s}{\sigma}\,
+    f_\theta\!\left(\frac{x}{\tau}, \tfrac14 \log \frac{\sigma}{s}\right).$$
+
+    **Why these factors.** With $u = x / \tau$, the denoiser that belongs to this energy is
+
+    $$x - \sigma^2 \nabla E_\sigma(x) = \frac{s^2}{\tau^2}\, x - \frac{\sigma s}{\tau}\,
+    \nabla_u f_\theta(u, \cdot),$$
+
+    the preconditioning of Karras et al. with $-\nabla_u f_\theta$ as their network: at every level
+    its input has variance 1 and so has the target that it regresses on, and its errors are
+    amplified as little as they can be. Noise much weaker or much stronger than the data is
+    therefore no harder for the network than noise of their own size, and with $f_\theta = 0$ the
+    energy is that of normal data.
+
+    **Normalisable for every $\theta$ and every $\sigma$**: $f_\theta$ grows at most linearly in $x$,
+    and the quadratic term, whose strength $1 / \tau^2 > 0$ is no parameter, outgrows it.
+
+    Args:
+        event_shape: Shape of one point; it is flattened for the network.
+        rng_key: Key for the initial weights.
+        width: Number of units in each hidden layer.
+        depth: Number of hidden layers.
+        activation: `"silu"`, `"gelu"`, `"softplus"` or `"tanh"`.
+        data_scale: Standard deviation $s > 0$ of a coordinate of the data, which should be centred.
+
+    Attributes:
+        network: The perceptron, whose weights are the parameters.
+        data_scale: The constant $s$.
+
+    Raises:
+        ValueError: If a size is no positive integer, `activation` is none of those, or
+            `data_scale` is no positive number.
+
+    Example:
+        >>> import jax
+        >>> from ebm_ppl.energies import NeuralNoiseConditionalEnergy
+        >>> energy = NeuralNoiseConditionalEnergy((2,), rng_key=jax.random.key(0), data_scale=2.0)
+        >>> energy.at_noise(0.1)([0.5, -0.5]).shape
+        ()
+
+    References:
+        T. Karras, M. Aittala, T. Aila and S. Laine (2022). Elucidating the design space of
+        diffusion-based generative models. *NeurIPS*; equation 7 and Table 1.
+    """
+
+    network: eqx.nn.MLP
+    _event_shape: tuple[int, ...] = eqx.field(static=True)
+    data_scale: float = eqx.field(static=True)
+
+    def __init__(
+        self,
+        event_shape: tuple[int, ...],
+        *,
+        rng_key: PRNGKey,
+        width: int = 32,
+        depth: int = 2,
+        activation: str = "silu",
+        data_scale: Any = 1.0,
+    ) -> None:
+        self._event_shape = as_shape("event_shape", event_shape)
+        check_positive("data_scale", data_scale)
+        self.data_scale = float(data_scale)
+        self.network = scalar_network(
+            math.prod(self._event_shape) + 1,
+            rng_key=rng_key,
+            width=width,
+            depth=depth,
+            activation=activation,
+        )
+
+    @property
+    def event_shape(self) -> tuple[int, ...]:
+        """Shape of one point."""
+        return self._event_shape
+
+    @property
+    def support(self) -> constraints.Constraint:
+        """All real arrays of shape `event_shape`."""
+        return real_support(self.event_shape)
+
+    def _energy(self, x: Event, sigma: Scalar) -> Scalar:
+        ratio = sigma / self.data_scale
+        u = jnp.ravel(x) / (self.data_scale * jnp.hypot(1.0, ratio))
+        level = 0.25 * jnp.log(ratio)
+        correction = self.network(jnp.append(u, level))
+        return 0.5 * jnp.sum(u**2) + correction / ratio
