@@ -16,10 +16,24 @@ from ebm_ppl.trainers._schedule import polyak_averaging as polyak_averaging
 from ebm_ppl.trainers._step import Trainer as Trainer
 from ebm_ppl.trainers._step import TrainState as TrainState
 from ebm_ppl.trainers._validation import Validation as Validation
+from ebm_ppl.trainers.conditional_noise_contrastive import (
+    ConditionalNoiseContrastive as ConditionalNoiseContrastive,
+)
 from ebm_ppl.trainers.contrastive_divergence import ContrastiveDivergence as ContrastiveDivergence
+from ebm_ppl.trainers.exact_maximum_likelihood import (
+    ExactMaximumLikelihood as ExactMaximumLikelihood,
+)
 from ebm_ppl.trainers.fit import Fit as Fit
 from ebm_ppl.trainers.fit import fit as fit
+from ebm_ppl.trainers.flow_contrastive import Adversary as Adversary
+from ebm_ppl.trainers.flow_contrastive import FlowContrastive as FlowContrastive
+from ebm_ppl.trainers.newton import newton as newton
+from ebm_ppl.trainers.noise_contrastive import NoiseContrastive as NoiseContrastive
 from ebm_ppl.trainers.persistent_cd import PersistentCD as PersistentCD
+from ebm_ppl.trainers.ranking_noise_contrastive import (
+    RankingNoiseContrastive as RankingNoiseContrastive,
+)
+from ebm_ppl.trainers.replay_buffer import ReplayBufferCD as ReplayBufferCD
 from ebm_ppl.trainers.score_matching import ScoreMatching as ScoreMatching
 from ebm_ppl.trainers.standard_errors import StandardErrors as StandardErrors
 from ebm_ppl.trainers.standard_errors import standard_errors as standard_errors

@@ -49,6 +49,7 @@ class _Checked(NamedTuple):
     loss: Float[Array, ""]
     gradient: Any
     new_parameters: Any
+    optimizer_state: Any
     carried: Any
 
 
@@ -199,7 +200,9 @@ class Trainer(eqx.Module):
             model=_as_model(new, constants),
             optimizer_state=optimizer_state,
             carried=prepared.carried,
-            checked=_Checked(prepared.sample, loss, gradient, new, prepared.carried),
+            checked=_Checked(
+                prepared.sample, loss, gradient, new, optimizer_state, prepared.carried
+            ),
             metrics={"loss": loss, "gradient_norm": optax.tree.norm(gradient), **prepared.metrics},
         )
 

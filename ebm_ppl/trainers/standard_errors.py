@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 
+from ebm_ppl._checks import check_count
 from ebm_ppl._types import PRNGKey
 from ebm_ppl.trainers._base import AbstractObjective, Model
 from ebm_ppl.trainers._batch import Batch
@@ -47,6 +48,7 @@ def standard_errors(
     *,
     carried: Any = None,
     step: int = 0,
+    num_draws: int = 16,
 ) -> StandardErrors:
     r"""Sandwich standard errors of the parameters that minimise an objective.
 
@@ -56,8 +58,8 @@ def standard_errors(
     B = \operatorname{Cov}\, \psi.$$
     $A$ is the mean Hessian of the losses and, where what the objective draws follows the model (negative
     examples), the objective's `sensitivity`. Noise that is drawn afresh in each step averages out of a
-    fit: $B$ is the cross-covariance of $\psi$ under two independent draws, to which such noise
-    contributes nothing and noise that stays fixed contributes in full. The data need not follow the
+    fit: $B$ is the cross-covariance of $\psi$ under different draws, to which such noise contributes nothing
+    and noise that stays fixed contributes in full. The data need not follow the
     model. Errors of the optimisation itself (too few steps, a constant learning rate) are not counted.
 
     Args:
@@ -67,12 +69,14 @@ def standard_errors(
         rng_key: Key for the objective's draws.
         carried: State of the objective, as the fit left it.
         step: Step at which schedules are taken.
+        num_draws: Number of draws of the objective over which $A$ and $B$ are averaged, at least 2;
+            chains go on from one to the next. An objective that draws nothing needs none.
 
     Returns:
         The standard errors; NaN for parameters that the objective does not identify.
 
     Raises:
-        ValueError: If the model has more than 1000 parameters.
+        ValueError: If the model has more than 1000 parameters or `num_draws` is below 2.
 
     Example:
         The standard error of a mean:
@@ -91,7 +95,8 @@ def standard_errors(
         P. J. Huber (1967). The behavior of maximum likelihood estimates under nonstandard conditions.
         *Proceedings of the Fifth Berkeley Symposium* 1, 221-233.
     """
-    return _standard_errors(objective, model, data, rng_key, carried, jnp.asarray(step))
+    check_count("num_draws", num_draws, 2)
+    return _standard_errors(objective, model, data, rng_key, carried, jnp.asarray(step), num_draws)
 
 
 @eqx.filter_jit
@@ -102,6 +107,7 @@ def _standard_errors(
     rng_key: PRNGKey,
     carried: Any,
     step: Array,
+    num_draws: int,
 ) -> StandardErrors:
     parameters, constants = eqx.partition(model, eqx.is_inexact_array)
     flat, unravel = ravel_pytree(parameters)
@@ -109,27 +115,47 @@ def _standard_errors(
         raise ValueError(
             f"`model` must have at most {_MOST_PARAMETERS} parameters; got {flat.size}."
         )
-    samples = [
-        objective.prepare(model, data, carried, step, key).sample
-        for key in jax.random.split(rng_key)
-    ]
 
     def losses(flat: Array, sample: Any) -> Float[Array, " num_examples"]:
         return objective.losses(eqx.combine(unravel(flat), constants), data, sample)
 
-    first, second = (jax.jacfwd(losses)(flat, sample) for sample in samples)
-    hessians = [jax.hessian(lambda flat, s=s: jnp.mean(losses(flat, s)))(flat) for s in samples]
-    slopes = [
-        hessian + objective.sensitivity(gradients, model, data, sample)
-        for hessian, gradients, sample in zip(hessians, (first, second), samples, strict=True)
-    ]
-    bread = sum(slopes) / 2
-    centred = [gradients - gradients.mean(axis=0) for gradients in (first, second)]
-    count = data.num_examples
-    meat = centred[0].T @ centred[1] / (count - 1)
+    def draw(carried: Any, rng_key: PRNGKey) -> tuple[Any, tuple[Array, Array]]:
+        """Gradients of all examples and the slope of their mean, for one draw."""
+        prepared = objective.prepare(model, data, carried, step, rng_key)
+        gradients = jax.jacfwd(losses)(flat, prepared.sample)
+        slope = jax.hessian(lambda flat: jnp.mean(losses(flat, prepared.sample)))(flat)
+        slope += objective.sensitivity(gradients, model, data, prepared.sample)
+        return prepared.carried, (gradients - jnp.mean(gradients, axis=0), slope)
+
+    draws_nothing = objective.prepare(model, data, carried, step, rng_key).sample is None
+    if draws_nothing:
+        _, (gradients, bread) = draw(carried, rng_key)
+        products = gradients.T @ gradients
+    else:
+        bread, products = _averaged(draw, carried, jax.random.split(rng_key, num_draws))
+    meat = products / (data.num_examples - 1)
     inverse = jnp.linalg.pinv(bread)
-    covariance = inverse @ ((meat + meat.T) / 2) @ inverse.T / count
+    covariance = inverse @ ((meat + meat.T) / 2) @ inverse.T / data.num_examples
     # A parameter that the objective does not see has a share in the null space.
     seen = jnp.diag(inverse @ bread) > 1 - _UNSEEN
     errors = jnp.where(seen, jnp.sqrt(jnp.diag(covariance)), jnp.nan)
     return StandardErrors(eqx.combine(unravel(errors), constants), covariance)
+
+
+def _averaged(draw: Any, carried: Any, rng_keys: PRNGKey) -> tuple[Array, Array]:
+    """Mean slope over draws, and the mean product of the gradients of two different draws."""
+    dynamic, static = eqx.partition(carried, eqx.is_array)
+    shapes = eqx.filter_eval_shape(lambda: draw(carried, rng_keys[0])[1])
+    total, slopes = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
+
+    def body(sums: Any, rng_key: PRNGKey) -> tuple[Any, None]:
+        dynamic, total, slopes, squares = sums
+        carried, (gradients, slope) = draw(eqx.combine(dynamic, static), rng_key)
+        squares = squares + gradients.T @ gradients
+        return (eqx.filter(carried, eqx.is_array), total + gradients, slopes + slope, squares), None
+
+    sums = (dynamic, total, slopes, jnp.zeros_like(slopes))
+    (_, total, slopes, squares), _ = jax.lax.scan(body, sums, rng_keys)
+    count = len(rng_keys)
+    products = (total.T @ total - squares) / (count * (count - 1))
+    return slopes / count, products
