@@ -22,7 +22,7 @@ def check_positive_schedule(name: str, schedule: Schedule) -> None:
     check_positive(name, value_at(schedule, 0))
 
 
-def polyak_averaging(start: int) -> Callable[[Array], Array]:
+def polyak_averaging(start: int) -> Callable[[Any], Array]:
     r"""Decay of a plain average over all steps from `start` on, for the argument `ema_decay` of `fit`.
 
     The average after step $t \ge s$ is $\bar\theta_t = \frac{1}{t - s + 1} \sum_{u = s}^t \theta_u$;
@@ -45,7 +45,7 @@ def polyak_averaging(start: int) -> Callable[[Array], Array]:
         *SIAM Journal on Control and Optimization* 30(4), 838-855.
     """
 
-    def decay(step: Array) -> Array:
+    def decay(step: Any) -> Array:
         count = jnp.maximum(jnp.asarray(step, dtype=float) - start, 0.0)
         return count / (count + 1)
 

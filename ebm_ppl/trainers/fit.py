@@ -20,9 +20,9 @@ from ebm_ppl.trainers._checkpoint import Checkpoint
 from ebm_ppl.trainers._data import as_batch
 from ebm_ppl.trainers._history import History, Recorder
 from ebm_ppl.trainers._loop import Pace, raise_diverged, run_chunk
+from ebm_ppl.trainers._standard_errors import StandardErrors, standard_errors
 from ebm_ppl.trainers._step import Trainer, TrainState
 from ebm_ppl.trainers._validation import Best, Validation, evaluate
-from ebm_ppl.trainers.standard_errors import StandardErrors, standard_errors
 
 _DEFAULT_BATCH_SIZE = 256
 

@@ -1,0 +1,62 @@
+"""The likelihood of a parameter as an energy: one term per observation."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+from numpyro.distributions.constraints import Constraint
+
+from ebm_ppl._checks import check_finite
+from ebm_ppl._types import Event, Scalar
+from ebm_ppl.energies._base import AbstractEnergy
+from ebm_ppl.energies.conditional import AbstractConditionalEnergy, as_condition
+
+
+class LikelihoodEnergy(AbstractEnergy):
+    r"""Minus the log likelihood of independent observations, as an energy of the parameter.
+
+    $$E(\theta) = \sum_{i=1}^n F(\theta \mid x_i), \qquad F(\theta \mid x) = -\log p(x \mid \theta) + c(x).$$
+
+    A conditional energy $F$ that `FisherScoreMatching` has trained is such a term. $\exp(-E)$ is the
+    likelihood, or the posterior under a flat prior; add the energy of another prior with `SumEnergy`.
+
+    Args:
+        energy: The conditional energy $F$ of a parameter given one observation.
+        observations: The observations, shape `(num_observations, *condition_shape)`.
+
+    Raises:
+        ValueError: If the observations have another shape, there are none, or one is not finite.
+
+    Example:
+        >>> from ebm_ppl.energies import ConditionalGaussian, LikelihoodEnergy
+        >>> term = ConditionalGaussian([[1.0]], [0.0], [[1.0]])  # (θ − x)² / 2
+        >>> energy = LikelihoodEnergy(term, [[1.0], [3.0]])
+        >>> float(energy([2.0])), energy.score([0.0]).tolist()
+        (1.0, [4.0])
+    """
+
+    energy: AbstractConditionalEnergy
+    observations: Float[Array, "num_observations ..."]
+
+    def __init__(self, energy: AbstractConditionalEnergy, observations: Any) -> None:
+        values = as_condition(observations)
+        if values.shape[1:] != energy.condition_shape or values.ndim == 0 or len(values) == 0:
+            expected = ", ".join(("num_observations >= 1", *map(str, energy.condition_shape)))
+            raise ValueError(f"Expected `observations` of shape ({expected}); got {values.shape}.")
+        check_finite("observations", values)
+        self.energy = energy
+        self.observations = values
+
+    @property
+    def event_shape(self) -> tuple[int, ...]:
+        """Shape of the parameter."""
+        return self.energy.event_shape
+
+    @property
+    def support(self) -> Constraint:
+        """Support of the parameter."""
+        return self.energy.support
+
+    def _energy(self, x: Event) -> Scalar:
+        return jnp.sum(jax.vmap(lambda observation: self.energy(x, observation))(self.observations))
