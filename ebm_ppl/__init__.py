@@ -6,6 +6,7 @@ kernel, NumPyro's and those of this package, samples it inside `numpyro.infer.MC
 """
 
 from ebm_ppl import energies as energies
+from ebm_ppl import partition as partition
 from ebm_ppl import quadrature as quadrature
 from ebm_ppl import samplers as samplers
 from ebm_ppl._errors import DoublyIntractableError as DoublyIntractableError
@@ -15,6 +16,7 @@ from ebm_ppl.distribution import EnergyDistribution as EnergyDistribution
 from ebm_ppl.energies import AbstractConditionalEnergy as AbstractConditionalEnergy
 from ebm_ppl.energies import AbstractEnergy as AbstractEnergy
 from ebm_ppl.energies import AbstractNoiseConditionalEnergy as AbstractNoiseConditionalEnergy
+from ebm_ppl.partition import EnumerationNormalizer as EnumerationNormalizer
 from ebm_ppl.potentials import as_model as as_model
 from ebm_ppl.potentials import potential_fn as potential_fn
 from ebm_ppl.quadrature import QuadratureNormalizer as QuadratureNormalizer
@@ -22,3 +24,8 @@ from ebm_ppl.samplers import MALA as MALA
 from ebm_ppl.samplers import Langevin as Langevin
 from ebm_ppl.samplers import RandomWalkMetropolis as RandomWalkMetropolis
 from ebm_ppl.samplers import UnderdampedLangevin as UnderdampedLangevin
+from ebm_ppl.trainers import ConditionalNoiseContrastive as ConditionalNoiseContrastive
+from ebm_ppl.trainers import ExactMaximumLikelihood as ExactMaximumLikelihood
+from ebm_ppl.trainers import FlowContrastive as FlowContrastive
+from ebm_ppl.trainers import NoiseContrastive as NoiseContrastive
+from ebm_ppl.trainers import RankingNoiseContrastive as RankingNoiseContrastive

@@ -47,7 +47,8 @@ class AbstractObjective(eqx.Module):
 
     To write an objective, subclass, declare its settings as fields, state the claims, implement
     `losses`, and override what else it needs: `init` if it learns or carries something, `prepare` if
-    it draws something, `sensitivity` if what it draws follows a law that depends on the model. One
+    it draws something, `sensitivity` if what it draws follows a law that depends on the model,
+    `for_held_out` if what it carries belongs to single examples. One
     example is one energy and one point: `per_example` maps over the batch and takes a conditional
     energy at each example's condition, so an objective that is written with it serves both.
 
@@ -134,6 +135,19 @@ class AbstractObjective(eqx.Module):
             The draws, the new carried state and metrics.
         """
         return Prepared(None, carried, {})
+
+    def for_held_out(self, data: Batch, carried: Any, rng_key: PRNGKey) -> Any:
+        """What is carried where the loss of held-out examples is evaluated, which no step has seen.
+
+        Args:
+            data: The held-out examples.
+            carried: What the fit carries.
+            rng_key: Random key, the same at each evaluation.
+
+        Returns:
+            By default what the fit carries; something else if that belongs to the fit's own examples.
+        """
+        return carried
 
     @abc.abstractmethod
     def losses(self, model: Model, batch: Batch, sample: Any) -> Float[Array, " num_examples"]:

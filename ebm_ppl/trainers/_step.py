@@ -201,7 +201,12 @@ class Trainer(eqx.Module):
             optimizer_state=optimizer_state,
             carried=prepared.carried,
             checked=_Checked(
-                prepared.sample, loss, gradient, new, optimizer_state, prepared.carried
+                prepared.sample,
+                loss,
+                gradient,
+                new,
+                optimizer_state,
+                _changed(prepared.carried, state.carried),
             ),
             metrics={"loss": loss, "gradient_norm": optax.tree.norm(gradient), **prepared.metrics},
         )
@@ -258,11 +263,16 @@ def _copied(tree: Any) -> Any:
     return jax.tree.map(lambda leaf: jnp.copy(leaf) if eqx.is_array(leaf) else leaf, tree)
 
 
+def _changed(new: Any, old: Any) -> Any:
+    """The leaves of a pytree that are not those of another one of the same structure."""
+    return jax.tree.map(lambda new, old: None if new is old else new, new, old)
+
+
 def _select(condition: Array, if_true: Any, if_false: Any) -> Any:
     """Choose between two pytrees of one structure; leaves that are no arrays are those of the first."""
 
     def choose(new: Any, old: Any) -> Any:
-        if not eqx.is_array(new):
+        if new is old or not eqx.is_array(new):
             return new
         if jnp.issubdtype(new.dtype, jax.dtypes.prng_key):
             return jax.lax.select(jnp.broadcast_to(condition, new.shape), new, old)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 
 from ebm_ppl._checks import check_count, check_interval
@@ -103,5 +104,7 @@ def evaluate(
     """The metric on held-out data; the same draws at each evaluation, so that values compare."""
     if metric is not None:
         return jnp.asarray(metric(model, held_out))
-    sample = objective.prepare(model, held_out, state.carried, state.step, rng_key).sample
+    key_carried, key_draws = jax.random.split(rng_key)
+    carried = objective.for_held_out(held_out, state.carried, key_carried)
+    sample = objective.prepare(model, held_out, carried, state.step, key_draws).sample
     return jnp.mean(objective.losses(model, held_out, sample))
