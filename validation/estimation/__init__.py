@@ -34,8 +34,18 @@ from validation.estimation.population import excess as excess
 from validation.estimation.population import population_minimiser as population_minimiser
 from validation.estimation.population import sensitivity as sensitivity
 from validation.estimation.ranking import RankingNoiseContrastive as RankingNoiseContrastive
+from validation.estimation.reference_estimators import (
+    maximum_likelihood_estimator as maximum_likelihood_estimator,
+)
+from validation.estimation.reference_estimators import (
+    score_matching_estimator as score_matching_estimator,
+)
 from validation.estimation.score_matching import DenoisingScoreMatching as DenoisingScoreMatching
 from validation.estimation.score_matching import ScoreMatching as ScoreMatching
+from validation.estimation.simulation import MeasuredEfficiency as MeasuredEfficiency
+from validation.estimation.simulation import draw_data_sets as draw_data_sets
+from validation.estimation.simulation import estimate_all as estimate_all
+from validation.estimation.simulation import measured_efficiency as measured_efficiency
 from validation.estimation.transfer import Mala as Mala
 from validation.estimation.transfer import RandomWalk as RandomWalk
 from validation.estimation.transfer import UnadjustedLangevin as UnadjustedLangevin

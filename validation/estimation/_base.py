@@ -38,7 +38,7 @@ class AbstractEstimator(abc.ABC):
 
         Args:
             parameters: $\theta$, and $\log Z$ if it is learned, shape (p,).
-            data: GridLaw of the data.
+            data: Law of the data.
 
         Returns:
             The gradient, shape (p,).
@@ -50,7 +50,7 @@ class AbstractEstimator(abc.ABC):
 
         Args:
             parameters: $\theta$, and $\log Z$ if it is learned, shape (p,).
-            data: GridLaw of the data.
+            data: Law of the data.
 
         Returns:
             The covariance matrix, shape (p, p).
@@ -74,8 +74,8 @@ def variability_of_noised(
 
     Args:
         gradients: $\psi$ for every noise at every node.
-        noise: GridLaw of the noise.
-        data: GridLaw of the data.
+        noise: Law of the noise.
+        data: Law of the data.
         num_noises: Noises an example; infinitely many leave the covariance of the mean over the noise.
 
     Returns:

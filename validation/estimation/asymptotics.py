@@ -21,7 +21,7 @@ def asymptotic_covariance(
     Args:
         estimator: The estimator.
         parameters: The population minimiser, shape (p,).
-        data: GridLaw of the data.
+        data: Law of the data.
 
     Returns:
         The covariance matrix of all parameters, shape (p, p).

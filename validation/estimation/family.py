@@ -75,7 +75,10 @@ class PolynomialFamily:
 
 
 QUARTIC = PolynomialFamily((2, 1, 4))
-r"""Energies $a x^2 + b x + \lambda x^4$, in the order $\theta = (a, b, \lambda)$."""
+r"""Energies $a x^2 + b x + \lambda x^4$, in the order $\theta = (a, b, \lambda)$.
+
+With $\lambda = e^\gamma$, the gradient in $\gamma$ is $\lambda$ times the gradient in $\lambda$, and the
+covariance of $\hat\gamma$ is that of $\hat\lambda / \lambda$."""
 
 GAUSSIAN = PolynomialFamily((2, 1))
 r"""Energies $a x^2 + b x$: normal laws, for which several estimators are maximum likelihood."""

@@ -13,7 +13,7 @@ Nodes = Float[np.ndarray, " n"]
 Density = Callable[[np.ndarray], np.ndarray]
 """A normalised density on the line, elementwise."""
 
-_MISSING_MASS = 1e-9
+_MISSING_MASS = 1e-12
 _SPREAD_RULE = (9.0, 145)
 
 

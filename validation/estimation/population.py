@@ -3,7 +3,7 @@
 import numpy as np
 
 from validation.estimation._base import AbstractEstimator, Matrix
-from validation.estimation.family import Parameters
+from validation.estimation.family import Parameters, PolynomialFamily
 from validation.estimation.grid_law import GridLaw
 from validation.estimation.likelihood import MaximumLikelihood
 from validation.estimation.score_matching import ScoreMatching
@@ -23,7 +23,7 @@ def sensitivity(estimator: AbstractEstimator, parameters: Parameters, data: Grid
     Args:
         estimator: The estimator.
         parameters: All its parameters, shape (p,).
-        data: GridLaw of the data.
+        data: Law of the data.
 
     Returns:
         The Jacobian, one row a component of the gradient, shape (p, p).
@@ -48,7 +48,7 @@ def population_minimiser(
 
     Args:
         estimator: The estimator.
-        data: GridLaw of the data.
+        data: Law of the data.
         start: $\theta$ to start from; by default where maximum likelihood ends, which itself starts
             where score matching, a linear problem, ends.
 
@@ -88,18 +88,17 @@ def population_minimiser(
     raise ValueError(f"`start` must lead to a root of {estimator!r}; got {theta!r}.")
 
 
-def excess(theta: Parameters, estimator: AbstractEstimator, data: GridLaw) -> float:
+def excess(theta: Parameters, family: PolynomialFamily, data: GridLaw) -> float:
     """Expected log likelihood lost against the family's best member, in nats an example.
 
     Args:
         theta: The parameter in question; a learned log Z at its end is left out.
-        estimator: The estimator, for its family.
-        data: GridLaw of the data.
+        family: The family of energies.
+        data: Law of the data.
 
     Returns:
         Kullback-Leibler divergence from the data to the model, less its minimum over the family.
     """
-    family = estimator.family
     best = population_minimiser(MaximumLikelihood(family), data)
     found = family.cross_entropy(theta[: family.size], data)
     return found - family.cross_entropy(best, data)

@@ -2,6 +2,7 @@
 
 import abc
 import dataclasses
+import math
 
 import numpy as np
 from jaxtyping import Float
@@ -105,12 +106,12 @@ class UnadjustedLangevin(AbstractKernel):
 
 def _log_normal(means: np.ndarray, nodes: Nodes, variance: float) -> np.ndarray:
     """Log probability of every node (a column) under a normal law about each mean (a row)."""
-    step, deviation = nodes[1] - nodes[0], np.sqrt(variance)
+    step, deviation = float(nodes[1] - nodes[0]), math.sqrt(variance)
     if not step <= deviation:
         raise ValueError(
-            f"`nodes` must be at most {deviation!r} apart to resolve a step; got {step!r}."
+            f"`nodes` must be at most {deviation:.3g} apart to resolve a step; got {step!r}."
         )
-    log_scale = np.log(step / deviation) - 0.5 * np.log(2 * np.pi)
+    log_scale = math.log(step / deviation) - 0.5 * math.log(2 * math.pi)
     return log_scale - (nodes - means[:, None]) ** 2 / (2 * variance)
 
 
