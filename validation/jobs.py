@@ -82,10 +82,9 @@ def energy_job(subject: Subject) -> Job:
         def add(check: str, compute: Callable[[], CheckResult]) -> None:
             emit(Row(subject.name, NO_KERNEL, guarded(check, Question.CORRECTNESS, compute)))
 
-        try:
-            subject.require_usable()
-        except Exception as error:
-            emit(Row(subject.name, NO_KERNEL, broken("energy", Question.CORRECTNESS, error)))
+        if subject.refusal is not None:
+            result = broken("energy", Question.CORRECTNESS, subject.refusal)
+            emit(Row(subject.name, NO_KERNEL, result))
             return ()
         potential, density = subject.potential, subject.density
         add("gradient", lambda: gradient(potential, subject.probes))
@@ -106,9 +105,7 @@ def kernel_job(
     """Mixing of a kernel on an energy and, if it claims to be exact, its correctness there."""
 
     def run(emit: Emit) -> Sequence[Trace]:
-        try:
-            subject.require_usable()
-        except Exception:
+        if subject.refusal is not None:
             return ()  # the energy's own row has said it
         traces: list[Trace] = []
         step_sizes: list[float] = []
@@ -256,20 +253,32 @@ def judge_control(control: Control, seed: int) -> CheckResult:
     if control.expected_efficiency_of is not None:
         figures = efficiency(control, control.expected_efficiency_of, seed)
         last = dataclasses.replace(last, components={**last.components, **figures})
+    return judged(
+        last,
+        control.wrong_because,
+        equivalent=control.equivalent,
+        seconds=time.perf_counter() - began,
+    )
+
+
+def judged(
+    last: CheckResult, wrong_because: str, *, equivalent: bool, seconds: float
+) -> CheckResult:
+    """The verdict on a control, from the last check that it met."""
     caught = last.verdict is Verdict.FAIL
-    good = last.verdict is Verdict.PASS if control.equivalent else caught
-    if control.equivalent:
+    good = last.verdict is Verdict.PASS if equivalent else caught
+    if equivalent:
         outcome = "passed, as it should" if good else f"rejected by {last.check}: {last.detail}"
     else:
         outcome = f"caught by {last.check}" if caught else "not caught"
     return dataclasses.replace(
         last,
-        check="equivalent variant passes" if control.equivalent else "planted bug is caught",
+        check="equivalent variant passes" if equivalent else "planted bug is caught",
         question=Question.CONTROL,
         verdict=Verdict.PASS if good else Verdict.FAIL,
-        false_alarm_rate=last.false_alarm_rate if control.equivalent else 0.0,
-        detail=f"{outcome}; {control.wrong_because}",
-        seconds=time.perf_counter() - began,
+        false_alarm_rate=last.false_alarm_rate if equivalent else 0.0,
+        detail=f"{outcome}; {wrong_because}",
+        seconds=seconds,
     )
 
 

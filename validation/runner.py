@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from ebm_ppl._checks import check_choice, check_count
 from ebm_ppl.energies import AbstractEnergy
-from validation import cases, controls, jobs
-from validation.cases import KernelCase
+from validation import cases, controls, jobs, training_jobs
+from validation.cases import KernelCase, ObjectiveCase
 from validation.checks import error_rates
 from validation.checks.invariance import SCREEN_CHAINS
 from validation.results import Report, Row, Trace
@@ -22,6 +22,8 @@ QUICK_CHAINS = 100_000
 
 QUICK_ENERGIES = ("tilted_double_well_1d", "gamma", "gaussian")
 DEFAULT_ENERGIES = (*QUICK_ENERGIES, "quartic", "beta", "banana", "gaussian_mixture_2d")
+
+QUICK_OBJECTIVES = ("noise_contrastive", "score_matching")
 
 PACKAGES = ("ebm-ppl", "jax", "jaxlib", "numpyro", "equinox", "arviz", "numpy", "scipy")
 
@@ -36,25 +38,34 @@ def kernel_names() -> list[str]:
     return list(cases.discover())
 
 
+def objective_names() -> list[str]:
+    """Names of the training objectives that the suite knows."""
+    return list(cases.discover_objectives())
+
+
 def run(
     energy: AbstractEnergy | Mapping[str, AbstractEnergy] | None = None,
     kernels: Sequence[str | KernelCase] | None = None,
     *,
     energies: Sequence[str] | None = None,
+    objectives: Sequence[str] | None = None,
     mode: str = "default",
     seed: int = 0,
     on_row: Callable[[Row], None] | None = None,
     on_progress: Callable[[int, int, str], None] | None = None,
 ) -> Report:
-    """Ask the suite's questions of energies and kernels.
+    """Ask the suite's questions of energies, kernels and training objectives.
 
     Args:
         energy: Your own energy, or several by name. The built-in ones then stay out, unless `energies`
             names some, and so do the controls.
         kernels: Names (see `kernel_names`), or cases of your own; all known kernels by default.
         energies: Names of built-in energies (see `energy_names`); by default those of the mode.
-        mode: `"quick"` (three energies, one control for each check), `"default"` (seven energies and every
-            control) or `"full"` (every energy and every control).
+        objectives: Names of training objectives (see `objective_names`); by default those of the mode, and
+            none beside an energy or kernels of your choice.
+        mode: `"quick"` (three energies, two objectives, one control for each check), `"default"` (seven
+            energies, every objective and control) or `"full"` (every energy, objective and control, and
+            whole fits that have to recover parameters).
         seed: Seed of all random keys, a non-negative integer.
         on_row: Called with every verdict as it falls.
         on_progress: Called with the number of jobs done, their total, and the label of the next.
@@ -79,7 +90,11 @@ def run(
     subjects = _resolve_subjects(energy, energies, mode)
     began = time.perf_counter()
     started = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
+    chosen_objectives = _resolve_objectives(
+        objectives, mode, by_default=energy is None and kernels is None and energies is None
+    )
     plan = _plan(subjects, chosen_cases, mode, seed, with_controls=energy is None)
+    plan += _training_plan(chosen_objectives, mode, seed, with_controls=energy is None)
     rows: list[Row] = []
     traces: list[Trace] = []
 
@@ -108,6 +123,7 @@ def run(
         options={
             "energies": [subject.name for subject in subjects],
             "kernels": [case.name for case in chosen_cases],
+            "objectives": [case.name for case in chosen_objectives],
             "left out": [
                 f"{case.name} on {subject.name}: {_unsuited(subject, case)}"
                 for subject in subjects
@@ -146,6 +162,34 @@ def _plan(
         wanted: Iterable[controls.Control] = controls.discover().values()
         plan += [jobs.control_job(c, seed) for c in wanted if c.quick or mode != "quick"]
     return plan
+
+
+def _training_plan(
+    chosen: Sequence[ObjectiveCase], mode: str, seed: int, *, with_controls: bool
+) -> list[jobs.Job]:
+    if not chosen:
+        return []
+    plan = [training_jobs.loop_job()]
+    plan += [training_jobs.objective_job(c, seed, thorough=mode == "full") for c in chosen]
+    if with_controls:
+        names = {case.name for case in chosen}
+        plan += [
+            training_jobs.objective_control_job(control, seed)
+            for control in controls.discover_objectives().values()
+            if control.like in names and (control.quick or mode != "quick")
+        ]
+    return plan
+
+
+def _resolve_objectives(
+    names: Sequence[str] | None, mode: str, *, by_default: bool
+) -> list[ObjectiveCase]:
+    known = cases.discover_objectives()
+    if names is None:
+        names = (QUICK_OBJECTIVES if mode == "quick" else tuple(known)) if by_default else ()
+    for name in names:
+        check_choice("objectives", name, tuple(known))
+    return [known[name] for name in names]
 
 
 def _resolve_cases(kernels: Sequence[str | KernelCase] | None) -> list[KernelCase]:

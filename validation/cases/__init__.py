@@ -1,23 +1,37 @@
-"""Cases: one module per public kernel, found by convention.
+"""Cases: one module per public kernel or training objective, found by convention.
 
-A module in `validation/cases/samplers` exports `CASES`, a tuple of `KernelCase`. Nothing else has to be
-told of it: the report, the command line and the contract tests find it here.
+A module in `validation/cases/samplers` exports `CASES`, a tuple of `KernelCase`; one in
+`validation/cases/objectives` a tuple of `ObjectiveCase`. Nothing else has to be told of it: the report, the
+command line and the contract tests find it here.
 """
 
 import functools
 import importlib
 import pkgutil
+from types import ModuleType
+from typing import Any
 
-from validation.cases import samplers
+from validation.cases import objectives, samplers
 from validation.cases._base import KernelCase as KernelCase
+from validation.cases._objective import ObjectiveCase as ObjectiveCase
 
 
 @functools.cache
 def discover() -> dict[str, KernelCase]:
     """All kernel cases by name, in alphabetical order."""
+    return _cases_in(samplers)
+
+
+@functools.cache
+def discover_objectives() -> dict[str, ObjectiveCase]:
+    """All cases of training objectives by name, in alphabetical order."""
+    return _cases_in(objectives)
+
+
+def _cases_in(package: ModuleType) -> dict[str, Any]:
     cases = [
         case
-        for module in pkgutil.iter_modules(samplers.__path__)
-        for case in importlib.import_module(f"{samplers.__name__}.{module.name}").CASES
+        for module in pkgutil.iter_modules(package.__path__)
+        for case in importlib.import_module(f"{package.__name__}.{module.name}").CASES
     ]
     return {case.name: case for case in sorted(cases, key=lambda case: case.name)}

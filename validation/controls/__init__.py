@@ -9,7 +9,9 @@ import functools
 import importlib
 import pkgutil
 
+from validation.controls import objectives
 from validation.controls._base import Control as Control
+from validation.controls._objective import ObjectiveControl as ObjectiveControl
 
 
 @functools.cache
@@ -18,7 +20,18 @@ def discover() -> dict[str, Control]:
     controls = [
         control
         for module in pkgutil.iter_modules(__path__)
-        if not module.name.startswith("_")
+        if not (module.ispkg or module.name.startswith("_"))
         for control in importlib.import_module(f"{__name__}.{module.name}").CONTROLS
+    ]
+    return {control.name: control for control in sorted(controls, key=lambda control: control.name)}
+
+
+@functools.cache
+def discover_objectives() -> dict[str, ObjectiveControl]:
+    """All controls of training by name, in alphabetical order."""
+    controls = [
+        control
+        for module in pkgutil.iter_modules(objectives.__path__)
+        for control in importlib.import_module(f"{objectives.__name__}.{module.name}").CONTROLS
     ]
     return {control.name: control for control in sorted(controls, key=lambda control: control.name)}

@@ -1,0 +1,68 @@
+"""Every training objective meets its theory, every planted bug is caught, every equivalent passes."""
+
+import pytest
+
+import ebm_ppl.trainers
+from ebm_ppl.trainers import AbstractObjective, FisherScoreMatching
+from validation import cases, controls
+from validation.results import Question, Verdict
+from validation.training_jobs import (
+    every_example,
+    judge_objective_control,
+    objective_checks,
+)
+
+SEED = 0
+CASES = cases.discover_objectives()
+CONTROLS = controls.discover_objectives()
+
+# In the parameter, not in the data: tests/unit/trainers/test_fisher_score_matching.py. Its theory is no
+# estimator of a family on the line. Annealed denoising trains a ladder of energies, not one.
+WITHOUT_CASE = {FisherScoreMatching.__name__, "AnnealedDenoisingScoreMatching"}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_objective_meets_its_theory(name):
+    """False-alarm rate 1e-7 a check; each states what it sees with 99% power."""
+    case = CASES[name]
+    for check, compute in objective_checks(case, case.objective, SEED, thorough=False):
+        result = compute()
+        assert result.verdict is Verdict.PASS, f"{check}: {result.detail}"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [name for name, case in CASES.items() if case.recovers])
+def test_objective_recovers_parameters_by_minibatches(name):
+    """False-alarm rate 1e-7 a fit."""
+    case = CASES[name]
+    *_, (check, compute) = objective_checks(case, case.objective, SEED, thorough=True)
+    assert check == "recovery"
+    result = compute()
+    assert result.verdict is Verdict.PASS, result.detail
+
+
+@pytest.mark.parametrize("name", CONTROLS)
+def test_control_is_judged_rightly(name):
+    result = judge_objective_control(CONTROLS[name], SEED)
+    assert result.verdict is Verdict.PASS, result.detail
+    assert result.question is Question.CONTROL
+
+
+def test_the_loop_visits_every_example():
+    assert every_example().verdict is Verdict.PASS
+
+
+def test_there_are_enough_planted_bugs():
+    assert sum(not control.equivalent for control in CONTROLS.values()) >= 12
+
+
+def test_every_public_objective_has_a_case():
+    public = {
+        name
+        for name, value in vars(ebm_ppl.trainers).items()
+        if isinstance(value, type)
+        and issubclass(value, AbstractObjective)
+        and not name.startswith("Abstract")
+    }
+    with_case = {type(case.objective).__name__ for case in CASES.values()}
+    assert public - with_case - WITHOUT_CASE == set()

@@ -1,0 +1,1 @@
+"""Training gone wrong: objectives and loops with one planted bug each."""
