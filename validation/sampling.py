@@ -134,7 +134,8 @@ def run_kernel(
         support = jax.vmap(potential.constrain)(positions)
         draws, u = np.asarray(support), None
     else:
-        draws, u = constrain(density, z), probability_transform(density, z).reshape(*shape, -1)
+        draws = constrain(density, z)
+        u = probability_transform(density, draws).reshape(*shape, -1)
     draws = draws.reshape(*shape, -1)
     per_draw = joined[case.evaluations_field] if case.evaluations_field else np.ones(shape)
     adaptation = case.adaptation(state)

@@ -62,12 +62,16 @@ class Subject:
         shape = (NUM_PROBES, *self.potential.position_shape)
         return np.asarray(jax.random.normal(jax.random.key(0), shape))
 
-    def require_usable(self) -> None:
-        """Refuse an energy that raises, is not finite, or does not normalise, with one clear error.
+    @functools.cached_property
+    def refusal(self) -> Exception | None:
+        """Why the energy cannot be questioned: it raises, is not finite, or does not normalise."""
+        try:
+            self._require_usable()
+        except Exception as error:
+            return error
+        return None
 
-        Raises:
-            ValueError: In all these cases; or whatever the energy itself raised.
-        """
+    def _require_usable(self) -> None:
         if self.density is not None:
             return
         values = jax.vmap(self.potential)(jnp.asarray(self.probes, dtype=float))

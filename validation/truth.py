@@ -28,9 +28,8 @@ def constrain(
 
 
 def probability_transform(
-    density: QuadratureDensity, positions: Float[np.ndarray, "n dim"]
+    density: QuadratureDensity, points: Float[np.ndarray, "n *event"]
 ) -> Float[np.ndarray, "n dim"]:
-    """Probability integral transform (1-D) or Rosenblatt transform (2-D) of flat unconstrained positions."""
-    points = constrain(density, positions)
+    """Probability integral transform (1-D) or Rosenblatt transform (2-D) of points in the support."""
     u = density.cdf(points) if density.dim == 1 else density.rosenblatt(points)
-    return np.clip(np.asarray(u).reshape((len(positions), density.dim)), 0.0, 1.0)
+    return np.clip(np.asarray(u).reshape((len(points), density.dim)), 0.0, 1.0)

@@ -76,18 +76,6 @@ def test_shapes_and_provenance(target):
         assert moment is None or moment.shape == (dim,)
     assert target.variance is None or np.all(target.variance > 0)
     assert target.derivation
-    assert target.init_scale > 0
-
-
-@every_target
-def test_modes_are_disjoint_and_cover_the_plane(target):
-    if not target.modes:
-        return
-    points = np.random.default_rng(0).normal(size=(100, target.energy.event_size))
-    inside = np.stack([mode.contains(points) for mode in target.modes])
-    assert inside.shape == (len(target.modes), 100)
-    np.testing.assert_array_equal(inside.sum(axis=0), 1)
-    assert len({mode.name for mode in target.modes}) == len(target.modes)
 
 
 def test_every_family_has_a_target_and_an_asymmetric_multimodal_one_is_there():
@@ -113,7 +101,9 @@ def test_every_family_has_a_target_and_an_asymmetric_multimodal_one_is_there():
     }
     assert covered == families - adapters
     tilted = TARGETS["tilted_double_well_1d"]
-    assert len(tilted.modes) == 2
+    landscape = jax.vmap(tilted.energy)(jnp.linspace(-3.0, 3.0, 601)[:, None])
+    inside = landscape[1:-1]
+    assert int(jnp.sum((inside < landscape[:-2]) & (inside < landscape[2:]))) == 2
     assert abs(tilted.mean[0]) > 0.1
 
 

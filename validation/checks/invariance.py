@@ -14,7 +14,7 @@ from validation.cases._base import KernelCase
 from validation.chains import CHUNK, ShortChains
 from validation.checks import error_rates, uniformity
 from validation.results import CheckResult, Question, Verdict
-from validation.truth import exact_starts, probability_transform
+from validation.truth import constrain, exact_starts, probability_transform
 
 SCREEN_CHAINS = 200_000
 CONFIRMATION_FACTOR = 4
@@ -54,7 +54,7 @@ def invariance_p_values(
     if not chains.is_finite:
         return {"non-finite value": 0.0}
     start, one, end = (
-        probability_transform(density, positions)
+        probability_transform(density, constrain(density, positions))
         for positions in (chains.start, chains.one, chains.end)
     )
     components = {

@@ -3,7 +3,6 @@
 import importlib
 import pkgutil
 
-from validation.targets._base import Mode as Mode
 from validation.targets._base import Target as Target
 
 

@@ -31,7 +31,6 @@ def _given() -> Target:
         mean=as_float64(energy.coefficients) @ as_float64(given.y) + as_float64(energy.intercept),
         variance=np.diag(factor @ factor.T),
         derivation="A normal law at A y + b, whatever y is; Z as for the target `gaussian`.",
-        init_scale=4.0,
     )
 
 
@@ -57,7 +56,6 @@ def _guided() -> Target:
             "Completing the square: with means m and m0 of the two laws and one precision p the guided "
             "energy is p (x - M)^2 / 2 + C, M = (1 + w) m - w m0, C = p ((1 + w) m^2 - w m0^2 - M^2) / 2."
         ),
-        init_scale=4.0,
     )
 
 
@@ -74,7 +72,6 @@ def _neural() -> Target:
         mean=None,
         variance=None,
         derivation="No closed form; normalisable because the confinement outgrows the network.",
-        init_scale=3.0,
     )
 
 
@@ -90,7 +87,6 @@ def _noisy() -> Target:
         mean=None,
         variance=None,
         derivation="No closed form; normalisable because the quadratic term outgrows the network.",
-        init_scale=3.0,
     )
 
 

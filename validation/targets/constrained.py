@@ -21,7 +21,6 @@ def _beta() -> Target:
         mean=np.array([alpha / total]),
         variance=np.array([alpha * beta / (total**2 * (total + 1))]),
         derivation="Z is Euler's beta function.",
-        init_scale=2.0,
     )
 
 
@@ -35,7 +34,6 @@ def _gamma() -> Target:
         mean=np.array([alpha / rate]),
         variance=np.array([alpha / rate**2]),
         derivation="Z is Euler's gamma integral with x scaled by the rate.",
-        init_scale=2.0,
     )
 
 

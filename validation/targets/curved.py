@@ -6,7 +6,7 @@ import numpy as np
 from scipy import special
 
 from ebm_ppl.energies import Banana, Funnel, Ring
-from validation.targets._base import Mode, Target, as_float64
+from validation.targets._base import Target, as_float64
 
 
 def _banana() -> Target:
@@ -19,7 +19,6 @@ def _banana() -> Target:
         mean=np.array([a, a**2 + s**2]),
         variance=np.array([s**2, 2 * s**4 + 4 * a**2 * s**2 + 0.5 / b]),
         derivation="x0 ~ N(a, s^2), x1 | x0 ~ N(x0^2, 1/(2b)); moments of x0^2 for a normal x0.",
-        init_scale=2.0,
     )
 
 
@@ -33,7 +32,6 @@ def _funnel() -> Target:
         mean=np.zeros(2),
         variance=np.array([s**2, math.exp(s**2 / 2)]),
         derivation="v ~ N(0, s^2), x1 | v ~ N(0, e^v); E[e^v] is the mean of a log-normal law.",
-        init_scale=2.0,
     )
 
 
@@ -51,17 +49,10 @@ def _ring() -> Target:
         log_z=math.log(2 * math.pi * m1),
         mean=np.zeros(2),
         variance=np.full(2, 0.5 * m3 / m1),
-        modes=(
-            Mode("north-east", "x0 >= 0, x1 >= 0", lambda x: (x[:, 0] >= 0) & (x[:, 1] >= 0)),
-            Mode("north-west", "x0 < 0, x1 >= 0", lambda x: (x[:, 0] < 0) & (x[:, 1] >= 0)),
-            Mode("south-west", "x0 < 0, x1 < 0", lambda x: (x[:, 0] < 0) & (x[:, 1] < 0)),
-            Mode("south-east", "x0 >= 0, x1 < 0", lambda x: (x[:, 0] >= 0) & (x[:, 1] < 0)),
-        ),
         derivation=(
             "Polar coordinates: Z = 2 pi m_1 and Var = m_3 / (2 m_1), with the moments m_n of a "
             "truncated normal law by integration by parts."
         ),
-        init_scale=3.0,
     )
 
 

@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from ebm_ppl.energies import Gaussian, GaussianMixture
-from validation.targets._base import Target, as_float64, sign_modes
+from validation.targets._base import Target, as_float64
 
 
 def _gaussian() -> Target:
@@ -19,11 +19,10 @@ def _gaussian() -> Target:
         mean=as_float64(energy.loc),
         variance=np.diag(factor @ factor.T),
         derivation="Z = (2 pi)^(d/2) / det W with W the inverse Cholesky factor of the covariance.",
-        init_scale=4.0,
     )
 
 
-def _mixture(name: str, energy: GaussianMixture, init_scale: float) -> Target:
+def _mixture(name: str, energy: GaussianMixture) -> Target:
     logits = as_float64(energy.logits)
     weights = np.exp(logits - logits.max())
     weights /= weights.sum()
@@ -37,12 +36,10 @@ def _mixture(name: str, energy: GaussianMixture, init_scale: float) -> Target:
         log_z=0.5 * locs.shape[1] * math.log(2 * math.pi),
         mean=mean,
         variance=weights @ (variances + (locs - mean) ** 2),
-        modes=sign_modes(),
         derivation=(
             "The weights sum to 1 and each component carries its determinant, so that only "
             "(2 pi)^(d/2) is left; moments by the laws of total expectation and variance."
         ),
-        init_scale=init_scale,
     )
 
 
@@ -53,7 +50,6 @@ TARGETS = (
         GaussianMixture(
             weights=[0.3, 0.7], locs=[[-1.5], [1.25]], covariance_matrices=[[[0.36]], [[0.64]]]
         ),
-        init_scale=3.0,
     ),
     _mixture(
         "gaussian_mixture_2d",
@@ -62,6 +58,5 @@ TARGETS = (
             locs=[[-1.5, -0.5], [1.25, 0.5]],
             covariance_matrices=[[[0.5, 0.2], [0.2, 0.8]], [[0.8, -0.3], [-0.3, 0.5]]],
         ),
-        init_scale=3.0,
     ),
 )

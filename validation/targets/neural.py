@@ -17,7 +17,6 @@ def _neural() -> Target:
         mean=None,
         variance=None,
         derivation="No closed form; normalisable because the confinement outgrows the network.",
-        init_scale=3.0,
     )
 
 

@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from ebm_ppl.energies import DoubleWell, Quartic, TiltedDoubleWell
-from validation.targets._base import Target, as_float64, sign_modes
+from validation.targets._base import Target, as_float64
 from validation.targets._quartic_series import quartic_moments
 
 
@@ -20,7 +20,6 @@ def _quartic() -> Target:
         mean=np.array([mean]),
         variance=np.array([variance]),
         derivation="Series in b^2 of parabolic cylinder functions (Gradshteyn and Ryzhik 3.462.1).",
-        init_scale=3.0,
     )
 
 
@@ -35,12 +34,10 @@ def _well(name: str, energy: DoubleWell | TiltedDoubleWell, tilt: float) -> Targ
         log_z=log_z - height + springs * 0.5 * math.log(2 * math.pi),
         mean=np.array([mean] + [0.0] * springs),
         variance=np.array([variance] + [1.0] * springs),
-        modes=sign_modes(),
         derivation=(
             "h (x0^2/c^2 - 1)^2 + t x0 = h + a x0^2 + t x0 + l x0^4 with a = -2h/c^2, l = h/c^4: "
             "the quartic's series, less h; the other coordinates are independent standard normals."
         ),
-        init_scale=3.0,
     )
 
 

@@ -1,0 +1,23 @@
+"""Energies under question: what is refused, and how often it is looked for."""
+
+import pytest
+
+from ebm_ppl.energies import AbstractEnergy, Quartic
+from validation import cases, jobs, subjects
+from validation.subjects import Subject
+
+
+def test_an_energy_is_refused_once_for_all_its_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
+    attempts, rows = [], []
+
+    def refuse(energy: AbstractEnergy) -> None:
+        attempts.append(energy)
+        raise ValueError("it does not normalise")
+
+    monkeypatch.setattr(subjects, "normalize", refuse)
+    subject = Subject("bad", Quartic())
+    jobs.energy_job(subject).run(rows.append)
+    for case in cases.discover().values():
+        assert jobs.kernel_job(subject, case, seed=0).run(rows.append) == ()
+    assert len(attempts) == 1
+    assert [row.result.detail for row in rows] == ["ValueError: it does not normalise"]
