@@ -3,6 +3,7 @@
 Hypothesis is an optional dependency, and no other module of the package imports it.
 """
 
+import inspect
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
@@ -104,7 +105,8 @@ def kernels(
     """
     known = [case for case in cases.discover().values() if exact in (None, case.exact)]
     kernel = draw(st.sampled_from(known)).make(potential_fn)
-    if not isinstance(kernel, AbstractKernel):
+    tunable = "step_size" in inspect.signature(type(kernel)).parameters
+    if not (isinstance(kernel, AbstractKernel) and tunable):
         return kernel
     dim = potential_fn.energy.event_size
     dense = draw(st.booleans())

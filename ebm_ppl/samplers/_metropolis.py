@@ -1,6 +1,7 @@
 """Metropolis-Hastings kernels: a proposal, its density ratio, and the acceptance step."""
 
 import abc
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -89,7 +90,26 @@ class AbstractMetropolisKernel(AbstractKernel):
         noise = jax.random.normal(key_noise, shape, dtype)
         end = target.evaluate(self.propose(noise, start, step_size))
         log_ratio = self.log_acceptance(start, end, step_size)
-        diverging = ~jnp.isfinite(log_ratio)
-        accept_prob = jnp.where(diverging, 0.0, jnp.exp(jnp.minimum(log_ratio, 0.0)))
-        accept = jax.random.uniform(key_accept, dtype=dtype) < accept_prob
-        return Transition(select(accept, end, start), auxiliary, accept_prob, diverging)
+        return accept_or_stay(key_accept, start, end, log_ratio, auxiliary)
+
+
+def accept_or_stay(
+    rng_key: PRNGKey, start: Point, end: Point, log_ratio: Scalar, auxiliary: Any
+) -> Transition:
+    """Move to the proposed point with probability `min(1, exp(log_ratio))`, or stay.
+
+    Args:
+        rng_key: Random key of the decision.
+        start: The current point.
+        end: The proposed point.
+        log_ratio: Log of the acceptance ratio; the proposal is refused and flagged where it is not
+            finite.
+        auxiliary: Carried variables, which stay as they are.
+
+    Returns:
+        The transition.
+    """
+    diverging = ~jnp.isfinite(log_ratio)
+    accept_prob = jnp.where(diverging, 0.0, jnp.exp(jnp.minimum(log_ratio, 0.0)))
+    accept = jax.random.uniform(rng_key, dtype=accept_prob.dtype) < accept_prob
+    return Transition(select(accept, end, start), auxiliary, accept_prob, diverging)

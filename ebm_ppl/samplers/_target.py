@@ -89,7 +89,22 @@ class WhitenedTarget:
         Returns:
             The point at `position`.
         """
-        z = self.origin + apply(self.scale, position)
+        return self._point(position, self.origin + apply(self.scale, position))
+
+    def evaluate_at(self, z: Float[Array, " dim"]) -> Point:
+        """Evaluate the potential at an unconstrained position, as `evaluate` does.
+
+        For proposals that are made in unconstrained coordinates: `z` is reached without rounding.
+
+        Args:
+            z: Unconstrained position, flat, shape `(dim,)`.
+
+        Returns:
+            The point at `z`.
+        """
+        return self._point(solve(self.scale, z - self.origin), z)
+
+    def _point(self, position: Float[Array, " dim"], z: Float[Array, " dim"]) -> Point:
         if self.uses_gradient:
             potential_energy, z_grad = jax.value_and_grad(self.potential_fn)(z)
         else:
@@ -109,6 +124,13 @@ class WhitenedTarget:
 def apply(matrix: Matrix, vector: Float[Array, " dim"]) -> Float[Array, " dim"]:
     """Multiply a vector by a matrix that may be given by its diagonal alone."""
     return matrix * vector if matrix.ndim == 1 else matrix @ vector
+
+
+def solve(matrix: Matrix, vector: Float[Array, " dim"]) -> Float[Array, " dim"]:
+    """Multiply by the inverse of a lower triangular matrix, which may be given by its diagonal."""
+    if matrix.ndim == 1:
+        return vector / matrix
+    return jax.scipy.linalg.solve_triangular(matrix, vector, lower=True)
 
 
 def select(condition: Bool[Array, ""], if_true: Any, if_false: Any) -> Any:

@@ -47,11 +47,27 @@ def model(y: jax.Array = DATA) -> None:
     numpyro.sample("y", dist.Normal(loc, scale), obs=y)
 
 
-def make(cls: Kernel, *, of: Any = potential, **options: Any) -> Any:
+def make(cls: Kernel, *, of: Any = potential, dim: int = 2, **options: Any) -> Any:
     """Build a kernel, with those of the options that it has."""
-    known = inspect.signature(cls).parameters
     source = {"model": of} if of is model else {"potential_fn": of}
-    return cls(**source, **{name: value for name, value in options.items() if name in known})
+    return cls(**source, **known_options(cls, dim, options))
+
+
+def known_options(cls: Kernel, dim: int, options: dict[str, Any]) -> dict[str, Any]:
+    """Those of the options that a kernel has, and what it cannot do without."""
+    options = {"proposal": dist.Normal(0.0, 1.5).expand([dim]).to_event(1)} | options
+    return {name: options[name] for name in options.keys() & parameters(cls)}
+
+
+def parameters(cls: Kernel) -> set[str]:
+    """Names of the arguments of a kernel."""
+    return set(inspect.signature(cls).parameters)
+
+
+def require(cls: Kernel, name: str) -> None:
+    """Skip what a kernel cannot be asked, as it has no such argument."""
+    if name not in parameters(cls):
+        pytest.skip(f"{cls.__name__} has no `{name}`")
 
 
 def run(kernel: AbstractKernel, key: int = 0, *args: Any, **options: Any) -> MCMC:
@@ -209,7 +225,8 @@ class TestModels:
             assert_same(fresh.z, state.z)
 
     def test_are_blocks_of_gibbs(self, cls: Kernel) -> None:
-        blocks = Gibbs([(make(cls, of=model, **TUNED), ["loc"]), (make(cls, of=model), ["scale"])])
+        first, second = make(cls, of=model, dim=1, **TUNED), make(cls, of=model, dim=1)
+        blocks = Gibbs([(first, ["loc"]), (second, ["scale"])])
         mcmc = run(blocks, 0, DATA, num_warmup=300, num_samples=2000, num_chains=1)
         sites = mcmc.get_samples()
         assert bool(jnp.all(sites["scale"] > 0))
@@ -252,7 +269,9 @@ class TestRuns:
         )
         mcmc.warmup(jax.random.key(0), init_params=START)
         learned = mcmc.post_warmup_state.adaptation
-        assert not np.allclose(learned.inverse_mass_matrix, 1.0)
+        assert np.allclose(learned.inverse_mass_matrix, 1.0) != (
+            "inverse_mass_matrix" in parameters(cls)
+        )
         for key in (1, 2):
             mcmc.run(jax.random.key(key))
             assert_same(mcmc.last_state.adaptation, learned)
@@ -261,6 +280,7 @@ class TestRuns:
         assert not np.allclose(draws(mcmc)[0], draws(mcmc)[1])
 
     def test_obey_a_step_size_put_into_the_state(self, cls: Kernel) -> None:
+        require(cls, "step_size")
         kernel = make(cls, **FIXED)
         tiny = make(cls, **{**FIXED, "step_size": 1e-3})
         state = kernel.init(jax.random.key(0), 0, START[0])
@@ -319,7 +339,8 @@ class TestRuns:
         assert compilations == []
         text = kernel.get_diagnostics_str(mcmc.last_state)
         mean = float(jnp.mean(mcmc.last_state.mean_accept_prob))
-        assert text.startswith(f"step size {float(mcmc.last_state.adaptation.step_size):.2e}")
+        shown = f"step size {float(mcmc.last_state.adaptation.step_size):.2e}"
+        assert text.startswith(shown) == ("step_size" in parameters(cls))
         assert f"acc. prob={mean:.2f}" in text
 
 
@@ -352,7 +373,7 @@ class TestPositions:
     @pytest.mark.parametrize("chains", [1, 2])
     def test_may_be_scalars(self, cls: Kernel, chains: int) -> None:
         start = jnp.zeros((2,) if chains == 2 else ())
-        kernel = make(cls, of=lambda z: 0.5 * z**2, **TUNED)
+        kernel = make(cls, of=lambda z: 0.5 * z**2, dim=1, **TUNED)
         mcmc = run(kernel, init_params=start, num_chains=chains, num_warmup=30)
         assert draws(mcmc).shape == (chains, 20)
 
@@ -372,6 +393,7 @@ class TestPositions:
     @pytest.mark.parametrize("dense", [False, True])
     def test_are_whitened(self, cls: Kernel, dense: bool) -> None:
         """A Gaussian of covariance C sampled with mass matrix 1/C is a standard one with none."""
+        require(cls, "inverse_mass_matrix")
         covariance = (
             jnp.array([[2.0, 0.9], [0.9, 1.0]]) if dense else jnp.diag(jnp.array([4.0, 0.25]))
         )
@@ -446,20 +468,21 @@ class TestRefusals:
     def test_of_arguments(self, cls: Kernel) -> None:
         for source in ({}, {"model": model, "potential_fn": potential}):
             with pytest.raises(ValueError, match="Only one of `model` or `potential_fn` must be"):
-                cls(**source)
+                cls(**source, **known_options(cls, 2, {}))
+        # The annotations are checked too while tests run, and speak first.
+        with pytest.raises((ValueError, TypeCheckError), match="potential_fn"):
+            make(cls, of=3)
+
+    def test_of_tuning(self, cls: Kernel) -> None:
+        require(cls, "step_size")
         for step_size in (0.0, -1.0, float("nan"), "big"):
             with pytest.raises(
                 ValueError, match="`step_size` must be a finite number above 0; got"
             ):
                 make(cls, step_size=step_size)
-        # The annotations are checked too while tests run, and speak first.
-        refusals = (ValueError, TypeCheckError)
-        with pytest.raises(refusals, match="potential_fn"):
-            make(cls, of=3)
-        with pytest.raises(refusals, match="dense_mass"):
+        with pytest.raises((ValueError, TypeCheckError), match="dense_mass"):
             make(cls, dense_mass="yes")
-        known = inspect.signature(cls).parameters
-        if "target_accept_prob" in known:
+        if "target_accept_prob" in parameters(cls):
             with pytest.raises(ValueError, match=r"`target_accept_prob` must be a number in \(0"):
                 make(cls, target_accept_prob=1.0)
 
@@ -475,6 +498,7 @@ class TestRefusals:
         ],
     )
     def test_of_mass_matrices(self, cls: Kernel, matrix: Any, dense: bool, message: str) -> None:
+        require(cls, "inverse_mass_matrix")
         kernel = make(cls, inverse_mass_matrix=matrix, dense_mass=dense)
         with pytest.raises(ValueError, match=message):
             kernel.init(jax.random.key(0), 0, START[0])
@@ -485,6 +509,8 @@ class TestRefusals:
 
 
 def test_step_sizes_may_be_traced(cls: Kernel) -> None:
+    require(cls, "step_size")
+
     def advance(step_size: jax.Array) -> jax.Array:
         kernel = make(cls, **{**FIXED, "step_size": step_size})
         return kernel.sample(kernel.init(jax.random.key(0), 0, START[0]), (), {}).z
