@@ -25,7 +25,7 @@ def render_html(report: Report) -> str:
     """The page's text."""
     pairs = view.pairs(report)
     return (
-        _environment()
+        environment()
         .get_template("report.html.j2")
         .render(
             report=report,
@@ -72,7 +72,8 @@ def _printable(value: Any) -> Any:
     return value
 
 
-def _environment() -> jinja2.Environment:
+def environment() -> jinja2.Environment:
+    """Templates with the filters that both pages use."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("validation.report"),
         autoescape=True,

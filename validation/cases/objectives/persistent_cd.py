@@ -14,7 +14,7 @@ _THEORY = estimation.MaximumLikelihood(QUARTIC)
 CASES = (
     ObjectiveCase(
         name="persistent_cd",
-        objective=PersistentCD(_KERNEL, num_steps=10, num_chains=2048),
+        objective=PersistentCD(_KERNEL, num_steps=10, num_chains=1024),
         theory=_THEORY,
         burn_in=4,
         holds_chains=True,
