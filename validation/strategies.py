@@ -163,6 +163,32 @@ def _neural(shape: tuple[int, ...]) -> Energies:
     return st.builds(build, st.integers(0, 2**31 - 1), activations, _floats(0.5, 2.0))
 
 
+def _under_noise(dim: int) -> Energies:
+    def build(seed: int, data_scale: float, sigma: float) -> ebm.AbstractEnergy:
+        key = jax.random.key(seed)
+        return ebm.NeuralNoiseConditionalEnergy(
+            (dim,), rng_key=key, width=4, depth=1, data_scale=data_scale
+        ).at_noise(sigma)
+
+    return st.builds(build, st.integers(0, 2**31 - 1), _floats(0.5, 2.0), _floats(0.3, 2.0))
+
+
+def _given(dim: int) -> Energies:
+    """Regressions on one covariate, given and guided; their means are within 5 of the origin."""
+
+    def build(
+        slopes: Any, intercept: Any, covariance: Any, conditions: Any, scale: float | None
+    ) -> ebm.AbstractEnergy:
+        y, null = conditions[:1], conditions[1:]
+        energy = ebm.ConditionalGaussian(slopes[:, None], intercept, covariance, null)
+        return energy.given(y) if scale is None else energy.guided(y, scale)
+
+    slopes = hnp.arrays(np.float32, (dim,), elements=_floats(-1.0, 1.0))
+    conditions = hnp.arrays(np.float32, (2,), elements=_floats(-1.0, 1.0))
+    scales = st.none() | _floats(0.0, 1.0)
+    return st.builds(build, slopes, _vectors(dim), _covariances(dim), conditions, scales)
+
+
 def _gaussians(dim: int) -> Energies:
     return st.builds(ebm.Gaussian, _vectors(dim), _covariances(dim))
 
@@ -203,7 +229,15 @@ def _adapted(dim: int) -> Energies:
 
 
 def _vector_families(dim: int) -> tuple[Callable[[int], Energies], ...]:
-    general = (_gaussians, _mixtures, _wells, _adapted, lambda size: _neural((size,)))
+    general = (
+        _gaussians,
+        _mixtures,
+        _wells,
+        _given,
+        _adapted,
+        _under_noise,
+        lambda size: _neural((size,)),
+    )
     if dim == 1:
         return general
     return (*general, _funnels, _bananas, _rings) if dim == 2 else (*general, _funnels)

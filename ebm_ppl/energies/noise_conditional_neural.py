@@ -20,19 +20,21 @@ class NeuralNoiseConditionalEnergy(AbstractNoiseConditionalEnergy):
 
     With the data's standard deviation $s$ and the total one $\tau = \sqrt{s^2 + \sigma^2}$,
 
-    $$E_\sigma(x) = \frac{\|x\|^2}{2 \tau^2} + \frac{s}{\sigma}\,
-    f_\theta\!\left(\frac{x}{\tau}, \tfrac14 \log \frac{\sigma}{s}\right).$$
+    $$E_\sigma(x) = \frac{\|u\|^2}{2} + \frac{s}{\tau}\,
+    f_\theta\!\left(u, \tfrac14 \log \frac{\sigma}{s}\right), \qquad u = \frac{x}{\tau}.$$
 
-    **Why these factors.** With $u = x / \tau$, the denoiser that belongs to this energy is
+    **Why these factors.** The network's input $u$ has variance 1 at every level, and the denoiser that
+    belongs to the energy is
 
-    $$x - \sigma^2 \nabla E_\sigma(x) = \frac{s^2}{\tau^2}\, x - \frac{\sigma s}{\tau}\,
-    \nabla_u f_\theta(u, \cdot),$$
+    $$x - \sigma^2 \nabla E_\sigma(x) = \frac{s^2}{\tau^2}\, x - \frac{\sigma^2 s}{\tau^2}\,
+    \nabla_u f_\theta.$$
 
-    the preconditioning of Karras et al. with $-\nabla_u f_\theta$ as their network: at every level
-    its input has variance 1 and so has the target that it regresses on, and its errors are
-    amplified as little as they can be. Noise much weaker or much stronger than the data is
-    therefore no harder for the network than noise of their own size, and with $f_\theta = 0$ the
-    energy is that of normal data.
+    For noise as strong as the data or stronger this is the preconditioning of Karras et al., in which
+    the network regresses on a target of order 1 whatever $\sigma$ is: their factor is $\sigma s / \tau$.
+    For weak noise theirs would be larger by $\tau / \sigma$, which suits data without a density, such as
+    images on a manifold. Here the law itself is wanted, and $E_\sigma$ tends to the energy of the
+    data: with the factor above $f_\theta$ tends to a function of $x$ alone, while with theirs it would
+    have to vanish in proportion to $\sigma$. With $f_\theta = 0$ the energy is that of normal data.
 
     **Normalisable for every $\theta$ and every $\sigma$**: $f_\theta$ grows at most linearly in $x$,
     and the quadratic term, whose strength $1 / \tau^2 > 0$ is no parameter, outgrows it.
@@ -102,7 +104,7 @@ class NeuralNoiseConditionalEnergy(AbstractNoiseConditionalEnergy):
 
     def _energy(self, x: Event, sigma: Scalar) -> Scalar:
         ratio = sigma / self.data_scale
-        u = jnp.ravel(x) / (self.data_scale * jnp.hypot(1.0, ratio))
-        level = 0.25 * jnp.log(ratio)
-        correction = self.network(jnp.append(u, level))
-        return 0.5 * jnp.sum(u**2) + correction / ratio
+        total = jnp.hypot(1.0, ratio)  # in units of the data's scale
+        u = jnp.ravel(x) / (self.data_scale * total)
+        correction = self.network(jnp.append(u, 0.25 * jnp.log(ratio)))
+        return 0.5 * jnp.sum(u**2) + correction / total

@@ -77,7 +77,7 @@ def _neural() -> Target:
 
 def _noisy() -> Target:
     energy = NeuralNoiseConditionalEnergy(
-        (1,), rng_key=jax.random.key(3), width=4, depth=1, data_scale=1.5
+        (1,), rng_key=jax.random.key(2), width=4, depth=1, data_scale=1.5
     )
     energy = jax.tree.map(lambda leaf: 3 * leaf, energy)
     return Target(
