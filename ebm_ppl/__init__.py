@@ -25,8 +25,11 @@ from ebm_ppl.samplers import IndependenceMetropolis as IndependenceMetropolis
 from ebm_ppl.samplers import Langevin as Langevin
 from ebm_ppl.samplers import RandomWalkMetropolis as RandomWalkMetropolis
 from ebm_ppl.samplers import UnderdampedLangevin as UnderdampedLangevin
+from ebm_ppl.trainers import AnnealedDenoisingScoreMatching as AnnealedDenoisingScoreMatching
 from ebm_ppl.trainers import ConditionalNoiseContrastive as ConditionalNoiseContrastive
+from ebm_ppl.trainers import DenoisingScoreMatching as DenoisingScoreMatching
 from ebm_ppl.trainers import ExactMaximumLikelihood as ExactMaximumLikelihood
 from ebm_ppl.trainers import FlowContrastive as FlowContrastive
 from ebm_ppl.trainers import NoiseContrastive as NoiseContrastive
 from ebm_ppl.trainers import RankingNoiseContrastive as RankingNoiseContrastive
+from ebm_ppl.trainers import SlicedScoreMatching as SlicedScoreMatching

@@ -8,6 +8,7 @@ from ebm_ppl.samplers._target import Point as Point
 from ebm_ppl.samplers._target import Transition as Transition
 from ebm_ppl.samplers._target import WhitenedTarget as WhitenedTarget
 from ebm_ppl.samplers._unadjusted import AbstractUnadjustedKernel as AbstractUnadjustedKernel
+from ebm_ppl.samplers.annealed_langevin import annealed_langevin as annealed_langevin
 from ebm_ppl.samplers.independence import IndependenceMetropolis as IndependenceMetropolis
 from ebm_ppl.samplers.langevin import Langevin as Langevin
 from ebm_ppl.samplers.mala import MALA as MALA

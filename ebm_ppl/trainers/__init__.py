@@ -16,10 +16,16 @@ from ebm_ppl.trainers._schedule import polyak_averaging as polyak_averaging
 from ebm_ppl.trainers._step import Trainer as Trainer
 from ebm_ppl.trainers._step import TrainState as TrainState
 from ebm_ppl.trainers._validation import Validation as Validation
+from ebm_ppl.trainers.annealed_denoising_score_matching import (
+    AnnealedDenoisingScoreMatching as AnnealedDenoisingScoreMatching,
+)
 from ebm_ppl.trainers.conditional_noise_contrastive import (
     ConditionalNoiseContrastive as ConditionalNoiseContrastive,
 )
 from ebm_ppl.trainers.contrastive_divergence import ContrastiveDivergence as ContrastiveDivergence
+from ebm_ppl.trainers.denoising_score_matching import (
+    DenoisingScoreMatching as DenoisingScoreMatching,
+)
 from ebm_ppl.trainers.exact_maximum_likelihood import (
     ExactMaximumLikelihood as ExactMaximumLikelihood,
 )
@@ -35,5 +41,6 @@ from ebm_ppl.trainers.ranking_noise_contrastive import (
 )
 from ebm_ppl.trainers.replay_buffer import ReplayBufferCD as ReplayBufferCD
 from ebm_ppl.trainers.score_matching import ScoreMatching as ScoreMatching
+from ebm_ppl.trainers.sliced_score_matching import SlicedScoreMatching as SlicedScoreMatching
 from ebm_ppl.trainers.standard_errors import StandardErrors as StandardErrors
 from ebm_ppl.trainers.standard_errors import standard_errors as standard_errors

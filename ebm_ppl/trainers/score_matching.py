@@ -1,16 +1,13 @@
-"""Score matching with the exact trace of the Hessian, or Hutchinson's estimate of it."""
+"""Score matching with the exact trace of the Hessian."""
 
 from typing import Any
 
-import equinox as eqx
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from ebm_ppl._checks import check_count
 from ebm_ppl._types import Event, PRNGKey, Scalar
 from ebm_ppl.energies import AbstractEnergy
-from ebm_ppl.trainers._base import AbstractObjective, Model, Prepared
+from ebm_ppl.trainers._base import AbstractObjective, Model
 from ebm_ppl.trainers._batch import Batch, per_example
 from ebm_ppl.trainers._derivatives import check_no_boundary, gradient_and_products
 
@@ -22,17 +19,14 @@ class ScoreMatching(AbstractObjective):
     E_\theta(x) + \nabla_x \log p(x)\|^2$ into the expectation, up to a constant, of
     $$\ell(\theta; x) = \tfrac12 \|\nabla_x E_\theta(x)\|^2 - \operatorname{tr} \nabla_x^2 E_\theta(x).$$
 
-    The trace costs one Hessian-vector product a coordinate. With `num_projections` it is Hutchinson's
-    unbiased estimate instead, the mean of $v^\top \nabla^2 E\, v$ over that many random sign vectors.
-
-    It is blind to the weights of modes that almost no mass connects.
-
-    Args:
-        num_projections: Number of random sign vectors for the trace; `None` for the exact trace.
+    The trace costs one Hessian-vector product a coordinate;
+    [`SlicedScoreMatching`][ebm_ppl.trainers.SlicedScoreMatching] estimates it from a few. For a normal
+    model the minimiser is that of maximum likelihood. Score matching is blind to the weights of modes
+    that almost no mass connects.
 
     Raises:
-        ValueError: If `num_projections` is no positive integer; when the fit begins, if the energy's
-            support has a boundary, at which the integration by parts would fail.
+        ValueError: When the fit begins, if the energy's support has a boundary, at which the
+            integration by parts would fail.
 
     Example:
         >>> import jax.numpy as jnp
@@ -46,48 +40,22 @@ class ScoreMatching(AbstractObjective):
     References:
         A. Hyvärinen (2005). Estimation of non-normalized statistical models by score matching. *Journal
         of Machine Learning Research* 6, 695-709, theorem 1.
-        M. F. Hutchinson (1990). A stochastic estimator of the trace of the influence matrix for
-        Laplacian smoothing splines. *Communications in Statistics* 19(2), 433-450.
     """
 
     consistent = True
     is_criterion = True
-
-    num_projections: int | None = eqx.field(static=True, default=None)
-
-    def __check_init__(self) -> None:
-        if self.num_projections is not None:
-            check_count("num_projections", self.num_projections)
 
     def init(self, energy: Any, data: Batch, rng_key: PRNGKey) -> tuple[None, None]:
         """Nothing is learned or carried; the support must have no boundary."""
         check_no_boundary(energy)
         return None, None
 
-    def prepare(
-        self,
-        model: Model,
-        batch: Batch,
-        carried: Any,
-        step: Array,
-        rng_key: PRNGKey,
-    ) -> Prepared:
-        """Draw the sign vectors, shape `(num_examples, num_projections, *event)`, if there are any."""
-        if self.num_projections is None:
-            return Prepared(None, carried, {})
-        shape = (batch.num_examples, self.num_projections, *batch.x.shape[1:])
-        return Prepared(jax.random.rademacher(rng_key, shape, batch.x.dtype), carried, {})
-
     def losses(self, model: Model, batch: Batch, sample: Any) -> Float[Array, " num_examples"]:
         """Half the squared norm of the score less the trace of the Hessian, for each example."""
 
-        def loss(energy: AbstractEnergy, x: Event, directions: Any) -> Scalar:
-            if directions is None:
-                directions = jnp.eye(x.size, dtype=x.dtype).reshape(-1, *x.shape)
-                scale = 1.0
-            else:
-                scale = 1.0 / len(directions)
-            gradient, products = gradient_and_products(energy, x, directions)
-            return 0.5 * jnp.sum(gradient**2) - scale * jnp.sum(products)
+        def loss(energy: AbstractEnergy, x: Event) -> Scalar:
+            coordinates = jnp.eye(x.size, dtype=x.dtype).reshape(-1, *x.shape)
+            gradient, products = gradient_and_products(energy, x, coordinates)
+            return 0.5 * jnp.sum(gradient**2) - jnp.sum(products)
 
-        return per_example(loss, model.energy, batch, sample)
+        return per_example(loss, model.energy, batch)
