@@ -6,6 +6,12 @@ References:
 """
 
 import dataclasses
+import importlib
+import os
+import pathlib
+import uuid
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -58,3 +64,27 @@ def convergence(draws: Float[np.ndarray, "chains samples"]) -> Convergence:
         ess_mean=ess_mean,
         mcse_mean=float(np.std(values, ddof=1) / np.sqrt(ess_mean)),
     )
+
+
+def write_netcdf(
+    draws: Mapping[str, Float[np.ndarray, "chains samples"]], path: str | os.PathLike[str]
+) -> None:
+    """Write draws as the posterior group of a NetCDF file that ArviZ reads, whole or not at all.
+
+    Args:
+        draws: Draws by name.
+        path: The file.
+    """
+    arviz: Any = importlib.import_module("arviz")  # its two lines have other signatures
+
+    target = pathlib.Path(path)
+    temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}.tmp")
+    groups = {"posterior": {name: np.asarray(values) for name, values in draws.items()}}
+    # 0.23 takes the groups as keywords, 1.x as one mapping
+    legacy = arviz.__version__.startswith("0.")
+    data = arviz.from_dict(**groups) if legacy else arviz.from_dict(groups)
+    try:
+        data.to_netcdf(str(temporary), engine="h5netcdf")
+        temporary.replace(target)
+    finally:
+        temporary.unlink(missing_ok=True)

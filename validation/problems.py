@@ -7,7 +7,6 @@ expected gradients are not 0, and a wrong sign, factor or scale in an objective 
 import dataclasses
 import functools
 from collections.abc import Callable
-from typing import ClassVar
 
 import equinox as eqx
 import jax
@@ -29,8 +28,16 @@ class PolynomialEnergy(AbstractEnergy):
 
     theta: Float[Array, " p"] = eqx.field(converter=as_parameter)
     powers: tuple[int, ...] = eqx.field(static=True, default=QUARTIC.powers)
-    event_shape: ClassVar[tuple[int, ...]] = ()
-    support: ClassVar[constraints.Constraint] = constraints.real
+
+    @property
+    def event_shape(self) -> tuple[int, ...]:
+        """Shape of one point: a scalar."""
+        return ()
+
+    @property
+    def support(self) -> constraints.Constraint:
+        """The real line."""
+        return constraints.real
 
     def _energy(self, x: Event) -> Scalar:
         return sum((t * x**r for t, r in zip(self.theta, self.powers, strict=True)), jnp.zeros(()))
@@ -41,12 +48,16 @@ class PrecisionEnergy(AbstractEnergy):
 
     precision: Float[Array, "dim dim"] = eqx.field(converter=as_parameter)
     shift: Float[Array, " dim"] = eqx.field(converter=as_parameter)
-    support: ClassVar[constraints.Constraint] = constraints.real_vector
 
     @property
     def event_shape(self) -> tuple[int, ...]:
         """Shape of one point, `(dim,)`."""
         return self.shift.shape
+
+    @property
+    def support(self) -> constraints.Constraint:
+        """All real vectors."""
+        return constraints.real_vector
 
     def _energy(self, x: Event) -> Scalar:
         return 0.5 * x @ self.precision @ x - self.shift @ x

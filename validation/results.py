@@ -25,6 +25,7 @@ class Question(enum.StrEnum):
 
     CORRECTNESS = "correctness"
     MIXING = "mixing"
+    TRAINING = "training"
     CONTROL = "control"
 
 
@@ -70,7 +71,7 @@ class CheckResult:
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """One line of the report: an energy, a kernel (or `"-"` where none is involved), a verdict."""
+    """One line of the report: an energy, a kernel or objective (`"-"` where none is involved), a verdict."""
 
     energy: str
     kernel: str

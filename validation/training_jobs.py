@@ -12,7 +12,7 @@ from validation import cases
 from validation.cases import ObjectiveCase
 from validation.checks.training import every_example, expected_gradient, mode_mass, recovery
 from validation.controls import ObjectiveControl
-from validation.jobs import NO_KERNEL, Emit, Job, guarded, judged, key_for
+from validation.jobs import Emit, Job, guarded, judged, key_for
 from validation.problems import (
     LINE_THETA,
     TRUE_THETA,
@@ -26,6 +26,9 @@ from validation.results import CheckResult, Question, Row, Trace, Verdict
 TRAINING = "training"
 """What stands in a report's column of energies beside objectives."""
 
+LOOP = "the loop"
+"""What stands in the column of objectives for the loop itself."""
+
 _LOG_Z_OFFSET = 0.1
 """How far from the truth log Z is questioned, so that its gradient is not 0."""
 
@@ -38,7 +41,7 @@ def objective_checks(
     seed: int,
     *,
     thorough: bool,
-    question: Question = Question.CORRECTNESS,
+    question: Question = Question.TRAINING,
 ) -> Checks:
     """The checks of an objective, the cheapest first.
 
@@ -87,7 +90,7 @@ def objective_job(case: ObjectiveCase, seed: int, *, thorough: bool) -> Job:
 
     def run(emit: Emit) -> Sequence[Trace]:
         for check, compute in objective_checks(case, case.objective, seed, thorough=thorough):
-            result = guarded(check, Question.CORRECTNESS, compute)
+            result = guarded(check, Question.TRAINING, compute)
             emit(Row(TRAINING, case.name, dataclasses.replace(result, check=check)))
         return ()
 
@@ -98,11 +101,11 @@ def loop_job() -> Job:
     """The training loop's own check."""
 
     def run(emit: Emit) -> Sequence[Trace]:
-        result = guarded("every example", Question.CORRECTNESS, every_example)
-        emit(Row(TRAINING, NO_KERNEL, result))
+        result = guarded("every example", Question.TRAINING, every_example)
+        emit(Row(TRAINING, LOOP, result))
         return ()
 
-    return Job("training: loop", TRAINING, NO_KERNEL, run)
+    return Job("training: loop", TRAINING, LOOP, run)
 
 
 def objective_control_job(control: ObjectiveControl, seed: int) -> Job:

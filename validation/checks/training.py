@@ -46,7 +46,7 @@ _MASS_BATCH = 20
 
 
 def every_example(
-    *, step: Callable[..., Any] = Trainer.step, question: Question = Question.CORRECTNESS
+    *, step: Callable[..., Any] = Trainer.step, question: Question = Question.TRAINING
 ) -> CheckResult:
     """Whether an epoch of mini-batches visits every example once, and the next one in another order.
 
@@ -115,7 +115,7 @@ def expected_gradient(
     learned: float | None = None,
     burn_in: int = 0,
     num_examples: int = 2048,
-    question: Question = Question.CORRECTNESS,
+    question: Question = Question.TRAINING,
 ) -> CheckResult:
     r"""Whether the mean gradient that a fit would follow is the one that theory gives.
 
@@ -143,7 +143,8 @@ def expected_gradient(
         batch = as_problem_batch(problem.draw(key_data, num_examples))
         beside, carried = objective.init(problem.energy, batch, key_init)
         if learned is not None:
-            beside = jax.tree.map(lambda leaf: jnp.full_like(leaf, learned), beside)
+            value = learned
+            beside = jax.tree.map(lambda leaf: jnp.full_like(leaf, value), beside)
         model, step = Model(problem.energy, beside), jnp.asarray(0)
         for key in keys[:-1]:
             carried = objective.prepare(model, batch, carried, step, key).carried
@@ -189,7 +190,7 @@ def recovery(
     truth: Float[np.ndarray, " p"],
     rng_key: PRNGKey,
     *,
-    question: Question = Question.CORRECTNESS,
+    question: Question = Question.TRAINING,
 ) -> CheckResult:
     r"""Whether a fit by mini-batches recovers the parameters of the data, within its standard errors.
 
@@ -252,7 +253,7 @@ def mode_mass(
     objective: AbstractObjective,
     rng_key: PRNGKey,
     *,
-    question: Question = Question.CORRECTNESS,
+    question: Question = Question.TRAINING,
 ) -> CheckResult:
     r"""Whether chains that cannot cross between two modes stay divided among them as they began.
 

@@ -16,6 +16,11 @@ WORDS = {
         Verdict.FAIL: "does not mix",
         Verdict.ERROR: "error",
     },
+    Question.TRAINING: {
+        Verdict.PASS: "as in theory",
+        Verdict.FAIL: "off",
+        Verdict.ERROR: "error",
+    },
     Question.CONTROL: {
         Verdict.PASS: "as expected",
         Verdict.FAIL: "unexpected",

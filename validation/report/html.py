@@ -34,6 +34,7 @@ def render_html(report: Report) -> str:
             short=[pair for pair in pairs if not pair.passed],
             correctness=view.matrix(pairs, Question.CORRECTNESS),
             mixing=view.matrix(pairs, Question.MIXING),
+            training=view.training(pairs),
             controls=view.controls(report),
             headline=view.headline(report),
             summaries=view.summaries(report),

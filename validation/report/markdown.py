@@ -50,6 +50,19 @@ def _lines(report: Report) -> Iterator[str]:
         if matrix.lines:
             yield from ("", f"## {heading}", "")
             yield from _matrix(matrix)
+    if training := view.training(pairs):
+        yield from ("", "## Does training follow its theory?", "")
+        yield from _table(
+            ["objective", "verdict"],
+            (
+                [
+                    pair.kernel,
+                    f"{SYMBOLS[tally.verdict]} {WORDS[Question.TRAINING][tally.verdict]} "
+                    f"{tally.passed}/{tally.total}",
+                ]
+                for pair, tally in training
+            ),
+        )
     if controls := view.controls(report):
         yield from ("", "## Would the checks notice?", "")
         yield from _checks(controls)

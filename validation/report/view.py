@@ -98,6 +98,12 @@ def matrix(pairs: Iterable[Pair], question: Question) -> Matrix:
     return Matrix(question, kernels, lines)
 
 
+def training(pairs: Iterable[Pair]) -> list[tuple[Pair, Tally]]:
+    """The training objectives that were asked about, with their verdicts."""
+    tallies = ((pair, pair.tally(Question.TRAINING)) for pair in pairs)
+    return [(pair, tally) for pair, tally in tallies if tally is not None]
+
+
 def controls(report: Report) -> tuple[Row, ...]:
     """The planted bugs, and the harmless variants beside them."""
     return tuple(row for row in report.rows if row.result.question is Question.CONTROL)
@@ -120,6 +126,7 @@ def summaries(report: Report) -> list[tuple[Question, Tally, str]]:
     endings = {
         Question.CORRECTNESS: "correctness checks passed",
         Question.MIXING: "mixing checks passed",
+        Question.TRAINING: "checks of training passed",
         Question.CONTROL: "controls came out as expected",
     }
     result = []
