@@ -10,9 +10,13 @@ from ebm_ppl.trainers._batch import energies_of as energies_of
 from ebm_ppl.trainers._batch import per_example as per_example
 from ebm_ppl.trainers._checkpoint import Checkpoint as Checkpoint
 from ebm_ppl.trainers._data import as_batch as as_batch
+from ebm_ppl.trainers._fisher_scoring import FisherScoring as FisherScoring
+from ebm_ppl.trainers._fisher_scoring import fisher_scoring as fisher_scoring
 from ebm_ppl.trainers._history import History as History
 from ebm_ppl.trainers._negative_phase import Move as Move
 from ebm_ppl.trainers._schedule import polyak_averaging as polyak_averaging
+from ebm_ppl.trainers._standard_errors import StandardErrors as StandardErrors
+from ebm_ppl.trainers._standard_errors import standard_errors as standard_errors
 from ebm_ppl.trainers._step import Trainer as Trainer
 from ebm_ppl.trainers._step import TrainState as TrainState
 from ebm_ppl.trainers._validation import Validation as Validation
@@ -29,6 +33,7 @@ from ebm_ppl.trainers.denoising_score_matching import (
 from ebm_ppl.trainers.exact_maximum_likelihood import (
     ExactMaximumLikelihood as ExactMaximumLikelihood,
 )
+from ebm_ppl.trainers.fisher_score_matching import FisherScoreMatching as FisherScoreMatching
 from ebm_ppl.trainers.fit import Fit as Fit
 from ebm_ppl.trainers.fit import fit as fit
 from ebm_ppl.trainers.flow_contrastive import Adversary as Adversary
@@ -42,5 +47,3 @@ from ebm_ppl.trainers.ranking_noise_contrastive import (
 from ebm_ppl.trainers.replay_buffer import ReplayBufferCD as ReplayBufferCD
 from ebm_ppl.trainers.score_matching import ScoreMatching as ScoreMatching
 from ebm_ppl.trainers.sliced_score_matching import SlicedScoreMatching as SlicedScoreMatching
-from ebm_ppl.trainers.standard_errors import StandardErrors as StandardErrors
-from ebm_ppl.trainers.standard_errors import standard_errors as standard_errors
