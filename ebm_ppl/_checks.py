@@ -4,6 +4,7 @@ import math
 from typing import Any, NoReturn
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
@@ -78,3 +79,17 @@ def check_choice(name: str, value: Any, choices: tuple[str, ...]) -> None:
     """Refuse a string that is not one of `choices`."""
     if value not in choices:
         _refuse(name, "one of " + ", ".join(repr(choice) for choice in choices), value)
+
+
+def check_instance(name: str, value: Any, kinds: type | tuple[type, ...], bound: str) -> None:
+    """Refuse anything but an instance of one of the `kinds`, which `bound` describes."""
+    if not isinstance(value, kinds):
+        _refuse(name, bound, value)
+
+
+def check_key(name: str, value: Any) -> None:
+    """Refuse anything but one random key, typed or raw."""
+    dtype, ndim = getattr(value, "dtype", None), np.ndim(value)
+    is_typed = dtype is not None and jnp.issubdtype(dtype, jax.dtypes.prng_key) and ndim == 0
+    if not (is_typed or (dtype == np.uint32 and ndim == 1)):
+        _refuse(name, "one random key, such as `jax.random.key(0)`", value)

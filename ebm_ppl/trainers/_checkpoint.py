@@ -1,13 +1,13 @@
 """Checkpoints: data, never code; written whole or not at all; read back to the last bit."""
 
 import dataclasses
+import glob
 import hashlib
 import io
 import json
 import os
 import pathlib
-import re
-import tempfile
+import uuid
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ebm_ppl._checks import check_count
+from ebm_ppl.trainers._fingerprint import to_numpy
 
 _MAGIC = b"ebm_ppl checkpoint 1\n"
 _DIGEST_SIZE = hashlib.sha256().digest_size
@@ -29,12 +30,15 @@ class Checkpoint:
     A fit that finds its own checkpoint at `path` goes on from there, and ends with the same parameters,
     bit by bit, as if it had never stopped.
 
+    The same fit is one of the same program and data: whoever changes the learning rate or edits the
+    energy's code is told so, and has to name another file. More steps may be asked for.
+
     Attributes:
         path: File to write; its folder must exist.
         every: Number of steps between two checkpoints.
 
     Raises:
-        ValueError: If `every` is not positive or the folder of `path` does not exist.
+        ValueError: If `every` is not positive, or `path` names no file in a folder that exists.
     """
 
     path: str | os.PathLike[str]
@@ -42,24 +46,13 @@ class Checkpoint:
 
     def __post_init__(self) -> None:
         check_count("every", self.every)
-        folder = pathlib.Path(self.path).parent
-        if not folder.is_dir():
+        if not isinstance(self.path, (str, os.PathLike)):
+            raise ValueError(f"`path` must be the name of a file; got {self.path!r}.")
+        path = pathlib.Path(self.path)
+        if not path.parent.is_dir() or path.is_dir():
             raise ValueError(
-                f"`path` must lie in a folder that exists; got {os.fspath(self.path)!r}."
+                f"`path` must name a file in a folder that exists; got {os.fspath(self.path)!r}."
             )
-
-
-def fingerprint(*parts: Any) -> str:
-    """Digest of pytrees: of their structure, their static parts and every bit of their arrays."""
-    digest = hashlib.sha256()
-    for part in parts:
-        arrays, static = eqx.partition(part, eqx.is_array)
-        digest.update(_static_description(static).encode())
-        for leaf in jax.tree.leaves(arrays):
-            array = _to_numpy(leaf)
-            digest.update(f"{array.shape}{array.dtype}".encode())
-            digest.update(np.ascontiguousarray(array).tobytes())
-    return digest.hexdigest()
 
 
 def write(
@@ -75,7 +68,7 @@ def write(
         extra: Further arrays by name.
         mark: Fingerprint of the fit.
     """
-    leaves = [_to_numpy(leaf) for leaf in jax.tree.leaves(eqx.filter(state, eqx.is_array))]
+    leaves = [to_numpy(leaf) for leaf in jax.tree.leaves(eqx.filter(state, eqx.is_array))]
     buffer = io.BytesIO()
     arrays = {
         "header": np.frombuffer(json.dumps({"mark": mark}).encode(), np.uint8),
@@ -85,15 +78,15 @@ def write(
     np.savez(buffer, allow_pickle=False, **arrays)
     body = buffer.getvalue()
     target = pathlib.Path(path)
-    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}.tmp")
     try:
-        with os.fdopen(handle, "wb") as file:
+        with temporary.open("xb") as file:
             file.write(_MAGIC + hashlib.sha256(body).digest() + body)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, target)
+        temporary.replace(target)
     except BaseException:
-        pathlib.Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
 
 
@@ -113,6 +106,7 @@ def read(
     Raises:
         ValueError: If the file is no whole checkpoint, or one of another fit.
     """
+    _remove_leftovers(path)
     try:
         content = pathlib.Path(path).read_bytes()
     except FileNotFoundError:
@@ -138,20 +132,16 @@ def read(
     return eqx.combine(jax.tree.unflatten(structure, leaves), static), extra
 
 
-def _to_numpy(leaf: Any) -> np.ndarray:
-    if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
-        leaf = jax.random.key_data(leaf)
-    return np.asarray(leaf)
+def _remove_leftovers(path: str | os.PathLike[str]) -> None:
+    """Remove what a fit that was killed while it wrote has left beside its checkpoint."""
+    target = pathlib.Path(path)
+    for leftover in target.parent.glob(f".{glob.escape(target.name)}.{'[0-9a-f]' * 32}.tmp"):
+        leftover.unlink(missing_ok=True)
 
 
 def _from_numpy(array: np.ndarray, like: Any) -> Any:
     if jnp.issubdtype(like.dtype, jax.dtypes.prng_key):
         return jax.random.wrap_key_data(jnp.asarray(array), impl=jax.random.key_impl(like))
+    if array.dtype.kind == "V":  # how NumPy stores numbers that it does not know, such as bfloat16
+        array = array.view(like.dtype)
     return jnp.asarray(array, dtype=like.dtype)
-
-
-def _static_description(static: Any) -> str:
-    """Text of the parts that are no arrays; addresses in memory, which change, are left out."""
-    return re.sub(
-        r" at 0x[0-9a-f]+", "", str(jax.tree.structure(static)) + str(jax.tree.leaves(static))
-    )

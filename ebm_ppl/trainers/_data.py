@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from ebm_ppl._checks import check_interval
+from ebm_ppl._checks import check_interval, is_traced
 from ebm_ppl._types import PRNGKey
 from ebm_ppl.energies import AbstractConditionalEnergy
 from ebm_ppl.trainers._batch import Batch, Condition
@@ -16,13 +16,15 @@ from ebm_ppl.trainers._batch import Batch, Condition
 def as_batch(energy: Any, data: Any, condition: Any = None) -> Batch:
     """Check a data set against an energy and make one batch of all its examples.
 
+    Under a JAX transformation, such as `jax.vmap` over data sets, only shapes are checked.
+
     Args:
         energy: An energy, or a conditional one.
         data: Points, shape `(num_examples, *event_shape)`.
         condition: Conditions, shape `(num_examples, *condition_shape)`, for conditional energies.
 
     Returns:
-        All examples, as floating-point arrays on the device.
+        All examples, as floating-point arrays on the device; NumPy arrays are copied there.
 
     Raises:
         ValueError: If a shape does not fit, a value is not finite or outside the support, or a
@@ -36,13 +38,9 @@ def as_batch(energy: Any, data: Any, condition: Any = None) -> Batch:
         2
     """
     points = _as_examples("data", data, energy.event_shape)
-    inside = np.asarray(energy.support(points))
-    if not inside.all():
-        row = int(np.argwhere(~inside)[0][0])
-        raise ValueError(
-            f"`data` must lie in the energy's support {energy.support!r}; got "
-            f"{np.asarray(points)[row]!r} in row {row}."
-        )
+    if not is_traced(points):
+        inside = np.asarray(energy.support(points))
+        _check_rows("data", points, inside, f"lie in the energy's support {energy.support!r}")
     takes_condition = isinstance(energy, AbstractConditionalEnergy)
     if takes_condition and condition is None:
         raise ValueError("`condition` must be given for a conditional energy; got None.")
@@ -97,22 +95,28 @@ def renumbered(data: Batch) -> Batch:
 
 
 def _as_examples(name: str, values: Any, shape: tuple[int, ...]) -> Array:
-    """Read a non-empty batch of finite values of one shape."""
+    """Read a non-empty batch of finite values of one shape; the values of tracers are not checked."""
     try:
-        array = np.asarray(values)
+        array = values if isinstance(values, jax.Array) else np.asarray(values)
     except ValueError:  # rows of different lengths
         array = np.asarray(None)
-    if not (np.issubdtype(array.dtype, np.floating) or array.dtype.kind in "biu"):
+    if not (jnp.issubdtype(array.dtype, jnp.floating) or array.dtype.kind in "biu"):
         raise ValueError(f"`{name}` must be an array of real numbers; got {type(values).__name__}.")
     if array.shape[1:] != tuple(shape) or array.ndim == 0:
         expected = ", ".join(("num_examples", *map(str, shape)))
         raise ValueError(f"Expected `{name}` of shape ({expected}); got {array.shape}.")
     if len(array) == 0:
         raise ValueError(f"`{name}` must have at least one example; got none.")
-    finite = np.isfinite(array.reshape(len(array), -1)).all(axis=1)
-    if not finite.all():
-        raise ValueError(
-            f"`{name}` must be finite everywhere; got {array[~finite][0]!r} in row "
-            f"{int(np.flatnonzero(~finite)[0])}."
-        )
-    return jnp.asarray(values, dtype=float)
+    # JAX may use the memory of a NumPy array, which its owner may change after the fit: copy it.
+    points = jnp.array(array, dtype=float, copy=not isinstance(array, jax.Array))
+    if not is_traced(points):
+        _check_rows(name, values, np.isfinite(np.asarray(points)), "be finite everywhere")
+    return points
+
+
+def _check_rows(name: str, values: Any, good: np.ndarray, bound: str) -> None:
+    """Refuse a data set of which a row is not good, and name the first."""
+    rows = good.reshape(len(good), -1).all(axis=1)
+    if not rows.all():
+        row = int(np.argmin(rows))
+        raise ValueError(f"`{name}` must {bound}; got {np.asarray(values)[row]!r} in row {row}.")

@@ -69,7 +69,8 @@ class Recorder:
 
     def add_steps(self, metrics: Mapping[str, Any], count: int) -> dict[str, np.ndarray]:
         """Record the first `count` entries of each metric of a chunk, and return them."""
-        chunk = {name: np.asarray(values)[:count] for name, values in metrics.items()}
+        # Copies: a slice would keep the whole buffer alive, which may be a thousand times as long.
+        chunk = {name: np.asarray(values)[:count].copy() for name, values in metrics.items()}
         self._chunks.append(chunk)
         return chunk
 
@@ -99,7 +100,11 @@ class Recorder:
         """The recorder that `to_arrays` wrote down."""
         recorder = cls()
         prefix = "steps/"
-        steps = {name.removeprefix(prefix): arrays[name] for name in arrays if prefix in name}
+        steps = {
+            name.removeprefix(prefix): values
+            for name, values in arrays.items()
+            if name.startswith(prefix)
+        }
         recorder._chunks = [steps] if steps else []
         recorder._evaluation_steps = arrays["evaluation_steps"].tolist()
         recorder._evaluations = arrays["evaluations"].tolist()

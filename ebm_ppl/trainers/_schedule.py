@@ -6,7 +6,7 @@ from typing import Any, TypeAlias
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from ebm_ppl._checks import check_positive
+from ebm_ppl._checks import check_count, check_positive
 
 Schedule: TypeAlias = Any
 """A number, or a function from the step to one, such as Optax's schedules."""
@@ -26,13 +26,16 @@ def polyak_averaging(start: int) -> Callable[[Any], Array]:
     r"""Decay of a plain average over all steps from `start` on, for the argument `ema_decay` of `fit`.
 
     The average after step $t \ge s$ is $\bar\theta_t = \frac{1}{t - s + 1} \sum_{u = s}^t \theta_u$;
-    before $s$ it is $\theta_t$ itself.
+    before $s$ it is $\theta_t$ itself. Refused steps do not count.
 
     Args:
         start: First step $s$ whose parameters count.
 
     Returns:
         The decay as a function of the number of steps taken.
+
+    Raises:
+        ValueError: If `start` is no integer or negative.
 
     Example:
         >>> from ebm_ppl.trainers import polyak_averaging
@@ -44,6 +47,7 @@ def polyak_averaging(start: int) -> Callable[[Any], Array]:
         B. T. Polyak and A. B. Juditsky (1992). Acceleration of stochastic approximation by averaging.
         *SIAM Journal on Control and Optimization* 30(4), 838-855.
     """
+    check_count("start", start, 0)
 
     def decay(step: Any) -> Array:
         count = jnp.maximum(jnp.asarray(step, dtype=float) - start, 0.0)

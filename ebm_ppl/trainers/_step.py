@@ -1,7 +1,7 @@
 """One training step, as a pure function of the state and the data."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import equinox as eqx
 import jax
@@ -9,9 +9,17 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int
 
+from ebm_ppl._checks import check_count, check_interval
 from ebm_ppl._types import PRNGKey
+from ebm_ppl.trainers import _refusal
 from ebm_ppl.trainers._base import AbstractObjective, Model
-from ebm_ppl.trainers._batch import Batch, Condition
+from ebm_ppl.trainers._batch import Batch
+from ebm_ppl.trainers._minibatch import minibatch, order_at, with_dropped_conditions
+from ebm_ppl.trainers._refusal import Checked, changed, select, where_finite_before
+
+Optimizer: TypeAlias = optax.GradientTransformation | optax.MultiSteps
+
+_OWN_METRICS = ("loss", "gradient_norm", "refused", "validation")
 
 
 class TrainState(eqx.Module):
@@ -42,24 +50,13 @@ class TrainState(eqx.Module):
     first_failure: Int[Array, "2"]
 
 
-class _Checked(NamedTuple):
-    """What must be finite, in the order in which it is computed."""
-
-    draws: Any
-    loss: Float[Array, ""]
-    gradient: Any
-    new_parameters: Any
-    optimizer_state: Any
-    carried: Any
-
-
 class _Attempt(NamedTuple):
     """A step that is taken only if all of `checked` is finite."""
 
     model: Model
     optimizer_state: Any
     carried: Any
-    checked: _Checked
+    checked: Checked
     metrics: dict[str, Float[Array, ""]]
 
 
@@ -93,10 +90,19 @@ class Trainer(eqx.Module):
     """
 
     objective: AbstractObjective
-    optimizer: optax.GradientTransformation = eqx.field(static=True)
+    optimizer: Optimizer = eqx.field(static=True)
     batch_size: int | None = eqx.field(static=True, default=None)
     condition_dropout: float = eqx.field(static=True, default=0.0)
-    ema_decay: float | Callable[[Array], Array] | None = eqx.field(static=True, default=None)
+    ema_decay: float | Callable[[Array], Any] | None = eqx.field(static=True, default=None)
+
+    def __check_init__(self) -> None:
+        if self.batch_size is not None:
+            check_count("batch_size", self.batch_size)
+        check_interval("condition_dropout", self.condition_dropout, 0.0, 1.0, closed=True)
+        if callable(self.ema_decay):
+            check_interval("ema_decay", self.ema_decay(jnp.asarray(0)), 0.0, 1.0, closed=True)
+        elif self.ema_decay is not None:
+            check_interval("ema_decay", self.ema_decay, 0.0, 1.0)
 
     def init(self, energy: Any, data: Batch, rng_key: PRNGKey) -> TrainState:
         """The state before the first step.
@@ -107,27 +113,40 @@ class Trainer(eqx.Module):
             rng_key: Random key of the fit.
 
         Returns:
-            The state; it shares no array with `energy`.
+            The state.
 
         Raises:
-            ValueError: If the objective does not fit the energy or the data.
+            ValueError: If the batch is larger than the data, conditions are to be dropped where there
+                are none, or the objective does not fit the energy or the data.
         """
+        if self.batch_size is not None and self.batch_size > data.num_examples:
+            raise ValueError(
+                f"`batch_size` must be at most the number of examples, {data.num_examples}; got "
+                f"{self.batch_size}."
+            )
+        if self.condition_dropout > 0 and data.condition is None:
+            raise ValueError(
+                "`condition_dropout` must be 0 where examples have no condition; got "
+                f"{self.condition_dropout!r}."
+            )
         rng_key, key_objective = jax.random.split(rng_key)
         learned, carried = self.objective.init(energy, data, key_objective)
-        model = _copied(Model(energy, learned))
+        model = _owned(Model(energy, _trainable(learned)))
         parameters = eqx.filter(model, eqx.is_inexact_array)
-        return TrainState(
+        is_full = self.batch_size is None or self.batch_size == data.num_examples
+        state = TrainState(
             step=jnp.asarray(0),
             model=model,
-            average=None if self.ema_decay is None else _copied(parameters),
+            average=None if self.ema_decay is None else parameters,
             optimizer_state=self.optimizer.init(parameters),
             carried=carried,
-            order=None if self._is_full(data) else jnp.arange(data.num_examples),
+            order=None if is_full else jnp.arange(data.num_examples),
             rng_key=rng_key,
             num_refused=jnp.asarray(0),
             refused_in_a_row=jnp.asarray(0),
             first_failure=jnp.zeros(2, dtype=int),
         )
+        return _owned(state)
 
     def step(
         self, state: TrainState, data: Batch
@@ -142,21 +161,19 @@ class Trainer(eqx.Module):
             The state after, and the metrics of the step: `loss`, `gradient_norm`, `refused`, and those
             of the objective.
         """
-        order = self._order(state, data)
+        order = self._order(state)
         attempt = self._attempt(state, data, order)
-        failed = jnp.stack(
-            [jnp.any(~jnp.isfinite(leaf)) for leaf in _inexact_leaves(attempt.checked)]
-        )
-        taken = ~jnp.any(failed)
-        failure = jnp.stack([state.step, jnp.argmax(failed)])
+        failures = _refusal.are_failures(attempt.checked)
+        taken = ~jnp.any(failures)
+        failure = jnp.stack([state.step, jnp.argmax(failures)])
         keeps_first = taken | (state.refused_in_a_row > 0)
-        model = _select(taken, attempt.model, state.model)
+        model = select(taken, attempt.model, state.model)
         new = TrainState(
             step=state.step + 1,
             model=model,
             average=self._averaged(state, model, taken),
-            optimizer_state=_select(taken, attempt.optimizer_state, state.optimizer_state),
-            carried=_select(taken, attempt.carried, state.carried),
+            optimizer_state=select(taken, attempt.optimizer_state, state.optimizer_state),
+            carried=select(taken, attempt.carried, state.carried),
             order=order,
             rng_key=state.rng_key,
             num_refused=state.num_refused + ~taken,
@@ -171,18 +188,17 @@ class Trainer(eqx.Module):
 
     def failure_names(self, state: TrainState, data: Batch) -> list[str]:
         """Names of the things that must be finite, in the order in which they are looked at."""
-        checked = eqx.filter_eval_shape(self._attempt, state, data, state.order).checked
-        leaves = jax.tree_util.tree_leaves_with_path(checked)
-        return [
-            jax.tree_util.keystr(path, simple=True, separator=".")
-            for path, leaf in leaves
-            if jnp.issubdtype(leaf.dtype, jnp.inexact)
-        ]
+        return _refusal.names(
+            eqx.filter_eval_shape(self._attempt, state, data, state.order).checked
+        )
 
     def _attempt(self, state: TrainState, data: Batch, order: Array | None) -> _Attempt:
         key_steps, _ = jax.random.split(state.rng_key)
         key_dropout, key_objective = jax.random.split(jax.random.fold_in(key_steps, state.step))
-        batch = self._batch(data, order, state.step, key_dropout)
+        batch = data
+        if order is not None and self.batch_size is not None:
+            batch = minibatch(data, order, state.step, self.batch_size)
+        batch = with_dropped_conditions(batch, self.condition_dropout, key_dropout)
         objective, model = self.objective, state.model
         prepared = objective.prepare(model, batch, state.carried, state.step, key_objective)
         parameters, constants = eqx.partition(model, eqx.is_inexact_array)
@@ -192,59 +208,38 @@ class Trainer(eqx.Module):
             return jnp.mean(objective.losses(model, batch, prepared.sample))
 
         loss, gradient = jax.value_and_grad(loss_fn)(parameters)
-        updates, optimizer_state = optax.with_extra_args_support(self.optimizer).update(
+        updates, optimizer_state = _with_extra_args(self.optimizer).update(
             gradient, state.optimizer_state, parameters, value=loss, grad=gradient, value_fn=loss_fn
         )
-        new = optax.apply_updates(parameters, updates)
+        new: Any = optax.apply_updates(parameters, updates)
+        own = {"loss": loss, "gradient_norm": optax.tree.norm(gradient)}
         return _Attempt(
-            model=_as_model(new, constants),
+            model=eqx.combine(new, constants),
             optimizer_state=optimizer_state,
             carried=prepared.carried,
-            checked=_Checked(
+            checked=Checked(
                 prepared.sample,
                 loss,
                 gradient,
                 new,
-                optimizer_state,
-                _changed(prepared.carried, state.carried),
+                where_finite_before(optimizer_state, state.optimizer_state),
+                changed(prepared.carried, state.carried),
             ),
-            metrics={"loss": loss, "gradient_norm": optax.tree.norm(gradient), **prepared.metrics},
+            metrics=own | _checked_metrics(prepared.metrics),
         )
 
-    def _is_full(self, data: Batch) -> bool:
-        return self.batch_size is None or self.batch_size == data.num_examples
-
-    def _order(self, state: TrainState, data: Batch) -> Array | None:
-        """The order of the examples: a new permutation at the start of each epoch."""
+    def _order(self, state: TrainState) -> Array | None:
         if state.order is None or self.batch_size is None:
             return None
-        steps_per_epoch = data.num_examples // self.batch_size
-        epoch, step_of_epoch = jnp.divmod(state.step, steps_per_epoch)
-
-        def shuffled() -> Array:
-            _, key_epochs = jax.random.split(state.rng_key)
-            return jax.random.permutation(jax.random.fold_in(key_epochs, epoch), data.num_examples)
-
-        return jax.lax.cond(step_of_epoch == 0, shuffled, lambda: state.order)
-
-    def _batch(self, data: Batch, order: Array | None, step: Array, rng_key: PRNGKey) -> Batch:
-        if order is None or self.batch_size is None:
-            batch = data
-        else:
-            start = step % (data.num_examples // self.batch_size) * self.batch_size
-            rows = jax.lax.dynamic_slice_in_dim(order, start, self.batch_size)
-            batch = jax.tree.map(lambda leaf: leaf[rows], data)
-        if self.condition_dropout == 0 or batch.condition is None:
-            return batch
-        kept = jax.random.bernoulli(rng_key, 1 - self.condition_dropout, (batch.num_examples,))
-        return Batch(batch.x, Condition(batch.condition.y, kept), batch.index)
+        _, key_epochs = jax.random.split(state.rng_key)
+        return order_at(state.step, state.order, self.batch_size, key_epochs)
 
     def _averaged(self, state: TrainState, model: Model, taken: Array) -> Any:
         if self.ema_decay is None:
             return None
         count = state.step - state.num_refused
         if callable(self.ema_decay):
-            decay = self.ema_decay(count)
+            decay = jnp.asarray(self.ema_decay(count), dtype=float)
         else:
             decay = jnp.minimum(self.ema_decay, count / (count + 1))
         parameters = eqx.filter(model, eqx.is_inexact_array)
@@ -255,31 +250,36 @@ class Trainer(eqx.Module):
         return jax.tree.map(mix, state.average, parameters)
 
 
-def _as_model(parameters: Any, constants: Any) -> Model:
-    return eqx.combine(parameters, constants)
+def _with_extra_args(optimizer: Optimizer) -> optax.GradientTransformationExtraArgs:
+    if isinstance(optimizer, optax.MultiSteps):
+        optimizer = optimizer.gradient_transformation()
+    return optax.with_extra_args_support(optimizer)
 
 
-def _copied(tree: Any) -> Any:
-    return jax.tree.map(lambda leaf: jnp.copy(leaf) if eqx.is_array(leaf) else leaf, tree)
+def _checked_metrics(metrics: dict[str, Array]) -> dict[str, Array]:
+    """The metrics of an objective, under names of their own."""
+    for name in metrics:
+        if name in _OWN_METRICS:
+            raise ValueError(
+                f"A metric of an objective must not be called one of {_OWN_METRICS}; got {name!r}."
+            )
+    return metrics
 
 
-def _changed(new: Any, old: Any) -> Any:
-    """The leaves of a pytree that are not those of another one of the same structure."""
-    return jax.tree.map(lambda new, old: None if new is old else new, new, old)
+def _owned(tree: Any) -> Any:
+    """The same with JAX arrays alone, none of weak type, for which JAX would compile once more."""
+
+    def convert(leaf: Any) -> Any:
+        if not isinstance(leaf, jax.Array):  # the owner of a NumPy array may change it
+            return jnp.array(leaf) if eqx.is_array(leaf) else leaf
+        is_key = jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+        return leaf if is_key else jnp.asarray(leaf, dtype=leaf.dtype)
+
+    return jax.tree.map(convert, tree)
 
 
-def _select(condition: Array, if_true: Any, if_false: Any) -> Any:
-    """Choose between two pytrees of one structure; leaves that are no arrays are those of the first."""
-
-    def choose(new: Any, old: Any) -> Any:
-        if new is old or not eqx.is_array(new):
-            return new
-        if jnp.issubdtype(new.dtype, jax.dtypes.prng_key):
-            return jax.lax.select(jnp.broadcast_to(condition, new.shape), new, old)
-        return jnp.where(condition, new, old)
-
-    return jax.tree.map(choose, if_true, if_false)
-
-
-def _inexact_leaves(tree: Any) -> list[Array]:
-    return [leaf for leaf in jax.tree.leaves(tree) if eqx.is_inexact_array(leaf)]
+def _trainable(learned: Any) -> Any:
+    """What an objective learns, with arrays for Python's floats, so that it is learned."""
+    return jax.tree.map(
+        lambda leaf: jnp.asarray(leaf, dtype=float) if isinstance(leaf, float) else leaf, learned
+    )

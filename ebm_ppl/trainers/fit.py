@@ -1,6 +1,7 @@
 """The training loop, the only one: it knows optimisers and data, and nothing about objectives."""
 
 import dataclasses
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -11,18 +12,24 @@ import optax
 from jaxtyping import Array
 from tqdm.auto import tqdm
 
-from ebm_ppl._checks import check_count, check_interval
+from ebm_ppl._checks import check_count, check_instance, check_key
 from ebm_ppl._types import PRNGKey
+from ebm_ppl.energies import (
+    AbstractConditionalEnergy,
+    AbstractEnergy,
+    AbstractNoiseConditionalEnergy,
+)
 from ebm_ppl.trainers import _checkpoint
 from ebm_ppl.trainers._base import AbstractObjective, Model
 from ebm_ppl.trainers._batch import Batch
 from ebm_ppl.trainers._checkpoint import Checkpoint
 from ebm_ppl.trainers._data import as_batch
+from ebm_ppl.trainers._fingerprint import fingerprint, program_of
 from ebm_ppl.trainers._history import History, Recorder
 from ebm_ppl.trainers._loop import Pace, raise_diverged, run_chunk
 from ebm_ppl.trainers._standard_errors import StandardErrors, standard_errors
-from ebm_ppl.trainers._step import Trainer, TrainState
-from ebm_ppl.trainers._validation import Best, Validation, evaluate
+from ebm_ppl.trainers._step import Optimizer, Trainer, TrainState
+from ebm_ppl.trainers._validation import Best, Validation, Watch
 
 _DEFAULT_BATCH_SIZE = 256
 
@@ -64,15 +71,17 @@ class Fit:
         key = (
             jax.random.fold_in(self.state.rng_key, self.state.step) if rng_key is None else rng_key
         )
-        model = Model(self.energy, self.learned)
-        return standard_errors(self.objective, model, self.data, key, carried=self.state.carried)
+        model, state = Model(self.energy, self.learned), self.state
+        return standard_errors(
+            self.objective, model, self.data, key, carried=state.carried, step=int(state.step)
+        )
 
 
 def fit(
     energy: Any,
     data: Any,
     objective: AbstractObjective,
-    optimizer: optax.GradientTransformation,
+    optimizer: Optimizer,
     *,
     rng_key: PRNGKey,
     condition: Any = None,
@@ -80,7 +89,7 @@ def fit(
     num_epochs: int | None = None,
     batch_size: int | None = None,
     condition_dropout: float = 0.0,
-    ema_decay: float | Callable[[Array], Array] | None = None,
+    ema_decay: float | Callable[[Array], Any] | None = None,
     validation: Validation | None = None,
     checkpoint: Checkpoint | None = None,
     max_refused: int = 10,
@@ -90,7 +99,9 @@ def fit(
 
     Each step draws what the objective needs, takes the gradient of the mean loss of a batch and hands it
     to the optimiser. All steps between two looks from Python (the progress bar, an evaluation, a
-    checkpoint) are one call of a compiled loop. A step of which anything is not finite is refused.
+    checkpoint) are one call of a compiled loop. A step of which anything is not finite is refused, and a
+    warning at the end says how many were. A program is compiled once for each set of energy, objective
+    and optimiser *objects*: reuse them in a series of fits.
 
     Args:
         energy: The energy to start from; a conditional one if `condition` is given.
@@ -105,8 +116,8 @@ def fit(
             all. An epoch visits the examples in random order and leaves out a last, smaller batch.
         condition_dropout: Probability with which an example's condition is dropped in a step, so that
             the energy learns the law without a condition too.
-        ema_decay: Weight of the old average in a running average of the parameters, in [0, 1), or a
-            schedule such as `polyak_averaging(start)`; `None` for none.
+        ema_decay: Weight of the old average in a running average of the parameters, in (0, 1), or a
+            schedule of the number of averaged steps, such as `polyak_averaging(start)`; `None` for none.
         validation: Evaluation on held-out data and early stopping.
         checkpoint: File for the complete state, from which the same call goes on if it was stopped.
         max_refused: Number of refused steps in a row that stops the fit.
@@ -138,35 +149,44 @@ def fit(
         >>> bool(jnp.abs(fit.energy.loc - data.mean()) < 0.2)
         True
     """
+    _check_kinds(energy, objective, optimizer, validation, checkpoint)
+    check_key("rng_key", rng_key)
+    check_count("max_refused", max_refused)
     examples = as_batch(energy, data, condition)
-    key_fit, key_split = jax.random.split(rng_key)
+    key_fit, key_split, key_watch = jax.random.split(rng_key, 3)
     held_out = None
     if validation is not None:
-        validation.check_metric(objective)
         examples, held_out = validation.hold_out(energy, examples, key_split)
-    batch_size = _checked_batch_size(batch_size, examples.num_examples)
-    num_steps = _checked_num_steps(num_steps, num_epochs, examples.num_examples // batch_size)
-    check_count("max_refused", max_refused)
-    check_interval("condition_dropout", condition_dropout, 0.0, 1.0, closed=True)
-    if ema_decay is not None and not callable(ema_decay):
-        check_interval("ema_decay", ema_decay, 0.0, 1.0)
-
+    if batch_size is None:
+        batch_size = min(_DEFAULT_BATCH_SIZE, examples.num_examples)
     trainer = Trainer(objective, optimizer, batch_size, condition_dropout, ema_decay)
+    num_steps = _checked_num_steps(num_steps, num_epochs, examples.num_examples // batch_size)
+    watch = None
+    if validation is not None and held_out is not None:
+        watch = Watch(validation, held_out, objective, num_steps, key_watch)
     state = trainer.init(energy, examples, key_fit)
     best = Best.none_yet(trainer.averaged_model(state))
     recorder = Recorder()
     mark = ""
     if checkpoint is not None:
-        mark = _checkpoint.fingerprint(trainer, state, examples, held_out)
+        programs = [program_of(trainer.step, state, examples)]
+        if watch is not None:
+            programs.append(watch.program(best.model, state.carried))
+        every = None if validation is None else validation.every
+        mark = fingerprint(programs, (state, examples, held_out, every))
         stored = _checkpoint.read(checkpoint.path, (state, best), mark)
         if stored is not None:
             (state, best), extra = stored
             recorder = Recorder.from_arrays(extra)
+    step = int(state.step)
+    if step > num_steps:
+        raise ValueError(
+            f"`num_steps` must be at least the {step} of the checkpoint; got {num_steps}."
+        )
 
     boundaries = [part.every for part in (validation, checkpoint) if part is not None]
     pace = Pace(boundaries, num_steps, hurried=progress_bar)
-    step = int(state.step)
-    stopped = _is_patience_over(validation, best)
+    stopped = watch is not None and watch.is_over(best)
     with tqdm(total=num_steps, initial=step, disable=not progress_bar, unit="step") as bar:
         while step < num_steps and not stopped:
             state, count, buffers = run_chunk(
@@ -178,41 +198,49 @@ def fit(
                 raise_diverged(trainer, state, examples)
             pace.took(count)
             step += count
-            if validation is not None and held_out is not None and step % validation.every == 0:
+            if watch is not None and watch.is_due(step):
                 model = trainer.averaged_model(state)
-                value = float(
-                    evaluate(validation.metric, objective, model, state, held_out, key_split)
-                )
-                recorder.add_evaluation(step, value)
+                value = watch.value(model, state.carried)
+                recorder.add_evaluation(step, float(value))
                 best = best.after(model, value)
-                stopped = _is_patience_over(validation, best)
-            if checkpoint is not None and (step % checkpoint.every == 0 or step == num_steps):
+                stopped = watch.is_over(best)
+            is_last = stopped or step == num_steps
+            if checkpoint is not None and (is_last or step % checkpoint.every == 0):
                 _checkpoint.write(checkpoint.path, (state, best), recorder.to_arrays(), mark)
-            bar.update(count)
-            bar.set_postfix_str(_summary(metrics), refresh=False)
+            if progress_bar:
+                bar.update(count)
+                bar.set_postfix_str(_summary(metrics), refresh=False)
 
-    watched = validation is not None and validation.patience is not None
-    model = best.model if watched and np.isfinite(best.value) else trainer.averaged_model(state)
+    if int(state.num_refused) > 0:
+        warnings.warn(
+            f"{int(state.num_refused)} of {step} steps were refused because something was not finite; "
+            "`history['refused']` says which.",
+            stacklevel=2,
+        )
+    last = trainer.averaged_model(state)
+    model = last if watch is None else watch.chosen(best, last)
     return Fit(
         energy=model.energy,
         learned=model.learned,
         history=recorder.history(),
         state=state,
-        stopped_early=stopped,
+        stopped_early=step < num_steps,
         objective=objective,
         data=examples,
     )
 
 
-def _checked_batch_size(batch_size: int | None, num_examples: int) -> int:
-    if batch_size is None:
-        return min(_DEFAULT_BATCH_SIZE, num_examples)
-    check_count("batch_size", batch_size)
-    if batch_size > num_examples:
-        raise ValueError(
-            f"`batch_size` must be at most the number of examples, {num_examples}; got {batch_size}."
-        )
-    return batch_size
+def _check_kinds(
+    energy: Any, objective: Any, optimizer: Any, validation: Any, checkpoint: Any
+) -> None:
+    """Refuse what is easily given in place of something else, such as a class or a number."""
+    kinds = (AbstractEnergy, AbstractConditionalEnergy, AbstractNoiseConditionalEnergy)
+    check_instance("energy", energy, kinds, "an energy; `energies.from_callable` makes one")
+    check_instance("objective", objective, AbstractObjective, "an objective")
+    transformations = (optax.GradientTransformation, optax.MultiSteps)
+    check_instance("optimizer", optimizer, transformations, "an Optax transformation")
+    check_instance("validation", validation, (Validation, type(None)), "a `Validation` or None")
+    check_instance("checkpoint", checkpoint, (Checkpoint, type(None)), "a `Checkpoint` or None")
 
 
 def _checked_num_steps(num_steps: int | None, num_epochs: int | None, steps_per_epoch: int) -> int:
@@ -226,11 +254,6 @@ def _checked_num_steps(num_steps: int | None, num_epochs: int | None, steps_per_
         return num_epochs * steps_per_epoch
     check_count("num_steps", num_steps)
     return int(num_steps)  # pyright: ignore[reportArgumentType]  # checked above
-
-
-def _is_patience_over(validation: Validation | None, best: Best) -> bool:
-    patience = None if validation is None else validation.patience
-    return patience is not None and int(best.num_since) >= patience
 
 
 def _summary(metrics: dict[str, np.ndarray]) -> str:

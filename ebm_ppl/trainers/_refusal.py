@@ -1,0 +1,79 @@
+"""What it takes to refuse a step: see that something is not finite, and keep what was there before."""
+
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+
+class Checked(NamedTuple):
+    """What a step computes and what must be finite of it, in the order in which it is computed."""
+
+    draws: Any
+    loss: Float[Array, ""]
+    gradient: Any
+    new_parameters: Any
+    optimizer_state: Any
+    carried: Any
+
+
+def changed(new: Any, old: Any) -> Any:
+    """The leaves of a pytree that are not those of another one of the same structure."""
+    return jax.tree.map(lambda new, old: None if new is old else new, new, old)
+
+
+def where_finite_before(new: Any, old: Any) -> Any:
+    """The leaves of a pytree with zeros where an older one was not finite.
+
+    Some optimisers begin with infinity, as the best loss so far.
+    """
+
+    def mask(new: Any, old: Any) -> Any:
+        return jnp.where(jnp.isfinite(old), new, 0) if eqx.is_inexact_array(new) else None
+
+    return jax.tree.map(mask, new, old)
+
+
+def are_failures(checked: Checked) -> Bool[Array, " num_leaves"]:
+    """Whether anything is not finite, for each leaf of floating-point numbers."""
+    return jnp.stack([jnp.any(~jnp.isfinite(leaf)) for _, leaf in _leaves(checked)])
+
+
+def names(checked: Checked) -> list[str]:
+    """Names of those leaves."""
+    return [jax.tree_util.keystr(path, simple=True, separator=".") for path, _ in _leaves(checked)]
+
+
+def _leaves(checked: Checked) -> list[tuple[Any, Array]]:
+    return jax.tree_util.tree_leaves_with_path(eqx.filter(checked, _is_inexact))
+
+
+def _is_inexact(leaf: Any) -> bool:
+    is_array = eqx.is_array(leaf) or isinstance(leaf, jax.ShapeDtypeStruct)
+    return is_array and jnp.issubdtype(leaf.dtype, jnp.inexact)
+
+
+def select(condition: Array, if_true: Any, if_false: Any) -> Any:
+    """Choose between two pytrees that differ in arrays only.
+
+    Raises:
+        ValueError: If a leaf that is no array differs, or is an array in one of them.
+    """
+
+    def choose(new: Any, old: Any) -> Any:
+        if new is old:
+            return new
+        if not (eqx.is_array(new) and eqx.is_array(old)):
+            if eqx.is_array(new) or eqx.is_array(old) or new != old:
+                raise ValueError(
+                    "What changes from step to step must be arrays, in what an objective carries too; "
+                    f"got {old!r} before and {new!r} after a step."
+                )
+            return new
+        if jnp.issubdtype(new.dtype, jax.dtypes.prng_key):
+            return jax.lax.select(jnp.broadcast_to(condition, new.shape), new, old)
+        return jnp.where(condition, new, old)
+
+    return jax.tree.map(choose, if_true, if_false)
