@@ -3,6 +3,7 @@
 from ebm_ppl.samplers._adaptation import AdaptationState as AdaptationState
 from ebm_ppl.samplers._base import AbstractKernel as AbstractKernel
 from ebm_ppl.samplers._metropolis import AbstractMetropolisKernel as AbstractMetropolisKernel
+from ebm_ppl.samplers._short_chain import run_short_chain as run_short_chain
 from ebm_ppl.samplers._state import KernelState as KernelState
 from ebm_ppl.samplers._target import Point as Point
 from ebm_ppl.samplers._target import Transition as Transition

@@ -59,9 +59,19 @@ class AbstractUnadjustedKernel(AbstractKernel):
         auxiliary: Any,
         step_size: Scalar,
     ) -> Transition:
-        """Move, unless the move leads to where something is not finite."""
-        shape, dtype = start.position.shape, start.position.dtype
-        noise = jax.random.normal(rng_key, shape, dtype)
+        """Draw the noise and move, unless the move leads to where something is not finite."""
+        noise = jax.random.normal(rng_key, start.position.shape, start.position.dtype)
+        return self.settle(noise, target, start, auxiliary, step_size)
+
+    def settle(
+        self,
+        noise: Float[Array, " dim"],
+        target: WhitenedTarget,
+        start: Point,
+        auxiliary: Any,
+        step_size: Scalar,
+    ) -> Transition:
+        """Move with given noise, unless the move leads to where something is not finite."""
         end, moved = self.move(noise, target, start, auxiliary, step_size)
         finite = jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves((end, moved))])
         finite = jnp.all(finite)
@@ -69,6 +79,6 @@ class AbstractUnadjustedKernel(AbstractKernel):
         return Transition(
             select(finite, end, start),
             select(finite, moved, stayed),
-            finite.astype(dtype),
+            finite.astype(start.position.dtype),
             ~finite,
         )

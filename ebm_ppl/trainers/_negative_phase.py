@@ -11,7 +11,7 @@ from jaxtyping import Array, Float
 from ebm_ppl._checks import check_count
 from ebm_ppl._types import PotentialFn, PRNGKey
 from ebm_ppl.potentials import potential_fn
-from ebm_ppl.samplers import Langevin
+from ebm_ppl.samplers import Langevin, run_short_chain
 from ebm_ppl.trainers._batch import Condition, at
 from ebm_ppl.trainers._schedule import Schedule, check_positive_schedule, value_at
 
@@ -40,7 +40,7 @@ class Move(eqx.Module):
         'MALA'
     """
 
-    kernel: KernelFactory = eqx.field(static=True)
+    kernel: Any = eqx.field(static=True)
     step_size: Schedule = None
     noise_scale: Schedule = None
 
@@ -147,26 +147,14 @@ def _run_kernels(
 ) -> tuple[Array, Array]:
     """Run one chain of kernels that take turns; return its end and mean acceptance probability."""
     if len(kernels) == 1:
-        return _run_kernel(kernels[0], num_steps, z, rng_key)
+        return run_short_chain(kernels[0], z, num_steps, rng_key)
 
     def sweep(z: Array, rng_key: PRNGKey) -> tuple[Array, Array]:
         accept_probs = []
         for kernel, key in zip(kernels, jax.random.split(rng_key, len(kernels)), strict=True):
-            z, accept_prob = _run_kernel(kernel, 1, z, key)
+            z, accept_prob = run_short_chain(kernel, z, 1, key)
             accept_probs.append(accept_prob)
         return z, jnp.mean(jnp.stack(accept_probs))
 
     z, accept_prob = jax.lax.scan(sweep, z, jax.random.split(rng_key, num_steps))
     return z, jnp.mean(accept_prob)
-
-
-def _run_kernel(kernel: Any, num_steps: int, z: Array, rng_key: PRNGKey) -> tuple[Array, Array]:
-    def advance(state: Any, _: None) -> tuple[Any, Array]:
-        state = kernel.sample(state, (), {})
-        return state, state.accept_prob
-
-    state = kernel.init(rng_key, 0, init_params=z)
-    state, accept_prob = jax.lax.scan(advance, state, None, length=num_steps - 1)
-    # The last step stands outside the loop: nobody reads its gradient, so XLA leaves it out.
-    state, last = advance(state, None)
-    return state.z, (jnp.sum(accept_prob) + last) / num_steps

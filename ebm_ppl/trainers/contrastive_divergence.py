@@ -79,12 +79,9 @@ class ContrastiveDivergence(AbstractObjective):
     ) -> Prepared:
         """Run the chains; the sample has shape `(num_chains_per_example, num_examples, *event)`."""
         repeats = self.num_chains_per_example
-
-        def repeated(leaf: Array) -> Array:
-            tiled = jnp.broadcast_to(leaf, (repeats, *leaf.shape))
-            return tiled.reshape(repeats * leaf.shape[0], *leaf.shape[1:])
-
-        starts, condition = jax.tree.map(repeated, (batch.x, batch.condition))
+        starts, condition = jax.tree.map(
+            lambda leaf: repeated(leaf, repeats), (batch.x, batch.condition)
+        )
         ends, metrics = self.negative_phase.run(model.energy, starts, condition, step, rng_key)
         ends = ends.reshape(repeats, *batch.x.shape)
         gap = -jnp.mean(self.losses(model, batch, ends))
@@ -94,11 +91,12 @@ class ContrastiveDivergence(AbstractObjective):
         self, model: Model, batch: Batch, sample: Float[Array, "repeats num_examples *event"]
     ) -> Float[Array, " num_examples"]:
         """Energy of each example less the mean energy of its chains' ends."""
-
-        def of_ends(x: Array) -> Float[Array, " num_examples"]:
-            return energies_of(model.energy, Batch(x, batch.condition, batch.index))
-
-        return energies_of(model.energy, batch) - jnp.mean(jax.vmap(of_ends)(sample), axis=0)
+        repeats = len(sample)
+        condition = jax.tree.map(lambda leaf: repeated(leaf, repeats), batch.condition)
+        ends = sample.reshape(-1, *batch.x.shape[1:])  # one batch: a second axis would cost speed
+        negative = energies_of(model.energy, Batch(ends, condition, jnp.arange(len(ends))))
+        negative = jnp.mean(negative.reshape(repeats, -1), axis=0)
+        return energies_of(model.energy, batch) - negative
 
     def sensitivity(
         self, gradients: Float[Array, "num_examples p"], model: Model, batch: Batch, sample: Any
@@ -107,3 +105,9 @@ class ContrastiveDivergence(AbstractObjective):
         statistics = energy_gradients(model, batch)
         centred = statistics - jnp.mean(statistics, axis=0)
         return centred.T @ gradients / len(gradients)
+
+
+def repeated(leaf: Array, repeats: int) -> Array:
+    """All rows, `repeats` times one after the other."""
+    tiled = jnp.broadcast_to(leaf, (repeats, *leaf.shape))
+    return tiled.reshape(repeats * leaf.shape[0], *leaf.shape[1:])

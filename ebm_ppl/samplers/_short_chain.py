@@ -1,0 +1,94 @@
+"""Short chains without warm-up, for the inside of a larger program: a few steps, and where they end."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.flatten_util import ravel_pytree
+from jaxtyping import Array, Float
+
+from ebm_ppl._types import Position, PRNGKey, Scalar
+from ebm_ppl.samplers._base import AbstractKernel
+from ebm_ppl.samplers._target import WhitenedTarget, select
+from ebm_ppl.samplers._unadjusted import AbstractUnadjustedKernel
+
+
+def run_short_chain(
+    kernel: Any, z: Position, num_steps: int, rng_key: PRNGKey
+) -> tuple[Position, Scalar]:
+    """Take a few steps of one chain with a kernel as it is: nothing is adapted.
+
+    For kernels of this package it costs as many gradients as there are steps, since nobody reads the one
+    at the end, and little else; `jax.vmap` gives many chains.
+
+    Args:
+        kernel: A kernel of NumPyro or of this package, made with `potential_fn`.
+        z: Unconstrained position to start from.
+        num_steps: Number of steps, at least 1.
+        rng_key: Random key.
+
+    Returns:
+        The position at the end, and the mean acceptance probability.
+    """
+    if isinstance(kernel, AbstractKernel):
+        return _run_ours(kernel, z, num_steps, rng_key)
+
+    def advance(state: Any, _: None) -> tuple[Any, Scalar]:
+        state = kernel.sample(state, (), {})
+        return state, state.accept_prob
+
+    state = kernel.init(rng_key, 0, init_params=z)
+    state, accept_prob = jax.lax.scan(advance, state, None, length=num_steps)
+    return state.z, jnp.mean(accept_prob)
+
+
+def _run_ours(
+    kernel: AbstractKernel, z: Position, num_steps: int, rng_key: PRNGKey
+) -> tuple[Position, Scalar]:
+    key_init, key_steps = jax.random.split(rng_key)
+    state = kernel.init(key_init, 0, init_params=z)
+    adaptation = state.adaptation
+    flat, unravel = ravel_pytree(state.z)
+    z_grad = None if state.z_grad is None else ravel_pytree(state.z_grad)[0]
+    potential_fn = kernel.get_potential_fn((), None)
+
+    def target_at(flat: Float[Array, " dim"]) -> WhitenedTarget:
+        return WhitenedTarget(
+            lambda flat: potential_fn(unravel(flat)),
+            flat,
+            adaptation.inverse_mass_matrix_sqrt,
+            kernel.gradient_evaluations_per_step > 0,
+        )
+
+    # All random numbers of an unadjusted chain come from one call, which is most of their cost.
+    unadjusted = isinstance(kernel, AbstractUnadjustedKernel)
+    if unadjusted:
+        randomness = jax.random.normal(key_steps, (num_steps, flat.size), flat.dtype)
+    else:
+        randomness = jax.random.split(key_steps, num_steps)
+
+    def advance(carry: tuple[Any, ...], randomness: Array) -> tuple[tuple[Any, ...], Scalar]:
+        flat, potential_energy, z_grad, auxiliary = carry
+        target = target_at(flat)
+        start = target.start(potential_energy, z_grad)
+        if isinstance(kernel, AbstractUnadjustedKernel):
+            new = kernel.settle(randomness, target, start, auxiliary, adaptation.step_size)
+        else:
+            new = kernel.transition(randomness, target, start, auxiliary, adaptation.step_size)
+        point = new.point
+        return (point.z, point.potential_energy, point.z_grad, new.auxiliary), new.accept_prob
+
+    carry = (flat, state.potential_energy, z_grad, state.auxiliary)
+    carry, accept_prob = jax.lax.scan(advance, carry, randomness[:-1])
+    total = jnp.sum(accept_prob)
+    # The last step stands outside the loop, where XLA leaves out the gradient that nobody reads.
+    if isinstance(kernel, AbstractUnadjustedKernel):
+        flat, potential_energy, z_grad, auxiliary = carry
+        target = target_at(flat)
+        start = target.start(potential_energy, z_grad)
+        end, _ = kernel.move(randomness[-1], target, start, auxiliary, adaptation.step_size)
+        finite = jnp.all(jnp.isfinite(end.z))
+        flat, last = select(finite, end.z, flat), finite.astype(flat.dtype)
+    else:
+        (flat, *_), last = advance(carry, randomness[-1])
+    return unravel(flat), (total + last) / num_steps
