@@ -122,7 +122,7 @@ CONTROLS = (
     ObjectiveControl(
         name="score matching: uniform directions",
         wrong_because="the directions of Hutchinson's trace have variance 1/3",
-        like="score_matching_hutchinson",
+        like="sliced_score_matching",
         objective=_UniformDirections(),
     ),
     ObjectiveControl(
