@@ -9,6 +9,7 @@ from ebm_ppl import energies as energies
 from ebm_ppl import partition as partition
 from ebm_ppl import quadrature as quadrature
 from ebm_ppl import samplers as samplers
+from ebm_ppl import serialization as serialization
 from ebm_ppl import trainers as trainers
 from ebm_ppl._errors import DoublyIntractableError as DoublyIntractableError
 from ebm_ppl._errors import NonFiniteEnergyError as NonFiniteEnergyError
@@ -27,6 +28,8 @@ from ebm_ppl.samplers import IndependenceMetropolis as IndependenceMetropolis
 from ebm_ppl.samplers import Langevin as Langevin
 from ebm_ppl.samplers import RandomWalkMetropolis as RandomWalkMetropolis
 from ebm_ppl.samplers import UnderdampedLangevin as UnderdampedLangevin
+from ebm_ppl.serialization import load_energy as load_energy
+from ebm_ppl.serialization import save_energy as save_energy
 from ebm_ppl.trainers import AnnealedDenoisingScoreMatching as AnnealedDenoisingScoreMatching
 from ebm_ppl.trainers import Checkpoint as Checkpoint
 from ebm_ppl.trainers import ConditionalNoiseContrastive as ConditionalNoiseContrastive
