@@ -7,8 +7,6 @@ import equinox as eqx
 import jax
 from jaxtyping import Array, Bool, Float, Int
 
-from ebm_ppl.energies import AbstractEnergy
-
 
 class Condition(eqx.Module):
     """What examples are conditioned on.
@@ -42,8 +40,11 @@ class Batch(eqx.Module):
         return self.x.shape[0]
 
 
-def at(energy: Any, condition: Condition | None) -> AbstractEnergy:
-    """The energy of one example: a conditional energy is taken at the example's condition."""
+def at(energy: Any, condition: Condition | None) -> Any:
+    """The energy of one example: a conditional energy is taken at the example's condition.
+
+    An energy, unless it depends on a level of noise besides.
+    """
     return energy if condition is None else energy.given(condition.y, condition.kept)
 
 
