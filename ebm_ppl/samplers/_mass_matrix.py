@@ -2,6 +2,7 @@
 
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -83,9 +84,12 @@ def as_inverse_mass_matrix(matrix: Any, dense: bool, position: Float[Array, " di
             f"`dense_mass={dense}`; got {matrix.shape}."
         )
     if not is_traced(matrix):
-        symmetric = matrix.ndim == 1 or bool(jnp.allclose(matrix, matrix.T))
-        root = matrix_sqrt(matrix)
-        if not (symmetric and bool(jnp.all(jnp.isfinite(root))) and _positive(root)):
+        # A trainer builds its kernels inside a trace, where the matrix is a constant nevertheless.
+        with jax.ensure_compile_time_eval():
+            symmetric = matrix.ndim == 1 or bool(jnp.allclose(matrix, matrix.T))
+            root = matrix_sqrt(matrix)
+            good = symmetric and bool(jnp.all(jnp.isfinite(root))) and _positive(root)
+        if not good:
             raise ValueError(f"`inverse_mass_matrix` must be positive definite; got {matrix}.")
     return jnp.diag(matrix) if dense and matrix.ndim == 1 else matrix
 

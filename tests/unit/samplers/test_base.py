@@ -90,3 +90,15 @@ def test_initial_positions_of_new_model_arguments_are_drawn_anew() -> None:
         state = kernel.init(keys, 0, None, (low,), {})
         x = jax.vmap(kernel.postprocess_fn((low,), {}))(state.z)["x"]
         assert bool(jnp.all((x > low) & (x < low + 1)))
+
+
+@pytest.mark.parametrize("matrix", [np.array([2.0, 1.0]), jnp.array([[2.0, 0.5], [0.5, 1.0]])])
+def test_a_kernel_with_a_mass_matrix_is_built_inside_a_trace(matrix: Any) -> None:
+    kernel = MALA(
+        potential_fn=standard, inverse_mass_matrix=matrix, dense_mass=np.ndim(matrix) == 2
+    )
+
+    def draw(rng_key: jax.Array) -> jax.Array:
+        return kernel.sample(kernel.init(rng_key, 0, jnp.zeros(2))).z
+
+    np.testing.assert_allclose(jax.jit(draw)(jax.random.key(0)), draw(jax.random.key(0)), rtol=1e-6)
