@@ -10,9 +10,9 @@ from jaxtyping import Array, Bool, Float
 
 from ebm_ppl._checks import check_count, check_finite, check_shape, is_traced
 from ebm_ppl._types import Event, PRNGKey, Scalar
-from ebm_ppl.energies import AbstractConditionalEnergy, AbstractEnergy
+from ebm_ppl.energies import AbstractConditionalEnergy
 from ebm_ppl.trainers._base import Model
-from ebm_ppl.trainers._batch import Batch, Condition, per_example
+from ebm_ppl.trainers._batch import Batch, Condition, energies_of, per_example
 from ebm_ppl.trainers._noise import AbstractNoise, ConditionalNoise, Noise, as_noise
 
 
@@ -124,17 +124,19 @@ def energies_of_both(
     model: Model, batch: Batch, points: Float[Array, "num_examples num_noise *event"]
 ) -> tuple[Float[Array, " num_examples"], Float[Array, "num_examples num_noise"]]:
     """Energies of the examples and of the points beside them, infinite outside the support."""
-
-    def both(energy: AbstractEnergy, x: Event, points: Array) -> tuple[Scalar, Array]:
-        def energy_of(point: Event) -> Scalar:
-            inside: Bool[Array, ""] = jnp.asarray(energy.support(point))
-            # The example stands in, so that no NaN from outside the support enters a gradient.
-            value = energy(jnp.where(inside, point, x))
-            return jnp.where(inside, value, jnp.inf)
-
-        return energy(x), jax.vmap(energy_of)(points)
-
-    return per_example(both, model.energy, batch, points)
+    count, repeats, *event_shape = points.shape
+    inside: Bool[Array, "num_examples num_noise"] = jnp.asarray(model.energy.support(points))
+    examples = batch.x[:, None]
+    # The example stands in, so that no NaN from outside the support enters a gradient.
+    safe = jnp.where(inside.reshape(*inside.shape, *(1 for _ in event_shape)), points, examples)
+    # One flat batch: a network's matrix products are twice as fast as over examples and points apart.
+    together = jnp.concatenate([examples, safe], axis=1).reshape(-1, *event_shape)
+    condition, index = jax.tree.map(
+        lambda leaf: jnp.repeat(leaf, 1 + repeats, axis=0), (batch.condition, batch.index)
+    )
+    energies = energies_of(model.energy, Batch(together, condition, index))
+    energies = energies.reshape(count, 1 + repeats)
+    return energies[:, 0], jnp.where(inside, energies[:, 1:], jnp.inf)
 
 
 def energy_gap(

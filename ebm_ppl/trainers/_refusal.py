@@ -46,7 +46,7 @@ def names(checked: Checked) -> list[str]:
     return [jax.tree_util.keystr(path, simple=True, separator=".") for path, _ in _leaves(checked)]
 
 
-def _leaves(checked: Checked) -> list[tuple[Any, Array]]:
+def _leaves(checked: Checked) -> list[tuple[Any, Any]]:
     return jax.tree_util.tree_leaves_with_path(eqx.filter(checked, _is_inexact))
 
 

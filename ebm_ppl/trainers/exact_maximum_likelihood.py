@@ -1,6 +1,5 @@
 """Maximum likelihood with a partition function that is known: the yardstick of the others."""
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -51,7 +50,7 @@ class ExactMaximumLikelihood(AbstractObjective):
     consistent = True
     is_criterion = True
 
-    normalizer: Callable[[AbstractEnergy], Scalar]
+    normalizer: Any
 
     def __check_init__(self) -> None:
         if not callable(self.normalizer):

@@ -15,7 +15,7 @@ from ebm_ppl._types import Scalar
 _MOST_PARAMETERS = 1000
 _DIRECTIONS = 64  # Hessian-vector products at a time
 _SUFFICIENT = 1e-4  # share of the predicted decrease that a step must bring
-_MOST_HALVINGS = 40
+_MOST_HALVINGS = 100  # where the Hessian all but vanishes, Newton's step is that much too long
 _ROUNDING = 32.0  # in units of the last place of the loss
 
 

@@ -105,6 +105,10 @@ class NoiseContrastive(AbstractObjective):
             contrast, carried, {"energy_gap": energy_gap(model, batch, contrast.points)}
         )
 
+    def for_held_out(self, data: Batch, carried: Any, rng_key: PRNGKey) -> Contrast | None:
+        """Noise that stays is drawn for the held-out examples too."""
+        return self.source.stored(data, rng_key)
+
     def losses(self, model: Model, batch: Batch, sample: Contrast) -> Float[Array, " num_examples"]:
         """Logistic loss of each example and its noise."""
         return classification_losses(model, batch, sample)

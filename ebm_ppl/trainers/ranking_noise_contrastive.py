@@ -82,6 +82,10 @@ class RankingNoiseContrastive(AbstractObjective):
             contrast, carried, {"energy_gap": energy_gap(model, batch, contrast.points)}
         )
 
+    def for_held_out(self, data: Batch, carried: Any, rng_key: PRNGKey) -> Contrast | None:
+        """Noise that stays is drawn for the held-out examples too."""
+        return self.source.stored(data, rng_key)
+
     def losses(self, model: Model, batch: Batch, sample: Contrast) -> Float[Array, " num_examples"]:
         """Negative log probability of picking each example among its candidates."""
         of_data, of_noise = energies_of_both(model, batch, sample.points)

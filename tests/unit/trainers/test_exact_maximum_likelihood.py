@@ -1,0 +1,153 @@
+"""Exact maximum likelihood: sample moments, closed forms, and sums over states."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from numpyro.distributions import constraints
+from scipy.special import logsumexp
+
+import ebm_ppl as ebm
+from ebm_ppl._precision import float64
+from ebm_ppl.energies import (
+    ConditionalGaussian,
+    Gaussian,
+    Quartic,
+    from_callable,
+    from_conditional_callable,
+)
+from ebm_ppl.partition import EnumerationNormalizer
+from ebm_ppl.trainers import Model, as_batch, newton
+from ebm_ppl.trainers._loop import run_chunk
+
+KEY = jax.random.key(0)
+NEWTON = newton()
+RNG = np.random.default_rng(0)
+TOY = np.where(RNG.random(5000) < 0.5, -2.0, 2.0) + 0.5 * RNG.normal(size=5000)
+
+
+def fit(energy, data, objective, num_steps=20, **options):
+    return ebm.fit(
+        energy,
+        data,
+        objective,
+        NEWTON,
+        num_steps=num_steps,
+        batch_size=len(data),
+        rng_key=KEY,
+        progress_bar=False,
+        **options,
+    )
+
+
+def gaussian_log_z(energy):
+    half = 0.5 * energy.event_size * jnp.log(2 * jnp.pi)
+    return half - jnp.sum(jnp.log(jnp.abs(jnp.diag(energy.whitening))))
+
+
+@pytest.mark.parametrize("dim", [2, 10])
+def test_a_gaussian_takes_the_sample_mean_and_covariance(dim):
+    x = RNG.normal(size=(300, dim)) @ RNG.normal(size=(dim, dim)) + RNG.normal(size=dim)
+    with float64():
+        objective = ebm.ExactMaximumLikelihood(gaussian_log_z)
+        energy = Gaussian(np.zeros(dim), np.eye(dim) * x.var())
+        result = fit(energy, x, objective, num_steps=40)
+        factor = np.tril(result.energy.whitening)
+    np.testing.assert_allclose(result.energy.loc, x.mean(axis=0), rtol=1e-8, atol=1e-10)
+    covariance = np.cov(x.T, bias=True).reshape(dim, dim)
+    np.testing.assert_allclose(factor @ covariance @ factor.T, np.eye(dim), atol=1e-8)
+
+
+def test_the_loss_is_the_negative_log_likelihood():
+    energy = Gaussian([0.5], [[2.25]])
+    data = as_batch(energy, jnp.array([[0.0], [1.0], [-3.0]]))
+    objective = ebm.ExactMaximumLikelihood.for_energy(energy)
+    losses = objective.losses(Model(energy), data, None)
+    expected = 0.5 * np.square((data.x[:, 0] - 0.5) / 1.5) + np.log(1.5 * np.sqrt(2 * np.pi))
+    np.testing.assert_allclose(losses, expected, rtol=1e-5)
+
+
+def test_a_quartic_is_within_1e_8_nats_of_the_optimum_and_compiles_once():
+    start = Quartic(a=0.05, b=0.0, gamma=-0.5)
+    objective = ebm.ExactMaximumLikelihood.for_energy(Quartic(a=-1.0, b=0.0, gamma=-2.0))
+    result = fit(start, TOY, objective)
+    before = run_chunk._cached._cache_size()
+    again = fit(start, TOY, objective)
+    assert run_chunk._cached._cache_size() == before
+    np.testing.assert_array_equal(result.energy.a, again.energy.a)
+
+    def negative_log_likelihood(energy):
+        mean = energy.a * np.mean(TOY**2) + energy.b * np.mean(TOY)
+        mean += np.exp(energy.gamma) * np.mean(TOY**4)
+        return float(mean) + ebm.quadrature.normalize(energy).log_z
+
+    with float64():
+        single = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float64), result.energy)
+        best = fit(single, TOY, objective)
+        excess = negative_log_likelihood(single) - negative_log_likelihood(best.energy)
+        assert best.history["gradient_norm"][-1] < 1e-12
+    assert -1e-12 < excess < 1e-8
+
+
+def test_conditions_have_a_log_z_each():
+    energy = from_conditional_callable(_Rate(jnp.asarray(0.2)), (), (), constraints.positive)
+    y = jnp.array([0.5, 1.0, 2.0])
+    x = jnp.array([3.0, 1.0, 0.2])
+    data = as_batch(energy, x, y)
+    objective = ebm.ExactMaximumLikelihood.for_energy(energy, condition=y)
+    losses = objective.losses(Model(energy), data, None)
+    rate = np.exp(0.2 * np.asarray(y))
+    np.testing.assert_allclose(losses, rate * x - np.log(rate), rtol=1e-5)
+
+
+class _Rate(eqx.Module):
+    slope: jax.Array
+
+    def __call__(self, x, y):
+        return jnp.exp(self.slope * y) * x
+
+
+def test_discrete_energies_match_the_moments_of_the_data():
+    couplings = jnp.array([[0.0, 0.5, -0.3], [0.0, 0.0, 0.8], [0.0, 0.0, 0.0]])
+    energy = from_callable(_Ising(couplings), (3,), constraints.boolean)
+    x = (RNG.random((200, 3)) < 0.6).astype(float)
+    objective = ebm.ExactMaximumLikelihood.for_energy(energy, block_size=4)
+    assert isinstance(objective.normalizer, EnumerationNormalizer)
+    result = fit(energy, x, objective)
+    states = np.stack(np.meshgrid(*[[0.0, 1.0]] * 3, indexing="ij"), -1).reshape(-1, 3)
+    weights = np.triu(np.asarray(result.energy.fn.couplings, np.float64))
+    log_mass = np.einsum("ni,ij,nj->n", states, weights, states)
+    mass = np.exp(log_mass - logsumexp(log_mass))
+    model = np.einsum("n,ni,nj->ij", mass, states, states)
+    np.testing.assert_allclose(model, x.T @ x / len(x), atol=2e-6)
+
+
+class _Ising(eqx.Module):
+    couplings: jax.Array
+
+    def __call__(self, x):
+        return -x @ jnp.triu(self.couplings) @ x
+
+
+def test_a_grid_that_no_longer_holds_the_mass_stops_the_fit():
+    objective = ebm.ExactMaximumLikelihood.for_energy(Quartic(a=1.0, b=0.0, gamma=0.0))
+    with pytest.raises(ebm.TrainingDivergedError, match="`loss` was the first thing not finite"):
+        fit(Quartic(a=0.0, b=0.0, gamma=-9.0), TOY[:100], objective)
+
+
+@pytest.mark.parametrize(
+    ("energy", "message"),
+    [
+        (ConditionalGaussian([[1.0]], [0.0], [[1.0]]), "`condition` must be given"),
+        (Gaussian(np.zeros(3), np.eye(3)), "coordinates"),
+    ],
+)
+def test_refuses_what_has_no_normaliser(energy, message):
+    with pytest.raises(ValueError, match=message):
+        ebm.ExactMaximumLikelihood.for_energy(energy)
+
+
+def test_refuses_a_normaliser_that_is_no_function():
+    with pytest.raises(ValueError, match="`normalizer` must be a callable"):
+        ebm.ExactMaximumLikelihood(1.0)
