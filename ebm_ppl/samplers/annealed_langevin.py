@@ -10,6 +10,7 @@ from jaxtyping import Array, Float
 from ebm_ppl._checks import check_count, check_finite, check_positive, is_traced
 from ebm_ppl._types import Event, PRNGKey, Scalar
 from ebm_ppl.energies import AbstractNoiseConditionalEnergy
+from ebm_ppl.samplers._short_chain import run_short_chain
 from ebm_ppl.samplers.mala import MALA
 
 
@@ -147,11 +148,7 @@ def _walk(
     if num_steps == 0:
         return x
     kernel = MALA(potential_fn=energy.at_noise(sigma), step_size=step_size)
-
-    def move(state: Any, _: None) -> tuple[Any, None]:
-        return kernel.sample(state, (), {}), None
-
-    return jax.lax.scan(move, kernel.init(rng_key, 0, init_params=x), None, length=num_steps)[0].z
+    return run_short_chain(kernel, x, num_steps, rng_key)[0]
 
 
 def _gradient(energy: AbstractNoiseConditionalEnergy, x: Event, sigma: Scalar) -> Event:

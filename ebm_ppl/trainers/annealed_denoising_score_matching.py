@@ -49,7 +49,9 @@ class AnnealedDenoisingScoreMatching(AbstractObjective):
         >>> import jax, numpyro.distributions as dist, optax
         >>> import ebm_ppl as ebm
         >>> data = jax.random.normal(jax.random.key(0), (500, 2))
-        >>> energy = ebm.energies.NeuralNoiseConditionalEnergy((2,), rng_key=jax.random.key(1))
+        >>> energy = ebm.energies.NeuralNoiseConditionalEnergy(
+        ...     (2,), rng_key=jax.random.key(1), width=8, depth=1
+        ... )
         >>> fit = ebm.fit(
         ...     energy,
         ...     data,

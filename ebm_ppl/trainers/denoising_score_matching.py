@@ -50,8 +50,8 @@ class DenoisingScoreMatching(AbstractObjective):
         ...     ebm.energies.Gaussian([0.0], [[1.0]]),
         ...     data,
         ...     ebm.DenoisingScoreMatching(noise_scale=1.0),
-        ...     optax.adam(optax.cosine_decay_schedule(0.05, 500)),
-        ...     num_steps=500,
+        ...     optax.adam(optax.cosine_decay_schedule(0.05, 200)),
+        ...     num_steps=200,
         ...     rng_key=jax.random.key(1),
         ...     progress_bar=False,
         ... )
