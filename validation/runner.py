@@ -62,7 +62,8 @@ def run(
         kernels: Names (see `kernel_names`), or cases of your own; all known kernels by default.
         energies: Names of built-in energies (see `energy_names`); by default those of the mode.
         objectives: Names of training objectives (see `objective_names`); by default those of the mode, and
-            none beside an energy or kernels of your choice.
+            none beside energies or kernels of your choice. If they are all that you choose, nothing else
+            is asked.
         mode: `"quick"` (three energies, two objectives, one control for each check), `"default"` (seven
             energies, every objective and control) or `"full"` (every energy, objective and control, and
             whole fits that have to recover parameters).
@@ -86,15 +87,19 @@ def run(
     """
     check_choice("mode", mode, MODES)
     check_count("seed", seed, 0)
+    chooses_samplers = energy is not None or kernels is not None or energies is not None
+    if objectives is not None and not chooses_samplers:
+        kernels, energies = (), ()
     chosen_cases = _resolve_cases(kernels)
     subjects = _resolve_subjects(energy, energies, mode)
     began = time.perf_counter()
     started = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
-    chosen_objectives = _resolve_objectives(
-        objectives, mode, by_default=energy is None and kernels is None and energies is None
+    chosen_objectives = _resolve_objectives(objectives, mode, by_default=not chooses_samplers)
+    with_controls = energy is None
+    plan = _plan(
+        subjects, chosen_cases, mode, seed, with_controls=with_controls and bool(chosen_cases)
     )
-    plan = _plan(subjects, chosen_cases, mode, seed, with_controls=energy is None)
-    plan += _training_plan(chosen_objectives, mode, seed, with_controls=energy is None)
+    plan += _training_plan(chosen_objectives, mode, seed, with_controls=with_controls)
     rows: list[Row] = []
     traces: list[Trace] = []
 

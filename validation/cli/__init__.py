@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
+from validation.cli._fit import fit, sample
+
 # JAX, Matplotlib and ArviZ take seconds to import, so commands import them; `--help` needs none.
 if TYPE_CHECKING:
     from ebm_ppl.energies import AbstractEnergy
@@ -20,6 +22,10 @@ MAX_SEED = 2**32 - 1
 @click.version_option(package_name="ebm-ppl")
 def main() -> None:
     """Energy-based models in NumPyro, with a report that proves their samples."""
+
+
+main.add_command(fit)
+main.add_command(sample)
 
 
 def _event_shape(
@@ -80,6 +86,13 @@ def _output_folder(
     metavar="NAME",
     help="A kernel; all by default. Repeatable.",
 )
+@click.option(
+    "objectives",
+    "--objective",
+    multiple=True,
+    metavar="NAME",
+    help="A training objective; those of the mode by default. Repeatable.",
+)
 @click.option("--quick", is_flag=True, help="The few questions that say most.")
 @click.option("--full", is_flag=True, help="Every question of every kernel and energy.")
 @click.option(
@@ -103,6 +116,7 @@ def validate(
     event_shape: tuple[int, ...] | None,
     targets: tuple[str, ...],
     kernels: tuple[str, ...],
+    objectives: tuple[str, ...],
     quick: bool,
     full: bool,
     seed: int,
@@ -117,7 +131,7 @@ def validate(
         raise click.UsageError("Give --quick or --full, not both.")
     mode = "quick" if quick else "full" if full else "default"
     try:
-        passed = _validate(energies, event_shape, targets, kernels, mode, seed, out)
+        passed = _validate(energies, event_shape, targets, kernels, objectives, mode, seed, out)
     except KeyboardInterrupt:
         click.echo("Interrupted; no report was written.", err=True)
         sys.exit(INTERRUPTED)
@@ -129,6 +143,7 @@ def _validate(
     event_shape: tuple[int, ...] | None,
     targets: tuple[str, ...],
     kernels: tuple[str, ...],
+    objectives: tuple[str, ...],
     mode: str,
     seed: int,
     out: pathlib.Path,
@@ -139,12 +154,14 @@ def _validate(
     _cache.enable()
     _check_names("--kernel", kernels, validation.kernel_names())
     _check_names("--target", targets, validation.energy_names())
+    _check_names("--objective", objectives, validation.objective_names())
     loaded = _load(energies, event_shape)
     with _terminal.Progress() as progress:
         report = validation.run(
             loaded or None,
             list(dict.fromkeys(kernels)) or None,
             energies=list(dict.fromkeys(targets)) or None,
+            objectives=list(dict.fromkeys(objectives)) or None,
             mode=mode,
             seed=seed,
             on_row=progress.row,

@@ -8,7 +8,7 @@ import numpy as np
 
 from validation.fitting.pictures import course_panels, data_panels, energy_panels
 from validation.fitting.recipes import ENERGIES, OBJECTIVES
-from validation.fitting.run import FitRun
+from validation.fitting.run import HELD_OUT_LOSS, FitRun
 from validation.report import _format
 from validation.report.figures import Panel
 from validation.report.html import environment
@@ -75,7 +75,7 @@ def _is_sound(run: FitRun) -> bool:
 
 def _headline(run: FitRun) -> str:
     what = ", ".join(run.names)
-    held_out = run.figures.get("negative log likelihood, held out")
+    held_out = run.figures.get(HELD_OUT_LOSS)
     if run.density is None and run.train.shape[1] <= 2:
         return f"The energy of {what} could not be normalised"
     if held_out is None or math.isnan(held_out):

@@ -17,7 +17,7 @@ COURSE = {
     "loss": ("Loss", "Objective of each step's batch; the line is a running mean."),
     "energy_gap": (
         "Energy gap",
-        "Mean energy of negative examples less that of the data; 0 where both follow the model.",
+        "Mean energy of negative examples (or noise) less that of the data; near 0 for trained chains.",
     ),
     "gradient_norm": ("Gradient norm", "Euclidean norm of the gradient of each step."),
     "accept_prob": (
@@ -142,8 +142,8 @@ def energy_panels(run: FitRun) -> list[Panel]:
     return [
         Panel(
             "Energies",
-            "Filled: energies of the data. Line: energies of draws. They agree where the energy has "
-            "learned the law of the data.",
+            "Filled: energies of the data. Line: energies of independent draws, or of the chains where "
+            "there are none. They agree where the energy has learned the law of the data.",
             render(histograms, "fit-energies"),
         ),
         Panel(

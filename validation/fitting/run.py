@@ -25,6 +25,9 @@ HELD_OUT = 0.1
 NUM_CHAINS, NUM_WARMUP, NUM_DRAWS = 4, 500, 1000
 EMA_DECAY = 0.999
 
+HELD_OUT_LOSS = "negative log likelihood, held out"
+"""The figure by which fits of the same data compare."""
+
 
 @dataclasses.dataclass(frozen=True)
 class FitRun:
@@ -65,8 +68,11 @@ class FitRun:
 
     @property
     def energies_of_draws(self) -> np.ndarray:
-        """Energy of each draw."""
-        return self._energies(self.draws)
+        """Energies of independent draws where quadrature gives them, of the chains elsewhere."""
+        if self.density is None:
+            return self._energies(self.draws)
+        key = jax.random.key(self.seed)
+        return self._energies(np.asarray(self.density.sample(key, (self.draws[..., 0].size,))))
 
     def _energies(self, points: np.ndarray) -> np.ndarray:
         batch = jnp.asarray(points.reshape(-1, *self.energy.event_shape), dtype=float)
@@ -188,16 +194,17 @@ def _figures(
     log_scale: float,
 ) -> dict[str, float]:
     worst = [diagnostics.convergence(draws[:, :, k]) for k in range(draws.shape[2])]
-    figures = {
-        "rhat": max(one.rhat for one in worst),
-        "ess_bulk": min(one.ess_bulk for one in worst),
-        "ess_tail": min(one.ess_tail for one in worst),
+    mixing = {
+        "R-hat": max(one.rhat for one in worst),
+        "bulk ESS": min(one.ess_bulk for one in worst),
+        "tail ESS": min(one.ess_tail for one in worst),
         "refused steps": float(result.num_refused),
     }
+    learned = {}
     if isinstance(result.learned, dict) and "log_z" in result.learned:
-        figures["log Z, learned"] = float(result.learned["log_z"]) + log_scale
+        learned["log Z, learned"] = float(result.learned["log_z"]) + log_scale
     if density is None:
-        return figures
+        return learned | mixing
     shape = density.energy.event_shape
 
     def loss(rows: np.ndarray) -> tuple[float, float]:
@@ -205,13 +212,14 @@ def _figures(
         return float(values.mean()), float(values.std(ddof=1) / np.sqrt(len(values)))
 
     held, error = loss(held_out) if len(held_out) > 1 else (np.nan, np.nan)
-    return figures | {
-        "log Z": density.log_z,
-        "negative log likelihood, training": loss(train)[0],
-        "negative log likelihood, held out": held,
+    likelihoods = {
+        HELD_OUT_LOSS: held,
         "its standard error": error,
         "negative log likelihood of a normal law, held out": _normal_loss(train, held_out),
+        "negative log likelihood, training": loss(train)[0],
+        "log Z": density.log_z,
     }
+    return likelihoods | learned | mixing
 
 
 def _normal_loss(train: np.ndarray, held_out: np.ndarray) -> float:

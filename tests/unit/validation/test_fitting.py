@@ -1,0 +1,135 @@
+"""From a table to a trained energy: what is read, what is refused, what is written."""
+
+import json
+import re
+
+import arviz
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+import ebm_ppl as ebm
+from validation.cli import main
+from validation.cli._fit import ENERGY_NAMES, KERNEL_NAMES, OBJECTIVE_NAMES
+from validation.fitting import ENERGIES, OBJECTIVES, TableError, read_csv
+from validation.fitting.draws import KERNELS
+
+
+def _csv(path, text):
+    path.write_text(text)
+    return path
+
+
+@pytest.fixture
+def data(tmp_path):
+    rng = np.random.default_rng(0)
+    x = np.where(rng.random(400) < 0.4, -2.0, 1.5) + 0.5 * rng.standard_normal(400)
+    rows = "\n".join(f"{value:.6f},{10 + 3 * value:.6f}" for value in x)
+    return _csv(tmp_path / "data.csv", "length,width\n" + rows + "\n")
+
+
+def _run(*arguments):
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+ROWS = "".join(f"{k},{k * k}\n" for k in range(12))
+
+
+@pytest.mark.parametrize(
+    ("text", "columns", "message"),
+    [
+        ("", None, "is empty"),
+        ("1,2\n3,4\n", None, "must begin with the names of its columns"),
+        ("a,a\n" + ROWS, None, "must name each column once; 'a'"),
+        ("a,b\n" + ROWS, ["c"], "has no column 'c'; it has 'a', 'b'"),
+        ("a,b\n1,2\n", None, "at least 10 rows of numbers; got 1"),
+        ("a,b\n" + ROWS + "red,1\n", None, "got 'red' in column 'a', line 14"),
+        ("a,b\n" + ROWS + "1,\n", None, "no missing values; there is none in column 'b', line 14"),
+        ("a,b\n" + ROWS + "1,inf\n", None, "finite numbers; got 'inf' in column 'b', line 14"),
+        ("a,b\n" + ROWS + "1\n", None, "2 fields in each line; line 14 has 1"),
+        ("a,b\n" + "1,2\n" * 12, None, "nothing to learn in column 'a': every value is 1"),
+    ],
+)
+def test_a_file_that_holds_no_table_is_refused_in_one_line(tmp_path, text, columns, message):
+    path = _csv(tmp_path / "data.csv", text)
+    with pytest.raises(TableError, match=re.escape(message)):
+        read_csv(path, columns)
+    options = [] if columns is None else ["--columns", ",".join(columns)]
+    result = _run("fit", path, *options, "--out", tmp_path / "model.eqx")
+    assert result.exit_code == 1
+    assert message in result.output
+    assert len(result.output.strip().splitlines()) == 1
+    assert [file.name for file in tmp_path.iterdir()] == ["data.csv"]
+
+
+def test_columns_are_read_in_the_order_asked_for(data):
+    table = read_csv(data, ["width", "length"])
+    assert table.names == ("width", "length")
+    np.testing.assert_allclose(table.values[:, 0], 10 + 3 * table.values[:, 1], atol=1e-5)
+
+
+def test_the_command_line_offers_what_there_is():
+    assert tuple(ENERGIES) == ENERGY_NAMES
+    assert tuple(OBJECTIVES) == OBJECTIVE_NAMES
+    assert set(KERNELS) == set(KERNEL_NAMES)
+
+
+def test_from_a_table_to_draws(data, tmp_path):
+    model, page = tmp_path / "model.eqx", tmp_path / "fit.html"
+    result = _run(
+        "fit", data, "--columns", "width", "--energy", "quartic", "--objective", "exact",
+        "--steps", 300, "--out", model, "--report", page,
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    # a normal law loses 0.2 nats a row on two modes that the quartic sees
+    figures = dict(re.findall(r"^(negative log .*held out) +([\d.]+)$", result.stdout, re.M))
+    learned, normal = (figures[k] for k in sorted(figures, key=len))
+    assert float(learned) < float(normal) - 0.1
+    text = page.read_text()
+    assert "standard error" in text
+    assert "Loss." in text
+    assert "<script" not in text
+
+    energy = ebm.load_energy(model)
+    density = ebm.quadrature.normalize(energy)
+    values = read_csv(data, ["width"]).values
+    np.testing.assert_allclose(density.mean(), values.mean(), atol=1.0)  # in the data's own units
+
+    drawn = _run("sample", model, "--num-samples", 200, "--out", tmp_path / "draws.nc")
+    assert drawn.exit_code == 0, drawn.output
+    assert "width: R-hat" in drawn.output
+    stored = arviz.from_netcdf(str(tmp_path / "draws.nc"))
+    assert stored.posterior["width"].shape == (4, 200)
+    drawn = _run(
+        "sample", model, "--num-samples", 200, "--kernel", "mala", "--out", tmp_path / "draws.csv"
+    )
+    assert drawn.exit_code == 0, drawn.output
+    lines = (tmp_path / "draws.csv").read_text().splitlines()
+    assert lines[0] == "chain,draw,width"
+    assert len(lines) == 801
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--energy", "quartic"], "`energy` 'quartic' takes at most 1 column(s); got 2"),
+        (["--steps", "0"], "0 is not in the range x>=1"),
+        (["--batch-size", "5000"], "`batch_size` must be at most the number of examples, 360"),
+        (["--out", "/nowhere/model.eqx"], "must lie in a folder that exists"),
+        (["--objective", "guess"], "'guess' is not one of"),
+    ],
+)
+def test_bad_options_are_refused_and_nothing_is_written(data, tmp_path, arguments, message):
+    result = _run("fit", data, "--out", tmp_path / "model.eqx", *arguments)
+    assert result.exit_code != 0
+    assert message in result.output
+    assert [file.name for file in tmp_path.iterdir()] == ["data.csv"]
+
+
+def test_a_file_that_is_no_model_is_refused(tmp_path):
+    path = tmp_path / "model.eqx"
+    path.write_text(json.dumps({"a": 1}))
+    result = _run("sample", path, "--out", tmp_path / "draws.nc")
+    assert result.exit_code == 1
+    assert str(path) in result.output
+    assert not (tmp_path / "draws.nc").exists()
