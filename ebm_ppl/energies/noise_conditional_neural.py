@@ -21,7 +21,7 @@ class NeuralNoiseConditionalEnergy(AbstractNoiseConditionalEnergy):
     With the data's standard deviation $s$ and the total one $\tau = \sqrt{s^2 + \sigma^2}$,
 
     $$E_\sigma(x) = \frac{\|u\|^2}{2} + \frac{s}{\tau}\,
-    f_\theta\!\left(u, \tfrac14 \log \frac{\sigma}{s}\right), \qquad u = \frac{x}{\tau}.$$
+    f_\theta\!\left(u, \frac{4 \sigma^2}{\tau^2}\right), \qquad u = \frac{x}{\tau}.$$
 
     **Why these factors.** The network's input $u$ has variance 1 at every level, and the denoiser that
     belongs to the energy is
@@ -35,6 +35,12 @@ class NeuralNoiseConditionalEnergy(AbstractNoiseConditionalEnergy):
     images on a manifold. Here the law itself is wanted, and $E_\sigma$ tends to the energy of the
     data: with the factor above $f_\theta$ tends to a function of $x$ alone, while with theirs it would
     have to vanish in proportion to $\sigma$. With $f_\theta = 0$ the energy is that of normal data.
+
+    **Why $\sigma^2$ and not $\log \sigma$.** By the heat equation $\partial e^{-E_\sigma} / \partial (\sigma^2)
+    = \frac12 \Delta e^{-E_\sigma}$, so $E_\sigma$ is smooth in $\sigma^2$ down to the data. The weights of
+    separate modes are learnt where noise joins them, and weak noise does not see them: what carries them
+    down to the data is that the network hardly changes on the way, while over $\log \sigma$ there is room
+    for them to drift. The price is that levels far below $s / 100$ look alike to the network.
 
     **Normalisable for every $\theta$ and every $\sigma$**: $f_\theta$ grows at most linearly in $x$,
     and the quadratic term, whose strength $1 / \tau^2 > 0$ is no parameter, outgrows it.
@@ -106,5 +112,6 @@ class NeuralNoiseConditionalEnergy(AbstractNoiseConditionalEnergy):
         ratio = sigma / self.data_scale
         total = jnp.hypot(1.0, ratio)  # in units of the data's scale
         u = jnp.ravel(x) / (self.data_scale * total)
-        correction = self.network(jnp.append(u, 0.25 * jnp.log(ratio)))
+        level = 4.0 * (ratio / total) ** 2  # in units in which the network takes other inputs
+        correction = self.network(jnp.append(u, level))
         return 0.5 * jnp.sum(u**2) + correction / total

@@ -1,4 +1,3 @@
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -15,7 +14,7 @@ X = np.array([0.7, -1.2], dtype=np.float32)
 def test_value_is_the_normal_law_plus_the_scaled_network():
     sigma, scale = 0.3, 1.5
     total = np.hypot(sigma, scale)
-    network = ENERGY.network(jnp.array([*(X / total), np.log(sigma / scale) / 4], dtype=float))
+    network = ENERGY.network(jnp.array([*(X / total), 4 * (sigma / total) ** 2], dtype=float))
     expected = np.sum(X**2) / (2 * total**2) + scale / total * network
     np.testing.assert_allclose(ENERGY(X, sigma), expected, rtol=1e-5)
     assert ENERGY.at_noise(sigma)(X) == ENERGY(X, sigma)
@@ -28,7 +27,7 @@ def test_under_strong_noise_its_denoiser_is_preconditioned_as_by_karras_et_al(si
         exact = to_float64(ENERGY)
         x = jnp.asarray(X, dtype=float)
         total = np.hypot(sigma, scale)
-        level = jnp.log(jnp.asarray(sigma / scale)) / 4
+        level = 4 * (sigma / total) ** 2
         skip, out, into = scale**2 / total**2, sigma * scale / total, 1 / total
         network = -jax.grad(lambda u: exact.network(jnp.append(u, level)))(into * x)
         denoised = x + sigma**2 * exact.at_noise(sigma).score(x)
@@ -37,14 +36,13 @@ def test_under_strong_noise_its_denoiser_is_preconditioned_as_by_karras_et_al(si
         assert np.linalg.norm(denoised - skip * x - out * network) < bound
 
 
-def test_under_weak_noise_it_changes_as_little_as_its_input():
-    """One network serves all weak levels: what is left of the level is the network's own input."""
+def test_it_is_linear_in_the_variance_of_weak_noise():
+    """As the energy of data under noise is, by the heat equation."""
     with float64():
         exact = to_float64(ENERGY)
-        no_level = exact.network.layers[0].weight.at[:, -1].set(0.0)
-        blind = eqx.tree_at(lambda energy: energy.network.layers[0].weight, exact, no_level)
-        values = [blind(X, sigma) for sigma in (1e-2, 1e-4)]
-    np.testing.assert_allclose(values[0], values[1], rtol=1e-4)
+        silent, half, full = (exact(X, np.sqrt(variance)) for variance in (1e-14, 5e-5, 1e-4))
+    np.testing.assert_allclose(half - silent, 0.5 * (full - silent), rtol=1e-3)
+    assert abs(full - silent) > 1e-6
 
 
 def test_single_precision_follows_double_over_ten_decades_of_noise():
