@@ -36,11 +36,12 @@ class NeuralNoiseConditionalEnergy(AbstractNoiseConditionalEnergy):
     data: with the factor above $f_\theta$ tends to a function of $x$ alone, while with theirs it would
     have to vanish in proportion to $\sigma$. With $f_\theta = 0$ the energy is that of normal data.
 
-    **Why $\sigma^2$ and not $\log \sigma$.** By the heat equation $\partial e^{-E_\sigma} / \partial (\sigma^2)
-    = \frac12 \Delta e^{-E_\sigma}$, so $E_\sigma$ is smooth in $\sigma^2$ down to the data. The weights of
-    separate modes are learnt where noise joins them, and weak noise does not see them: what carries them
-    down to the data is that the network hardly changes on the way, while over $\log \sigma$ there is room
-    for them to drift. The price is that levels far below $s / 100$ look alike to the network.
+    **Why $\sigma^2$ and not $\log \sigma$.** The density at level $\sigma$ solves the heat equation,
+    $\partial p / \partial (\sigma^2) = \frac12 \Delta p$, so $E_\sigma$ is smooth in $\sigma^2$ down to the
+    data. The weights of separate modes are learnt where noise joins them, and weak noise does not see them:
+    what carries them down to the data is that the network hardly changes on the way, while over $\log
+    \sigma$ there is room for them to drift. The price is that levels far below $s / 100$ look alike to the
+    network.
 
     **Normalisable for every $\theta$ and every $\sigma$**: $f_\theta$ grows at most linearly in $x$,
     and the quadratic term, whose strength $1 / \tau^2 > 0$ is no parameter, outgrows it.
