@@ -189,6 +189,22 @@ def _given(dim: int) -> Energies:
     return st.builds(build, slopes, _vectors(dim), _covariances(dim), conditions, scales)
 
 
+def _likelihoods(dim: int) -> Energies:
+    """Likelihoods of a mean, of two observations, whose posterior means are within 5 of the origin."""
+
+    def build(slopes: Any, covariance: Any, observations: Any) -> ebm.AbstractEnergy:
+        term = ebm.ConditionalGaussian(slopes[:, None], np.zeros(dim), covariance)
+        return ebm.LikelihoodEnergy(term, observations)
+
+    slopes = hnp.arrays(np.float32, (dim,), elements=_floats(-1.0, 1.0))
+    return st.builds(build, slopes, _covariances(dim), _vectors(2, 1))
+
+
+def _affine(dim: int) -> Energies:
+    scales = hnp.arrays(np.float32, (dim,), elements=_floats(0.75, 1.5))
+    return st.builds(ebm.AffineEnergy, _gaussians(dim), _vectors(dim), scales)
+
+
 def _gaussians(dim: int) -> Energies:
     return st.builds(ebm.Gaussian, _vectors(dim), _covariances(dim))
 
@@ -234,6 +250,8 @@ def _vector_families(dim: int) -> tuple[Callable[[int], Energies], ...]:
         _mixtures,
         _wells,
         _given,
+        _likelihoods,
+        _affine,
         _adapted,
         _under_noise,
         lambda size: _neural((size,)),

@@ -6,6 +6,7 @@ from ebm_ppl.energies.adapters import CallableEnergy as CallableEnergy
 from ebm_ppl.energies.adapters import from_callable as from_callable
 from ebm_ppl.energies.adapters import from_logdensity as from_logdensity
 from ebm_ppl.energies.adapters import from_nnx as from_nnx
+from ebm_ppl.energies.affine import AffineEnergy as AffineEnergy
 from ebm_ppl.energies.banana import Banana as Banana
 from ebm_ppl.energies.beta import Beta as Beta
 from ebm_ppl.energies.composite import SumEnergy as SumEnergy
@@ -36,6 +37,14 @@ from ebm_ppl.energies.noise_conditional import (
 from ebm_ppl.energies.noise_conditional import AtNoiseEnergy as AtNoiseEnergy
 from ebm_ppl.energies.noise_conditional_neural import (
     NeuralNoiseConditionalEnergy as NeuralNoiseConditionalEnergy,
+)
+from ebm_ppl.energies.noisy_conditional import (
+    AbstractNoisyConditionalEnergy as AbstractNoisyConditionalEnergy,
+)
+from ebm_ppl.energies.noisy_conditional import GivenNoisyEnergy as GivenNoisyEnergy
+from ebm_ppl.energies.noisy_conditional import GuidedNoisyEnergy as GuidedNoisyEnergy
+from ebm_ppl.energies.noisy_conditional_neural import (
+    NeuralNoisyConditionalEnergy as NeuralNoisyConditionalEnergy,
 )
 from ebm_ppl.energies.quartic import Quartic as Quartic
 from ebm_ppl.energies.ring import Ring as Ring

@@ -4,28 +4,15 @@ import abc
 from typing import TYPE_CHECKING, Any
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 from numpyro.distributions.constraints import Constraint
 
-from ebm_ppl._checks import check_shape, is_traced
+from ebm_ppl._checks import check_shape
 from ebm_ppl._types import Event, Scalar
 from ebm_ppl.energies._base import AbstractEnergy, as_parameter
+from ebm_ppl.energies._conditions import as_condition, kept_or_dropped
 from ebm_ppl.energies._parameters import check_scalars
-
-
-def as_condition(value: Any) -> Float[Array, "..."]:
-    """Read a condition as a floating-point array; one that already is keeps its precision.
-
-    As with `as_parameter`, a concrete value stays concrete while JAX traces the surrounding code.
-    """
-    if not hasattr(value, "dtype") or not jnp.issubdtype(value.dtype, jnp.floating):
-        return as_parameter(value)
-    if is_traced(value):
-        return jnp.asarray(value)
-    with jax.ensure_compile_time_eval():
-        return jnp.asarray(value)
 
 
 class AbstractConditionalEnergy(eqx.Module):
@@ -116,13 +103,7 @@ class AbstractConditionalEnergy(eqx.Module):
             ValueError: If `y` has another shape, `kept` is no scalar, or the condition is to be
                 dropped and there is no `null_condition`.
         """
-        if y is None:
-            return GivenEnergy(self, self._null())
-        if kept is None:
-            return GivenEnergy(self, y)
-        check_shape("kept", kept, ())
-        check_shape("y", y, self.condition_shape)
-        return GivenEnergy(self, jnp.where(kept, as_condition(y), self._null()))
+        return GivenEnergy(self, kept_or_dropped(self, y, kept))
 
     def guided(self, y: Any, scale: Any) -> "GuidedEnergy":
         r"""Classifier-free guidance: the condition's influence exaggerated by a factor $1 + w$.
@@ -149,14 +130,6 @@ class AbstractConditionalEnergy(eqx.Module):
     @abc.abstractmethod
     def _energy(self, x: Event, y: Float[Array, "..."]) -> Scalar:
         """Energy of one point under one condition, whose shapes the caller has checked."""
-
-    def _null(self) -> Float[Array, "..."]:
-        if self.null_condition is None:
-            raise ValueError(
-                f"`null_condition` of {type(self).__name__} must be an array for the condition to be "
-                "dropped; got None."
-            )
-        return self.null_condition
 
 
 class GivenEnergy(AbstractEnergy):
@@ -234,7 +207,7 @@ class GuidedEnergy(AbstractEnergy):
     def __check_init__(self) -> None:
         check_shape("y", self.y, self.energy.condition_shape)
         check_scalars(scale=self.scale)
-        self.energy.given(None)  # refuses an energy that cannot drop its condition
+        kept_or_dropped(self.energy, None, None)  # refuses an energy that cannot drop its condition
 
     @property
     def event_shape(self) -> tuple[int, ...]:
@@ -247,5 +220,5 @@ class GuidedEnergy(AbstractEnergy):
         return self.energy.support
 
     def _energy(self, x: Event) -> Scalar:
-        unconditional = self.energy.given(None)(x)
-        return (1 + self.scale) * self.energy(x, self.y) - self.scale * unconditional
+        null = kept_or_dropped(self.energy, None, None)
+        return (1 + self.scale) * self.energy(x, self.y) - self.scale * self.energy(x, null)

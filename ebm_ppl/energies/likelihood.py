@@ -10,7 +10,8 @@ from numpyro.distributions.constraints import Constraint
 from ebm_ppl._checks import check_finite
 from ebm_ppl._types import Event, Scalar
 from ebm_ppl.energies._base import AbstractEnergy
-from ebm_ppl.energies.conditional import AbstractConditionalEnergy, as_condition
+from ebm_ppl.energies._conditions import as_condition
+from ebm_ppl.energies.conditional import AbstractConditionalEnergy
 
 
 class LikelihoodEnergy(AbstractEnergy):

@@ -10,8 +10,8 @@ from numpyro.distributions.constraints import Constraint
 from ebm_ppl._checks import check_shape
 from ebm_ppl._types import Event, Scalar
 from ebm_ppl.energies._base import AbstractEnergy
+from ebm_ppl.energies._conditions import as_condition
 from ebm_ppl.energies._parameters import check_positive_scalars
-from ebm_ppl.energies.conditional import as_condition
 
 
 class AbstractNoiseConditionalEnergy(eqx.Module):

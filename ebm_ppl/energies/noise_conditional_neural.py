@@ -4,13 +4,13 @@ import math
 from typing import Any
 
 import equinox as eqx
-import jax.numpy as jnp
 from numpyro.distributions import constraints
 
 from ebm_ppl._checks import check_positive
 from ebm_ppl._types import Event, PRNGKey, Scalar
 from ebm_ppl.energies._network import scalar_network
 from ebm_ppl.energies._parameters import as_shape
+from ebm_ppl.energies._preconditioning import preconditioned
 from ebm_ppl.energies._supports import real_support
 from ebm_ppl.energies.noise_conditional import AbstractNoiseConditionalEnergy
 
@@ -110,9 +110,4 @@ class NeuralNoiseConditionalEnergy(AbstractNoiseConditionalEnergy):
         return real_support(self.event_shape)
 
     def _energy(self, x: Event, sigma: Scalar) -> Scalar:
-        ratio = sigma / self.data_scale
-        total = jnp.hypot(1.0, ratio)  # in units of the data's scale
-        u = jnp.ravel(x) / (self.data_scale * total)
-        level = 4.0 * (ratio / total) ** 2  # in units in which the network takes other inputs
-        correction = self.network(jnp.append(u, level))
-        return 0.5 * jnp.sum(u**2) + correction / total
+        return preconditioned(self.network, x, sigma, self.data_scale)

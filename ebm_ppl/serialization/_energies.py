@@ -10,11 +10,6 @@ import jax
 import numpy as np
 
 from ebm_ppl._files import write_bytes
-from ebm_ppl.energies import (
-    AbstractConditionalEnergy,
-    AbstractEnergy,
-    AbstractNoiseConditionalEnergy,
-)
 from ebm_ppl.serialization._container import MalformedError, pack, unpack
 from ebm_ppl.serialization._tree import AnyEnergy, decode, encode
 
@@ -53,8 +48,7 @@ def save_energy(
         >>> bool(again(1.5) == energy(1.5)), metadata
         (True, {'columns': ['x']})
     """
-    kinds = (AbstractEnergy, AbstractConditionalEnergy, AbstractNoiseConditionalEnergy)
-    if not isinstance(energy, kinds):
+    if not isinstance(energy, AnyEnergy):
         raise ValueError(f"`energy` must be an energy; got {type(energy).__name__}.")
     arrays: list[np.ndarray] = []
     tree = encode(energy, arrays)
@@ -91,8 +85,7 @@ def load_energy(path: str | os.PathLike[str]) -> AnyEnergy:
         raise _refusal(path, error) from error
     except (AttributeError, IndexError, KeyError, RecursionError, TypeError, ValueError) as error:
         raise _refusal(path, "holds something else than an energy") from error
-    kinds = (AbstractEnergy, AbstractConditionalEnergy, AbstractNoiseConditionalEnergy)
-    if not isinstance(energy, kinds):
+    if not isinstance(energy, AnyEnergy):
         raise _refusal(path, "holds something else than an energy")
     return energy
 

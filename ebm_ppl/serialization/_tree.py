@@ -14,13 +14,19 @@ from ebm_ppl.energies import (
     AbstractConditionalEnergy,
     AbstractEnergy,
     AbstractNoiseConditionalEnergy,
+    AbstractNoisyConditionalEnergy,
     CallableConditionalEnergy,
     CallableEnergy,
 )
 from ebm_ppl.energies._network import Activation, scalar_network
 from ebm_ppl.serialization._container import DTYPES, MalformedError
 
-AnyEnergy: TypeAlias = AbstractEnergy | AbstractConditionalEnergy | AbstractNoiseConditionalEnergy
+AnyEnergy: TypeAlias = (
+    AbstractEnergy
+    | AbstractConditionalEnergy
+    | AbstractNoiseConditionalEnergy
+    | AbstractNoisyConditionalEnergy
+)
 """An energy of any kind."""
 
 _CODE = (CallableEnergy, CallableConditionalEnergy)
@@ -28,12 +34,11 @@ _CODE = (CallableEnergy, CallableConditionalEnergy)
 
 def _registry() -> dict[str, type]:
     """The classes that a file may name: the energies that the package exports, but for callables."""
-    kinds = (AbstractEnergy, AbstractConditionalEnergy, AbstractNoiseConditionalEnergy)
     return {
         name: member
         for name, member in vars(energies).items()
         if isinstance(member, type)
-        and issubclass(member, kinds)
+        and issubclass(member, AnyEnergy)
         and member not in _CODE
         and not name.startswith("Abstract")
     }

@@ -18,7 +18,6 @@ from hypothesis.extra import numpy as hnp
 import ebm_ppl as ebm
 from ebm_ppl import energies
 from ebm_ppl._precision import float64, to_float64
-from ebm_ppl.energies.affine import AffineEnergy
 from ebm_ppl.serialization import load_metadata
 from ebm_ppl.serialization._container import pack
 from ebm_ppl.serialization._tree import _registry
@@ -28,7 +27,7 @@ KEY = jax.random.key(0)
 NEURAL = energies.NeuralEnergy((2, 3), rng_key=KEY, width=3, depth=2, activation="gelu")
 REGRESSION = energies.ConditionalGaussian([[1.0, 2.0]], [0.5], [[2.0]], null_condition=[0.0, 1.0])
 CASES = {name: target.energy for name, target in discover().items()} | {
-    "affine": AffineEnergy(energies.Gaussian([0.5], [[2.0]]), loc=[0.1], scale=[0.3]),
+    "affine": energies.AffineEnergy(energies.Gaussian([0.5], [[2.0]]), loc=[0.1], scale=[0.3]),
     "class-free": energies.NeuralConditionalEnergy((1,), (2,), rng_key=KEY, class_free=True),
     "conditional": REGRESSION,
     "conditioned": energies.ConditionedEnergy(energies.Funnel(dim=3), [0.5, 1.0], [2, 0]),
@@ -38,6 +37,10 @@ CASES = {name: target.energy for name, target in discover().items()} | {
     "neural of scalars": energies.NeuralEnergy((), rng_key=KEY, width=1, depth=1, confinement=0.1),
     "neural, for sums": energies.SumEnergy(NEURAL, energies.TemperedEnergy(NEURAL, 0.5)),
     "noisy": energies.NeuralNoiseConditionalEnergy((2,), rng_key=KEY, data_scale=0.1),
+    "noisy, conditional": energies.NeuralNoisyConditionalEnergy((2,), (), rng_key=KEY),
+    "noisy, guided": energies.NeuralNoisyConditionalEnergy(
+        (2,), (1,), rng_key=KEY, class_free=True
+    ).guided([0.5], 2.0),
     "several at once": jax.vmap(energies.Quartic)(*jnp.arange(6.0).reshape(3, 2)),
 }
 every_case = pytest.mark.parametrize("energy", CASES.values(), ids=CASES)

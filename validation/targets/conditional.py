@@ -9,6 +9,7 @@ from ebm_ppl.energies import (
     ConditionalGaussian,
     NeuralConditionalEnergy,
     NeuralNoiseConditionalEnergy,
+    NeuralNoisyConditionalEnergy,
 )
 from validation.targets._base import Target, as_float64
 
@@ -90,4 +91,19 @@ def _noisy() -> Target:
     )
 
 
-TARGETS = (_given(), _guided(), _neural(), _noisy())
+def _noisy_given() -> Target:
+    energy = NeuralNoisyConditionalEnergy(
+        (1,), (2,), rng_key=jax.random.key(0), width=4, depth=1, class_free=True
+    )
+    energy = jax.tree.map(lambda leaf: 3 * leaf, energy)
+    return Target(
+        name="neural_noisy_conditional",
+        energy=energy.given(_CONDITION).at_noise(0.5),
+        log_z=None,
+        mean=None,
+        variance=None,
+        derivation="No closed form; normalisable because the quadratic term outgrows the network.",
+    )
+
+
+TARGETS = (_given(), _guided(), _neural(), _noisy(), _noisy_given())
