@@ -1,5 +1,6 @@
 """Denoising score matching at all noise levels at once, for noise-conditional energies."""
 
+import sys
 from typing import Any
 
 import equinox as eqx
@@ -9,7 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float
 from numpyro.distributions import Distribution
 
-from ebm_ppl._checks import check_finite
+from ebm_ppl._checks import check_finite, check_interval
 from ebm_ppl._types import Event, PRNGKey, Scalar
 from ebm_ppl.energies import AbstractNoiseConditionalEnergy
 from ebm_ppl.trainers._base import AbstractObjective, Model, Prepared
@@ -31,7 +32,10 @@ class AnnealedDenoisingScoreMatching(AbstractObjective):
 
     **Why $\sigma^2$**: with it the loss has the same magnitude at every level, and if $\log \sigma$ is
     uniform, its excess over the minimum bounds the divergence of the data, under the least noise, from what
-    the reverse diffusion draws, up to a constant factor.
+    the reverse diffusion draws, up to a constant factor. It says little about weak noise, however; where the
+    energy at the lowest level is wanted as that of the data, a `weight_floor` $w > 0$ makes the factor
+    $\sigma^2 + w$, which near the data is that of the Fisher divergence. The variance within a mode is of the
+    right order for $w$.
 
     Args:
         noise_scales: Levels $\sigma$, shape `(num_levels,)`, each as likely as another, such as
@@ -40,10 +44,12 @@ class AnnealedDenoisingScoreMatching(AbstractObjective):
             distances between modes, the smallest be well below the finest detail.
         antithetic: Whether each example is seen with both signs of its noise, see
             [`DenoisingScoreMatching`][ebm_ppl.trainers.DenoisingScoreMatching].
+        weight_floor: What is added to the weight $\sigma^2$ of each level, at least 0.
 
     Raises:
-        ValueError: If the levels are not positive or the distribution has no `icdf`; when the fit begins,
-            if the energy is not noise-conditional or its support has a boundary.
+        ValueError: If the levels are not positive, the distribution has no `icdf`, or `weight_floor` is
+            negative or not finite; when the fit begins, if the energy is not noise-conditional or its
+            support has a boundary.
 
     Example:
         >>> import jax, numpyro.distributions as dist, optax
@@ -79,10 +85,15 @@ class AnnealedDenoisingScoreMatching(AbstractObjective):
 
     noise_scales: Distribution | Float[Array, " num_levels"]
     antithetic: bool = eqx.field(static=True)
+    weight_floor: float = eqx.field(static=True)
 
-    def __init__(self, noise_scales: Any, antithetic: bool = True) -> None:
+    def __init__(
+        self, noise_scales: Any, antithetic: bool = True, weight_floor: float = 0.0
+    ) -> None:
         self.noise_scales = _as_levels(noise_scales)
         self.antithetic = antithetic
+        check_interval("weight_floor", weight_floor, 0.0, sys.float_info.max, closed=True)
+        self.weight_floor = float(weight_floor)
 
     def init(self, energy: Any, data: Batch, rng_key: PRNGKey) -> tuple[None, None]:
         """Nothing is learned or carried; the energy must be noise-conditional."""
@@ -107,7 +118,8 @@ class AnnealedDenoisingScoreMatching(AbstractObjective):
 
         def loss(energy: AbstractNoiseConditionalEnergy, x: Event, noise: Noise) -> Scalar:
             level = energy.at_noise(noise.scale)
-            return noise.scale**2 * denoising_loss(level, x, noise, self.antithetic)
+            weight = noise.scale**2 + self.weight_floor
+            return weight * denoising_loss(level, x, noise, self.antithetic)
 
         return per_example(loss, model.energy, batch, sample)
 
