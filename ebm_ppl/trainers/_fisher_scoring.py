@@ -23,8 +23,8 @@ class FisherScoring(NamedTuple):
     Attributes:
         theta: The estimate: the mean over the second half of the path, shape `(dim,)`.
         path: The parameter after each step, shape `(num_steps, dim)`.
-        score: Estimated mean Fisher score of the observations at the last step, shape `(dim,)`.
-        information: Estimated Fisher information of one observation there, shape `(dim, dim)`.
+        score: Estimated mean Fisher score of the observations, likewise, shape `(dim,)`.
+        information: Estimated Fisher information of one observation, likewise, shape `(dim, dim)`.
         standard_errors: $\sqrt{\operatorname{diag}(J^{-1}) / n}$ with that information $J$, shape `(dim,)`.
     """
 
@@ -145,18 +145,24 @@ def _climb(
         rows = design(jax.vmap(simulator)(keys, theta + smoothing * noise))
         coefficients = jnp.linalg.lstsq(rows, noise / smoothing)[0]
         score = observed @ coefficients
-        scores = rows @ coefficients
-        information = scores.T @ scores / num_simulations
+        moments = rows.T @ rows / num_simulations
+        information = coefficients.T @ moments @ coefficients
         theta = theta + rate * jnp.linalg.solve(information, score)
-        return theta, (theta, score, information)
+        return theta, (theta, score, coefficients, moments)
 
     keys = jax.random.split(rng_key, len(rates))
-    _, (path, scores, informations) = jax.lax.scan(step, start, (rates, keys))
-    variance = jnp.diag(jnp.linalg.inv(informations[-1])) / len(observations)
+    _, steps = jax.lax.scan(step, start, (rates, keys))
+    path = steps[0]
+    theta, score, coefficients, moments = (
+        jnp.mean(values[len(path) // 2 :], axis=0) for values in steps
+    )
+    # Of averaged coefficients: a step's own are noisy, and their square would count the noise.
+    information = coefficients.T @ moments @ coefficients
+    variance = jnp.diag(jnp.linalg.inv(information)) / len(observations)
     return FisherScoring(
-        theta=jnp.mean(path[len(path) // 2 :], axis=0),
+        theta=theta,
         path=path,
-        score=scores[-1],
-        information=informations[-1],
+        score=score,
+        information=information,
         standard_errors=jnp.sqrt(variance),
     )
