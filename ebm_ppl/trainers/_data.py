@@ -9,7 +9,7 @@ from jaxtyping import Array
 
 from ebm_ppl._checks import check_interval, is_traced
 from ebm_ppl._types import PRNGKey
-from ebm_ppl.energies import AbstractConditionalEnergy
+from ebm_ppl.energies import AbstractConditionalEnergy, AbstractNoisyConditionalEnergy
 from ebm_ppl.trainers._batch import Batch, Condition
 
 
@@ -41,7 +41,9 @@ def as_batch(energy: Any, data: Any, condition: Any = None) -> Batch:
     if not is_traced(points):
         inside = np.asarray(energy.support(points))
         _check_rows("data", points, inside, f"lie in the energy's support {energy.support!r}")
-    takes_condition = isinstance(energy, AbstractConditionalEnergy)
+    takes_condition = isinstance(
+        energy, (AbstractConditionalEnergy, AbstractNoisyConditionalEnergy)
+    )
     if takes_condition and condition is None:
         raise ValueError("`condition` must be given for a conditional energy; got None.")
     if not takes_condition and condition is not None:

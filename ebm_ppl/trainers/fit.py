@@ -18,6 +18,7 @@ from ebm_ppl.energies import (
     AbstractConditionalEnergy,
     AbstractEnergy,
     AbstractNoiseConditionalEnergy,
+    AbstractNoisyConditionalEnergy,
 )
 from ebm_ppl.trainers import _checkpoint
 from ebm_ppl.trainers._base import AbstractObjective, Model
@@ -234,7 +235,12 @@ def _check_kinds(
     energy: Any, objective: Any, optimizer: Any, validation: Any, checkpoint: Any
 ) -> None:
     """Refuse what is easily given in place of something else, such as a class or a number."""
-    kinds = (AbstractEnergy, AbstractConditionalEnergy, AbstractNoiseConditionalEnergy)
+    kinds = (
+        AbstractEnergy,
+        AbstractConditionalEnergy,
+        AbstractNoiseConditionalEnergy,
+        AbstractNoisyConditionalEnergy,
+    )
     check_instance("energy", energy, kinds, "an energy; `energies.from_callable` makes one")
     check_instance("objective", objective, AbstractObjective, "an objective")
     transformations = (optax.GradientTransformation, optax.MultiSteps)

@@ -170,9 +170,8 @@ def sample(
     out: pathlib.Path,
 ) -> None:
     """Draw from a trained energy, the file MODEL that `ebm-ppl fit` wrote."""
+    from ebm_ppl import AbstractEnergy, load_energy
     from ebm_ppl.serialization import load_metadata
-
-    from ebm_ppl import load_energy
     from validation.cli import _cache
     from validation.fitting.draws import draw, write_draws
 
@@ -182,6 +181,10 @@ def sample(
         names = load_metadata(model).get("columns")
     except (OSError, ValueError) as error:
         raise click.ClickException(f"{model}: {error}") from error
+    if not isinstance(energy, AbstractEnergy):
+        raise click.ClickException(
+            f"{model} holds a {type(energy).__name__}, which has no draws without a condition."
+        )
     try:
         draws = draw(energy, kernel, num_samples, num_warmup, num_chains, seed)
     except KeyboardInterrupt:

@@ -133,3 +133,13 @@ def test_a_file_that_is_no_model_is_refused(tmp_path):
     assert result.exit_code == 1
     assert str(path) in result.output
     assert not (tmp_path / "draws.nc").exists()
+
+
+def test_a_model_that_needs_a_condition_is_not_sampled(tmp_path):
+    path = tmp_path / "model.eqx"
+    ebm.save_energy(ebm.energies.ConditionalGaussian([[1.0]], [0.0], [[1.0]]), path)
+    result = _run("sample", path, "--out", tmp_path / "draws.nc")
+    assert result.exit_code == 1
+    assert "holds a ConditionalGaussian, which has no draws without a condition" in " ".join(
+        result.output.split()
+    )
