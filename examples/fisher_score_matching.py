@@ -5,8 +5,8 @@ tells the algorithms its density. Two ways lead from simulations to $\theta$:
 
 1. `fisher_scoring` fits a score around the current parameter and climbs to the maximum of the likelihood;
 2. `FisherScoreMatching` trains an energy $F(\theta \mid x)$ over all parameters that a proposal covers, by
-   integration by parts in $\theta$. Summed over observations it is the likelihood, which MALA samples like any
-   other energy.
+   integration by parts in $\theta$. Summed over observations it is the likelihood, which MALA samples like
+   any other energy.
 
 The density is known after all, by quadrature, so both are held against the exact likelihood.
 

@@ -3,8 +3,8 @@ r"""Real data on the line by three objectives: the length of iris petals, which 
 One quartic energy $E(x) = a x^2 + b x + \lambda x^4$ of the standardised length of 150 petals (Fisher 1936)
 is trained by exact maximum likelihood, by noise-contrastive estimation, and by score matching. The first two
 see that a third of the petals are short. Score matching compares slopes, to which the weight of a mode that
-little mass connects is all but invisible: its fit is the worst of the three, and its own standard errors, which
-come from the sandwich, say so.
+little mass connects is all but invisible: its fit is the worst of the three, and its own standard errors,
+which come from the sandwich, say so.
 
 Run it with `python examples/iris_petal_length.py --out plots`; it needs scikit-learn for the data.
 
