@@ -96,8 +96,8 @@ def test_the_objective_is_checked_against_the_energy():
         run(dist.Normal(0.0, 1.0))
     with pytest.raises(ValueError, match="`proposal` must have a support without boundary"):
         run(dist.Uniform(jnp.zeros(1), 1.0).to_event(1))
+    data = as_batch(Quartic(), jnp.zeros(3))
     with pytest.raises(ValueError, match="`energy` must be a conditional energy"):
-        data = as_batch(Quartic(), jnp.zeros(3))
         ebm.FisherScoreMatching(dist.Normal(0.0, 1.0)).init(Quartic(), data, jax.random.key(0))
 
 
