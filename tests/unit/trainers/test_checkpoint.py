@@ -193,7 +193,7 @@ def test_a_damaged_checkpoint_is_never_read(tmp_path, content):
     path = tmp_path / "fit.ckpt"
     for damaged in _damaged(content):
         path.write_bytes(damaged)
-        with pytest.raises(ValueError, match="`path` must name a whole checkpoint; .*fit.ckpt"):
+        with pytest.raises(ValueError, match=r"`path` must name a whole checkpoint; .*fit\.ckpt"):
             _checkpoint.read(path, None, "")
     with pytest.raises(ValueError, match="must name a whole checkpoint"):
         run(path)
@@ -263,7 +263,7 @@ def simple(tmp_path_factory):
 def test_a_checkpoint_of_another_fit_is_refused(simple, changes):
     """Also where the difference hides in a closure, as a learning rate does."""
     before = simple.read_bytes()
-    with pytest.raises(ValueError, match=r"`path` holds a checkpoint of another fit .*fit.ckpt"):
+    with pytest.raises(ValueError, match=r"`path` holds a checkpoint of another fit .*fit\.ckpt"):
         _simple(simple, **changes)
     assert simple.read_bytes() == before
 
