@@ -66,7 +66,7 @@ def persistent_cd(num_steps: int = 9_000) -> Recipe:
     return Recipe(_energy(), objective, muon(1e-2, num_steps), num_steps, batch_size=384)
 
 
-def annealed_denoising(num_steps: int = 12_000) -> Recipe:
+def annealed_denoising(num_steps: int = 16_000) -> Recipe:
     """Denoising at all levels at once; the energy at the lowest stands for that of the data."""
     energy = ebm.energies.NeuralNoiseConditionalEnergy(
         (2,), rng_key=jax.random.key(1), width=_WIDTH, depth=_DEPTH, data_scale=2.0
