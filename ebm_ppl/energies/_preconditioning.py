@@ -1,14 +1,14 @@
 """The formula that the neural energies of data under noise share."""
 
-import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from ebm_ppl._types import Event, Scalar
+from ebm_ppl.energies._network import Perceptron
 
 
 def preconditioned(
-    network: eqx.nn.MLP, x: Event, sigma: Scalar, data_scale: float, *others: Float[Array, "..."]
+    network: Perceptron, x: Event, sigma: Scalar, data_scale: float, *others: Float[Array, "..."]
 ) -> Scalar:
     r"""Energy $\|u\|^2 / 2 + (s / \tau) f(u, 4 \sigma^2 / \tau^2)$ at $u = x / \tau$.
 

@@ -8,7 +8,7 @@ from jaxtyping import Array, Float
 from numpyro.distributions import constraints
 
 from ebm_ppl._types import Event, PRNGKey, Scalar
-from ebm_ppl.energies._network import as_confinement, scalar_network
+from ebm_ppl.energies._network import Perceptron, as_confinement, scalar_network
 from ebm_ppl.energies._parameters import as_shape
 from ebm_ppl.energies._supports import real_support
 from ebm_ppl.energies.conditional import AbstractConditionalEnergy
@@ -55,7 +55,7 @@ class NeuralConditionalEnergy(AbstractConditionalEnergy):
         (2,)
     """
 
-    network: eqx.nn.MLP
+    network: Perceptron
     null_condition: Float[Array, "..."] | None
     _event_shape: tuple[int, ...] = eqx.field(static=True)
     _condition_shape: tuple[int, ...] = eqx.field(static=True)

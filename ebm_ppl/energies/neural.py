@@ -6,7 +6,7 @@ from numpyro.distributions import constraints
 
 from ebm_ppl._types import Event, PRNGKey, Scalar
 from ebm_ppl.energies._base import AbstractEnergy
-from ebm_ppl.energies._network import as_confinement, scalar_network
+from ebm_ppl.energies._network import Perceptron, as_confinement, scalar_network
 from ebm_ppl.energies._parameters import as_shape
 from ebm_ppl.energies._supports import real_support
 
@@ -54,7 +54,7 @@ class NeuralEnergy(AbstractEnergy):
         function approximation in reinforcement learning. *Neural Networks* 107, 3-11.
     """
 
-    network: eqx.nn.MLP
+    network: Perceptron
     _event_shape: tuple[int, ...] = eqx.field(static=True)
     confinement: float = eqx.field(static=True)
 

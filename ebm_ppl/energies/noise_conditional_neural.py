@@ -8,7 +8,7 @@ from numpyro.distributions import constraints
 
 from ebm_ppl._checks import check_positive
 from ebm_ppl._types import Event, PRNGKey, Scalar
-from ebm_ppl.energies._network import scalar_network
+from ebm_ppl.energies._network import Perceptron, scalar_network
 from ebm_ppl.energies._parameters import as_shape
 from ebm_ppl.energies._preconditioning import preconditioned
 from ebm_ppl.energies._supports import real_support
@@ -74,7 +74,7 @@ class NeuralNoiseConditionalEnergy(AbstractNoiseConditionalEnergy):
         diffusion-based generative models. *NeurIPS*; equation 7 and Table 1.
     """
 
-    network: eqx.nn.MLP
+    network: Perceptron
     _event_shape: tuple[int, ...] = eqx.field(static=True)
     data_scale: float = eqx.field(static=True)
 

@@ -10,7 +10,7 @@ from numpyro.distributions import constraints
 
 from ebm_ppl._checks import check_positive
 from ebm_ppl._types import Event, PRNGKey, Scalar
-from ebm_ppl.energies._network import scalar_network
+from ebm_ppl.energies._network import Perceptron, scalar_network
 from ebm_ppl.energies._parameters import as_shape
 from ebm_ppl.energies._preconditioning import preconditioned
 from ebm_ppl.energies._supports import real_support
@@ -55,7 +55,7 @@ class NeuralNoisyConditionalEnergy(AbstractNoisyConditionalEnergy):
         ()
     """
 
-    network: eqx.nn.MLP
+    network: Perceptron
     null_condition: Float[Array, "..."] | None
     _event_shape: tuple[int, ...] = eqx.field(static=True)
     _condition_shape: tuple[int, ...] = eqx.field(static=True)

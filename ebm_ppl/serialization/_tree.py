@@ -18,7 +18,7 @@ from ebm_ppl.energies import (
     CallableConditionalEnergy,
     CallableEnergy,
 )
-from ebm_ppl.energies._network import Activation, scalar_network
+from ebm_ppl.energies._network import Activation, Perceptron, scalar_network
 from ebm_ppl.serialization._container import DTYPES, MalformedError
 
 AnyEnergy: TypeAlias = (
@@ -57,7 +57,7 @@ def encode(value: Any, arrays: list[np.ndarray], where: str = "energy") -> Any:
     """
     if isinstance(value, (jax.Array, np.ndarray)):
         return {"array": _store(value, arrays, where)}
-    if isinstance(value, eqx.nn.MLP):
+    if isinstance(value, Perceptron):
         return {
             "network": _network_sizes(value, where),
             "leaves": _encode_leaves(value, arrays, where),
@@ -126,12 +126,12 @@ def _store(value: Any, arrays: list[np.ndarray], where: str) -> int:
     return len(arrays) - 1
 
 
-def _network_sizes(network: eqx.nn.MLP, where: str) -> dict[str, Any]:
+def _network_sizes(network: Perceptron, where: str) -> dict[str, Any]:
     """The arguments that build a network; Equinox's own fields differ between its versions."""
     name = network.activation.name if isinstance(network.activation, Activation) else "another"
     sizes = {
         "in_size": network.in_size,
-        "width": network.width_size,
+        "width": network.width,
         "depth": network.depth,
         "activation": name,
     }
@@ -142,18 +142,18 @@ def _network_sizes(network: eqx.nn.MLP, where: str) -> dict[str, Any]:
     return sizes
 
 
-def _encode_leaves(network: eqx.nn.MLP, arrays: list[np.ndarray], where: str) -> list[int]:
+def _encode_leaves(network: Perceptron, arrays: list[np.ndarray], where: str) -> list[int]:
     return [_store(leaf, arrays, where) for leaf in jax.tree.leaves(network)]
 
 
-def _decode_network(tree: dict[str, Any], arrays: list[np.ndarray]) -> eqx.nn.MLP:
+def _decode_network(tree: dict[str, Any], arrays: list[np.ndarray]) -> Perceptron:
     leaves = [jnp.asarray(arrays[number]) for number in tree["leaves"]]
     if tree["network"]["depth"] > len(leaves):  # or a forged depth might keep us busy for ever
         raise ValueError("a network has arrays for every layer")
     return jax.tree.unflatten(jax.tree.structure(_blank(tree["network"])), leaves)
 
 
-def _blank(sizes: dict[str, Any]) -> eqx.nn.MLP:
+def _blank(sizes: dict[str, Any]) -> Perceptron:
     """A network without numbers."""
     return eqx.filter_eval_shape(
         lambda key: scalar_network(rng_key=key, **sizes), jax.random.key(0)

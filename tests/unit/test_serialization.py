@@ -313,12 +313,12 @@ def test_a_write_that_fails_leaves_the_old_file(step, tmp_path, monkeypatch):
 
 
 FORMAT_1 = (
-    "eNq9UTFLw0AYPRxU/Asu8QYXizStDjpoB93ERcGhhHBtvjaHl0u4u6StJSB21B8hbm6Ci4vgD3DXRTfB2V/g3cVC"
-    "Wyt0MnDky/ve9+59L9CI/CRhDnAQ7Z7jLj3frrx9rj6tLXcftgZXNx/v5GJRPi7czR/kl9ev918vc8g+fVyM4G2n"
-    "j5uMSKkrfJRG+wVccnCLAgukJVguheJDpQkDXdVHBo8hSkBA8Pf0xE17cdpgcAKMTZADGum3q8EGEYKC8EOg7VDZ"
-    "pkaIESrnui8hIYIoGvOxnpvnpkt5BkKCr6wzolIBY7SKpY04OoRUEDZ1AQ6qE4vTXzXlvqRn8OO3QwMVGmVdB5DY"
-    "2uCkqWg29IklZSk2BhmQzCZar5acjZKz6RnUhwy48mVIEhhP27X9ZsxblEOkSUZ+vZznXrFwBIoERJEi55ilEbfq"
-    "uIvtpF1cFv8tUD0rj1ssJqpaMfsOr6x7Npd/oOig3FloM3B0zprm5QjVagg5+qBdhM53pp1vOIgBnw=="
+    "eNq9UTFLw0AYPcRJZ8ExHLoVaVod7KAFdRMXRYcSwrX52hxeLsfdJbWWgKt/QsFfIYijg7t/QAQHwdFZ7y4W2lrBycCR"
+    "l++97933vUA7CYVgHnCQvYHnL7w9DlYWL/dX33eeN1/v2PXw5nh56WW+8XB7/9G7Up9Pc8g9Q1y24IY3xB1GlDIIH2bJ"
+    "XlmueLhLgUXKCZyWQvmhM8HAoNZY4xEkAiREv3dP3bSbZm0GJ8DYlDiiiXn7ptgmUlKQYQy0F2tHmgqxRtXC8AoEkUTT"
+    "lE9wflFYlvIcpIJQu8mIziRMyGpONjbRAWSSsJkLcND9VJ7+wJSHip7D97x9GunYOhscgXDY1klH03w0J1aUZdgOyIDk"
+    "LtFWveKtV7yNwFZDyIHrUMVEwGTavuM7Ke9SDokRWfu1alEE5cIJaBIRTcqcU5Yl3LnjM+w63eKq/G+RHjh73GUp0fWa"
+    "3Xd0ZStwufyDxIRT+4Psj5qgQKjZRMgzB20jdLE163wBNAwBJA=="
 )
 
 

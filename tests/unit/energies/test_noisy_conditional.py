@@ -30,7 +30,7 @@ def test_without_the_condition_it_is_the_unconditional_family():
     """With the weights of the condition at 0 the condition has no say, and the rest is shared code."""
     first, last = ENERGY.network.layers
     plain = NeuralNoiseConditionalEnergy((2,), rng_key=KEY, width=8, depth=1, data_scale=1.5)
-    leaves = [first.weight[:, :3], first.bias, last.weight]
+    leaves = [first.weight[:3], first.bias, last.weight]
     plain = jax.tree.unflatten(jax.tree.structure(plain), leaves)
     np.testing.assert_allclose(ENERGY(X, jnp.zeros(3), SIGMA), plain(X, SIGMA), rtol=1e-5)
 
