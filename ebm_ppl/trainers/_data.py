@@ -12,6 +12,8 @@ from ebm_ppl._types import PRNGKey
 from ebm_ppl.energies import AbstractConditionalEnergy, AbstractNoisyConditionalEnergy
 from ebm_ppl.trainers._batch import Batch, Condition
 
+_REAL_NUMBERS = (jnp.floating, jnp.integer, jnp.bool_)
+
 
 def as_batch(energy: Any, data: Any, condition: Any = None) -> Batch:
     """Check a data set against an energy and make one batch of all its examples.
@@ -102,7 +104,7 @@ def _as_examples(name: str, values: Any, shape: tuple[int, ...]) -> Array:
         array = values if isinstance(values, jax.Array) else np.asarray(values)
     except ValueError:  # rows of different lengths
         array = np.asarray(None)
-    if not (jnp.issubdtype(array.dtype, jnp.floating) or array.dtype.kind in "biu"):
+    if not any(jnp.issubdtype(array.dtype, kind) for kind in _REAL_NUMBERS):
         raise ValueError(f"`{name}` must be an array of real numbers; got {type(values).__name__}.")
     if array.shape[1:] != tuple(shape) or array.ndim == 0:
         expected = ", ".join(("num_examples", *map(str, shape)))
@@ -110,7 +112,8 @@ def _as_examples(name: str, values: Any, shape: tuple[int, ...]) -> Array:
     if len(array) == 0:
         raise ValueError(f"`{name}` must have at least one example; got none.")
     # JAX may use the memory of a NumPy array, which its owner may change after the fit: copy it.
-    points = jnp.array(array, dtype=float, copy=not isinstance(array, jax.Array))
+    with np.errstate(over="ignore"):  # what is too large for the precision is refused below
+        points = jnp.array(array, dtype=float, copy=not isinstance(array, jax.Array))
     if not is_traced(points):
         _check_rows(name, values, np.isfinite(np.asarray(points)), "be finite everywhere")
     return points
@@ -121,4 +124,6 @@ def _check_rows(name: str, values: Any, good: np.ndarray, bound: str) -> None:
     rows = good.reshape(len(good), -1).all(axis=1)
     if not rows.all():
         row = int(np.argmin(rows))
-        raise ValueError(f"`{name}` must {bound}; got {np.asarray(values)[row]!r} in row {row}.")
+        raise ValueError(
+            f"`{name}` must {bound}; got {np.asarray(values)[row].tolist()!r} in row {row}."
+        )
