@@ -1,0 +1,1 @@
+"""Measurements: of objectives beside theory, of fits beside bars, and of speed beside peers."""

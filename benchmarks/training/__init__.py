@@ -1,0 +1,1 @@
+"""Training speed beside TorchEBM and beside bare JAX."""
