@@ -117,7 +117,7 @@ def measure(objective: str, law_name: str, quick: bool, seed: int) -> dict[str, 
     _, first_seconds = fit(1)  # the number of steps is no part of what is compiled
     result, seconds = fit(recipe.num_steps)
     density = ebm.quadrature.normalize(
-        recipe.density_of(result.energy), bounds=((-12.0, 12.0),) * 2, num_intervals=400
+        recipe.density_of(result.energy), bounds=((-12.0, 12.0),) * 2, num_intervals=800
     )
     divergence = kl_divergence(law, density)
     learned = (result.learned or {}).get("log_z")
