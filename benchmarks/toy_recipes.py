@@ -124,15 +124,8 @@ RECIPES = MappingProxyType(
 
 
 def muon(peak: float, num_steps: int) -> optax.GradientTransformation:
-    """Muon for the weights of Equinox layers, whose rows are outputs, and Adam for all else."""
-    weight = optax.contrib.MuonDimensionNumbers(reduction_axis=1, output_axis=0)
-
-    def dimension_numbers(parameters: Any) -> Any:
-        return jax.tree.map(lambda leaf: weight if leaf.ndim == 2 else None, parameters)
-
-    return optax.contrib.muon(
-        _schedule(peak, num_steps), muon_weight_dimension_numbers=dimension_numbers
-    )
+    """Muon for the matrices of weights and Adam for all else."""
+    return optax.contrib.muon(_schedule(peak, num_steps))
 
 
 def wide_noise() -> dist.Distribution:

@@ -82,14 +82,9 @@ def anywhere(potential_fn: Callable) -> ebm.IndependenceMetropolis:
 
 
 def muon(num_steps: int) -> optax.GradientTransformation:
-    """Muon for the weights of Equinox layers, whose rows are outputs, and Adam for all else."""
-    weight = optax.contrib.MuonDimensionNumbers(reduction_axis=1, output_axis=0)
-
-    def dimension_numbers(parameters: Any) -> Any:
-        return jax.tree.map(lambda leaf: weight if leaf.ndim == 2 else None, parameters)
-
+    """Muon for the matrices of weights and Adam for all else, warmed up and decaying to 0."""
     schedule = optax.warmup_cosine_decay_schedule(0.0, 1e-2, num_steps // 50, num_steps)
-    return optax.contrib.muon(schedule, muon_weight_dimension_numbers=dimension_numbers)
+    return optax.contrib.muon(schedule)
 
 
 def objectives(rng_key: jax.Array, num_steps: int) -> dict[str, Any]:
