@@ -6,6 +6,7 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 
 import jax
+import numpy as np
 
 from ebm_ppl.samplers import AbstractMetropolisKernel, AbstractUnadjustedKernel
 from validation import cases, tables
@@ -19,6 +20,7 @@ from validation.checks.invariance import SCREEN_CHAINS, InvarianceSubject, exact
 from validation.checks.mixing import mixing
 from validation.checks.normalizer import normalizer
 from validation.controls import Control
+from validation.diagnostics import convergence
 from validation.results import CheckResult, Question, Row, Trace, Verdict
 from validation.sampling import run_kernel
 from validation.subjects import Subject, built_in
@@ -30,6 +32,8 @@ REFERENCE_TARGET = "gaussian_mixture_1d"
 STEP_FACTORS = (0.5, 1.0, 2.0)
 DEFAULT_STEP_SIZE = 0.5
 """Step size at which a kernel is questioned whose warm-up broke; that it broke is a row of its own."""
+EFFICIENCY_SAMPLES = 5_000
+"""Draws of each chain in each block where efficiency is measured, without thinning."""
 
 Emit = Callable[[Row], None]
 
@@ -235,7 +239,11 @@ def control_job(control: Control, seed: int) -> Job:
     """Run a control until a check rejects it; an equivalent variant has to pass them all."""
 
     def run(emit: Emit) -> Sequence[Trace]:
-        emit(Row(control.target, f"control: {control.name}", judge_control(control, seed)))
+        result = judge_control(control, seed)
+        if control.expected_efficiency_of is not None:
+            figures = efficiency(control, control.expected_efficiency_of, seed)
+            result = dataclasses.replace(result, components={**result.components, **figures})
+        emit(Row(control.target, f"control: {control.name}", result))
         return ()
 
     return Job(f"control: {control.name}", control.target, control.name, run)
@@ -250,9 +258,6 @@ def judge_control(control: Control, seed: int) -> CheckResult:
         if last.verdict is not Verdict.PASS:
             break
     assert last is not None  # every control meets a check
-    if control.expected_efficiency_of is not None:
-        figures = efficiency(control, control.expected_efficiency_of, seed)
-        last = dataclasses.replace(last, components={**last.components, **figures})
     return judged(
         last,
         control.wrong_because,
@@ -283,14 +288,21 @@ def judged(
 
 
 def efficiency(control: Control, reference: str, seed: int) -> dict[str, float]:
-    """Effective draws per gradient of a variant, beside those that the correct kernel gets."""
+    """Effective draws per gradient of a variant, beside those that the correct kernel gets.
+
+    Every draw is kept: thinned ones may be independent of each other, and all kernels look alike.
+    """
     target = built_in()[control.target]
     assert control.case is not None
     per_gradient = []
-    for case in (control.case, cases.discover()[reference]):
+    for kernel_case in (control.case, cases.discover()[reference]):
+        case = dataclasses.replace(kernel_case, thinning=1)
         key = key_for(seed, "efficiency", case.name)
-        sampled = run_kernel(case, target.potential, target.density, key)
-        ess = mixing(sampled.draws, sampled.energies, None, None).components.get("ess_bulk", 0.0)
+        sampled = run_kernel(
+            case, target.potential, target.density, key, num_samples=EFFICIENCY_SAMPLES
+        )
+        quantities = [*np.moveaxis(sampled.draws, 2, 0), sampled.energies]
+        ess = min(convergence(quantity).ess_bulk for quantity in quantities)
         per_gradient.append(ess / (sampled.evaluations * tables.evaluations_per_step(sampled)))
     return {
         "ESS per gradient": per_gradient[0],

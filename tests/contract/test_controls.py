@@ -1,5 +1,7 @@
 """Every planted bug is caught and every equivalent variant passes, as in the default report."""
 
+import functools
+
 import pytest
 
 from validation import controls, jobs
@@ -7,6 +9,11 @@ from validation.checks.error_rates import SEQUENTIAL_LEVEL
 from validation.results import Question, Verdict
 
 CONTROLS = controls.discover()
+
+
+@functools.cache
+def judged(name):
+    return jobs.judge_control(CONTROLS[name], seed=0)
 
 
 def test_there_are_enough_of_both_kinds():
@@ -18,7 +25,7 @@ def test_there_are_enough_of_both_kinds():
 def test_control(name):
     """An equivalent variant is rejected falsely with probability 2e-7; detection has no random part
     where a deterministic check catches the bug, and p-values below 1e-7 where chains do."""
-    result = jobs.judge_control(CONTROLS[name], seed=0)
+    result = judged(name)
     assert result.verdict is Verdict.PASS, result.detail
     assert result.question is Question.CONTROL
     if CONTROLS[name].equivalent:
@@ -27,8 +34,8 @@ def test_control(name):
 
 def test_every_check_has_a_control_that_it_catches():
     """The first check that rejects is named; over all controls, each of them is named at least once."""
-    quick = [control for control in CONTROLS.values() if control.quick]
-    named = {jobs.judge_control(control, seed=0).detail.split(";")[0] for control in quick}
+    quick = [name for name, control in CONTROLS.items() if control.quick]
+    named = {judged(name).detail.split(";")[0] for name in quick}
     assert named == {
         f"caught by {check}"
         for check in (
@@ -40,3 +47,16 @@ def test_every_check_has_a_control_that_it_catches():
             "order of bias",
         )
     }
+
+
+@pytest.mark.slow
+def test_what_changes_efficiency_alone_is_measured_beside_the_correct_kernel():
+    """A fifth less of the gradient is no other order of efficiency, and no thinning may hide what it is."""
+    rows = []
+    jobs.control_job(CONTROLS["gradient scaled alike in proposal and ratio"], seed=0).run(
+        rows.append
+    )
+    figures = rows[0].result.components
+    assert rows[0].result.verdict is Verdict.PASS
+    assert figures["ESS per gradient"] > 0.1
+    assert 0.1 < figures["share of the expected"] < 10

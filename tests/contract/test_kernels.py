@@ -27,7 +27,11 @@ KERNELS = [
     and issubclass(kernel, AbstractKernel)
     and not inspect.isabstract(kernel)
 ]
-pytestmark = pytest.mark.parametrize("cls", KERNELS, ids=lambda cls: cls.__name__)
+# What is asked here holds however well XLA optimises, and hundreds of programs run but once.
+pytestmark = [
+    pytest.mark.parametrize("cls", KERNELS, ids=lambda cls: cls.__name__),
+    pytest.mark.usefixtures("light_compilation"),
+]
 
 Kernel = type[AbstractKernel]
 FIXED = {"adapt_step_size": False, "adapt_mass_matrix": False, "step_size": 0.1}
@@ -38,6 +42,10 @@ DATA = jnp.array([1.0, 2.0, 1.5])
 
 def potential(z: jax.Array) -> jax.Array:
     return 0.5 * jnp.sum(z**2 / jnp.array([1.0, 4.0]))
+
+
+def standard(z: jax.Array) -> jax.Array:
+    return 0.5 * jnp.sum(z**2)
 
 
 def model(y: jax.Array = DATA) -> None:
@@ -84,6 +92,12 @@ def run(kernel: AbstractKernel, key: int = 0, *args: Any, **options: Any) -> MCM
     mcmc = MCMC(kernel, **{**defaults, **options})
     mcmc.run(jax.random.key(key), *args, init_params=start, extra_fields=fields)
     return mcmc
+
+
+@functools.cache
+def fixed_run(cls: Kernel, of: Any = potential) -> MCMC:
+    """One run without adaptation, to compare with; not to be run again."""
+    return run(make(cls, of=of, **FIXED), init_params=None if of is model else START)
 
 
 def draws(mcmc: MCMC) -> Any:
@@ -154,21 +168,19 @@ class TestChainMethods:
         np.testing.assert_allclose(fields["potential_energy"], energy, rtol=1e-5, atol=1e-6)
 
     def test_agree_for_the_same_keys(self, cls: Kernel) -> None:
-        kernel = make(cls, **FIXED)
-        batched = run(kernel, init_params=START)
+        kernel, batched = make(cls, **FIXED), draws(fixed_run(cls))
         in_turn = run(kernel, init_params=START, chain_method="sequential")
         mapped = run(kernel, init_params=START, chain_method=jax.vmap)
-        assert_close(draws(batched), draws(in_turn))
+        assert_close(batched, draws(in_turn))
         assert_close(draws(mapped), draws(in_turn))
-        assert float(jnp.var(draws(batched))) > 0
+        assert float(jnp.var(batched)) > 0
 
     def test_agree_for_models(self, cls: Kernel) -> None:
-        kernel = make(cls, of=model, **FIXED)
-        batched = draws(run(kernel))
-        assert_close(batched, draws(run(kernel, chain_method="sequential")))
+        in_turn = run(make(cls, of=model, **FIXED), chain_method="sequential")
+        assert_close(draws(fixed_run(cls, model)), draws(in_turn))
 
     def test_share_one_adaptation_when_vectorised(self, cls: Kernel) -> None:
-        state = run(make(cls, **TUNED), num_warmup=30, init_params=START).last_state
+        state = run(make(cls, **TUNED), num_warmup=20, init_params=START).last_state
         assert state.iteration.shape == state.adaptation.step_size.shape == ()
         assert state.adaptation.inverse_mass_matrix.shape == (2,)
         assert state.i.shape == state.adapt_state.step_size.shape == (2,)
@@ -176,7 +188,7 @@ class TestChainMethods:
 
 class TestModels:
     def test_constrain_and_collect_deterministic_sites(self, cls: Kernel) -> None:
-        mcmc = run(make(cls, of=model, **TUNED), num_warmup=10)
+        mcmc = run(make(cls, of=model, **TUNED), num_warmup=20)
         sites = draws(mcmc)
         assert sites.keys() == {"loc", "scale", "total"}
         assert bool(jnp.all(sites["scale"] > 0))
@@ -246,6 +258,7 @@ def posterior_mean() -> float:
 
 class TestRuns:
     def test_resume_where_warmup_or_sampling_ended(self, cls: Kernel) -> None:
+        # Warm-up and run are those of one chain in `test_freeze_what_warmup_learned`.
         kernel = make(cls, **TUNED)
         long = run(kernel, num_chains=1, num_warmup=30, num_samples=20, init_params=START[0])
         short = MCMC(kernel, num_warmup=30, num_samples=10, progress_bar=False)
@@ -291,24 +304,19 @@ class TestRuns:
 
     def test_pickle(self, cls: Kernel) -> None:
         for source, start in ((potential, START), (model, None)):
-            kernel = make(cls, of=source, **FIXED)
-            mcmc = run(kernel, init_params=start, num_samples=5)
+            mcmc = fixed_run(cls, source)
             again = pickle.loads(pickle.dumps(mcmc))
             assert_same(draws(again), draws(mcmc))
             again.run(jax.random.key(0), init_params=start)
             assert_close(draws(again), draws(mcmc))
             again.post_warmup_state = again.last_state
             pickle.loads(pickle.dumps(again)).run(jax.random.key(1))
-            assert_close(
-                draws(run(pickle.loads(pickle.dumps(kernel)), init_params=start)),
-                draws(run(kernel, init_params=start)),
-            )
+            kernel = pickle.loads(pickle.dumps(make(cls, of=source, **FIXED)))
+            assert_close(draws(run(kernel, init_params=start)), draws(mcmc))
 
     def test_thin(self, cls: Kernel) -> None:
-        kernel = make(cls, **FIXED)
-        every = run(kernel, init_params=START)
-        third = run(kernel, init_params=START, num_samples=20, thinning=2)
-        assert_close(draws(third), draws(every)[:, 1::2])
+        second = run(make(cls, **FIXED), init_params=START, thinning=2)
+        assert_close(draws(second), draws(fixed_run(cls))[:, 1::2])
 
     @pytest.mark.filterwarnings("ignore:Some donated buffers were not usable")
     @pytest.mark.parametrize("source", [potential, model])
@@ -363,12 +371,12 @@ class TestPositions:
         def of_dict(z: dict[str, jax.Array]) -> jax.Array:
             return potential(jnp.append(z["a"], z["b"]))
 
-        flat = run(make(cls, **FIXED), init_params=START)
+        flat = draws(fixed_run(cls))
         start = {"a": START[:, 0], "b": START[:, 1:]}
         tree = draws(run(make(cls, of=of_dict, **FIXED), init_params=start))
         assert tree["a"].shape == (2, 20)
         assert tree["b"].shape == (2, 20, 1)
-        assert_close(jnp.concatenate([tree["a"][..., None], tree["b"]], -1), draws(flat))
+        assert_close(jnp.concatenate([tree["a"][..., None], tree["b"]], -1), flat)
 
     @pytest.mark.parametrize("chains", [1, 2])
     def test_may_be_scalars(self, cls: Kernel, chains: int) -> None:
@@ -381,14 +389,13 @@ class TestPositions:
         mcmc = MCMC(
             make(cls, **FIXED),
             num_warmup=0,
-            num_samples=5,
+            num_samples=20,
             num_chains=2,
             chain_method="vectorized",
             progress_bar=False,
         )
         mcmc.run(jax.random.PRNGKey(0), init_params=START)
-        expected = run(make(cls, **FIXED), num_samples=5, init_params=START)
-        assert_close(draws(mcmc), draws(expected))
+        assert_close(draws(mcmc), draws(fixed_run(cls)))
 
     @pytest.mark.parametrize("dense", [False, True])
     def test_are_whitened(self, cls: Kernel, dense: bool) -> None:
@@ -398,55 +405,62 @@ class TestPositions:
             jnp.array([[2.0, 0.9], [0.9, 1.0]]) if dense else jnp.diag(jnp.array([4.0, 0.25]))
         )
         root = jnp.linalg.cholesky(covariance)
+        precision = jnp.linalg.inv(covariance)
 
         def correlated(z: jax.Array) -> jax.Array:
-            return 0.5 * jnp.sum(jnp.linalg.solve(root, z) ** 2)
+            return 0.5 * z @ precision @ z
 
         matrix = covariance if dense else jnp.diag(covariance)
         options = {**FIXED, "inverse_mass_matrix": matrix, "dense_mass": dense}
         coloured = draws(run(make(cls, of=correlated, **options), init_params=START @ root.T))
-        white = draws(run(make(cls, of=lambda z: 0.5 * jnp.sum(z**2), **FIXED), init_params=START))
-        assert_close(coloured, white @ root.T, 1e-3)
+        assert_close(coloured, draws(fixed_run(cls, standard)) @ root.T, 1e-3)
 
     @pytest.mark.parametrize("dense", [False, True])
     def test_keep_their_precision(self, cls: Kernel, dense: bool) -> None:
+        """Where double precision is at hand; the shapes alone tell, so nothing is compiled."""
         kernel = make(cls, **TUNED, dense_mass=dense)
+        keys = jax.random.split(jax.random.key(0), 2)
 
-        def dtypes(start: jax.Array) -> set[Any]:
-            mcmc = run(kernel, init_params=start, num_warmup=30)
-            leaves = jax.tree.leaves((mcmc.get_samples(), mcmc.last_state._replace(rng_key=0)))
-            return {
-                leaf.dtype
-                for leaf in leaves
-                if jnp.issubdtype(jnp.asarray(leaf).dtype, jnp.floating)
-            }
+        def two_states(start: jax.Array) -> Any:
+            state = kernel.init(keys, 30, start)
+            return state, kernel.sample(state, (), {})
 
-        assert dtypes(START) == {jnp.dtype("float32")}
+        def dtypes(state: Any) -> list[Any]:
+            return [leaf.dtype for leaf in jax.tree.leaves(state._replace(rng_key=None))]
+
         with float64():
-            assert dtypes(START.astype(jnp.float64)) == {jnp.dtype("float64")}
-            assert dtypes(START) == {jnp.dtype("float32")}
+            for dtype in ("float32", "float64"):
+                before, after = jax.eval_shape(two_states, jnp.asarray(START, dtype))
+                assert dtypes(before) == dtypes(after)
+                floating = {d for d in dtypes(after) if jnp.issubdtype(d, jnp.floating)}
+                assert floating == {jnp.dtype(dtype)}
 
 
 class TestRefusals:
-    @pytest.mark.parametrize("value", [jnp.nan, jnp.inf, -jnp.inf])
-    def test_of_steps_that_are_not_finite(self, cls: Kernel, value: float) -> None:
-        def walled(z: jax.Array) -> jax.Array:
-            return jnp.where(jnp.all(jnp.abs(z) < 0.3), potential(z), value)
+    def test_of_steps_that_are_not_finite(self, cls: Kernel) -> None:
+        def states(value: jax.Array) -> Any:
+            def walled(z: jax.Array) -> jax.Array:
+                return jnp.where(jnp.all(jnp.abs(z) < 0.3), potential(z), value)
 
-        start = jnp.zeros((2, 2))
-        mcmc = run(
-            make(cls, of=walled, **FIXED),
-            init_params=start,
-            num_samples=200,
-            extra_fields=("accept_prob", "potential_energy"),
-        )
-        fields, z = mcmc.get_extra_fields(group_by_chain=True), draws(mcmc)
-        assert bool(jnp.all(jnp.abs(z) < 0.3))
-        assert bool(jnp.all(jnp.isfinite(fields["potential_energy"])))
-        assert 0 < int(fields["diverging"].sum()) < fields["diverging"].size
-        assert bool(jnp.all(fields["accept_prob"][fields["diverging"]] == 0))
-        stayed = jnp.all(z[:, 1:] == z[:, :-1], axis=-1)
-        assert bool(jnp.all(stayed[fields["diverging"][:, 1:]]))
+            kernel = make(cls, of=walled, **FIXED)
+            keys = jax.random.split(jax.random.key(0), 2)
+
+            def advance(state: Any, _: None) -> tuple[Any, Any]:
+                state = kernel.sample(state, (), {})
+                return state, (state.z, state.diverging, state.accept_prob, state.potential_energy)
+
+            return jax.lax.scan(advance, kernel.init(keys, 0, jnp.zeros((2, 2))), length=200)[1]
+
+        values = jnp.array([jnp.nan, jnp.inf, -jnp.inf])
+        for z, diverging, accept_prob, energy in zip(
+            *jax.jit(jax.vmap(states))(values), strict=True
+        ):
+            assert bool(jnp.all(jnp.abs(z) < 0.3))
+            assert bool(jnp.all(jnp.isfinite(energy)))
+            assert 0 < int(diverging.sum()) < diverging.size
+            assert bool(jnp.all(accept_prob[diverging] == 0))
+            stayed = jnp.all(z[1:] == z[:-1], axis=-1)
+            assert bool(jnp.all(stayed[diverging[1:]]))
 
     def test_of_starts(self, cls: Kernel) -> None:
         kernel = make(cls)

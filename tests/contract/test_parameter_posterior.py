@@ -14,6 +14,8 @@ from ebm_ppl.energies import Quartic
 from ebm_ppl.quadrature import QuadratureNormalizer
 from validation.diagnostics import convergence
 
+pytestmark = pytest.mark.slow
+
 PRIORS = {"a": (0.0, 1.0), "b": (0.0, 1.0), "gamma": (-1.0, 1.0)}
 TRUE = {"a": -0.5, "b": 0.3, "gamma": -1.2}
 NUM_DATA = 200

@@ -27,7 +27,7 @@ class Control:
         step_size: Step size, about that of a tuned kernel; questioned at half, once and twice.
         equivalent: Whether it is correct after all and must pass.
         expected_efficiency_of: Name of the kernel case whose effective draws per gradient are to be
-            expected, where the variant costs efficiency and nothing else; reported, never judged.
+            expected, where the variant changes efficiency and nothing else; reported, never judged.
         quick: Whether the quick report runs it: one control for each check.
     """
 

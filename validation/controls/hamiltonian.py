@@ -65,9 +65,9 @@ class _HMC(AbstractKernel):
         key_momentum, key_accept = jax.random.split(rng_key)
         shape, dtype = start.position.shape, start.position.dtype
         momentum = self.momentum_scale * jax.random.normal(key_momentum, shape, dtype)
-        end = (start, momentum)
-        for _ in range(NUM_STEPS):
-            end = self.step(target, *end, step_size)
+        end = jax.lax.fori_loop(
+            0, NUM_STEPS, lambda _, end: self.step(target, *end, step_size), (start, momentum)
+        )
         log_ratio = self.log_ratio((start, momentum), end)
         accept_prob = jnp.where(jnp.isfinite(log_ratio), jnp.exp(jnp.minimum(log_ratio, 0.0)), 0.0)
         accept = jax.random.uniform(key_accept, dtype=accept_prob.dtype) < accept_prob
@@ -142,12 +142,20 @@ class _Trajectory(AbstractKernel):
         key_momentum, key_direction, key_choice = jax.random.split(rng_key, 3)
         momentum = jax.random.normal(key_momentum, start.position.shape, start.position.dtype)
         reach = 2**MAXIMUM_DEPTH - 1
-        forward, backward = [(start, momentum)], [(start, momentum)]
-        for _ in range(reach):
-            forward.append(leapfrog(target, *forward[-1], step_size))
-            backward.append(leapfrog(target, *backward[-1], -step_size))
-        line = [*backward[:0:-1], *forward]
-        points, momenta = jax.tree.map(lambda *leaves: jnp.stack(leaves), *line)
+
+        def follow(step_size: Scalar) -> tuple[Point, Array]:
+            def advance(end: tuple[Point, Momentum], _: None) -> tuple[Any, Any]:
+                end = leapfrog(target, *end, step_size)
+                return end, end
+
+            return jax.lax.scan(advance, (start, momentum), length=reach)[1]
+
+        points, momenta = jax.tree.map(
+            lambda left, here, right: jnp.concatenate([left[::-1], here[None], right]),
+            follow(-step_size),
+            (start, momentum),
+            follow(step_size),
+        )
         left = right = jnp.asarray(reach)
         done = jnp.zeros((), dtype=bool)
         for depth, go_left in enumerate(
@@ -157,7 +165,7 @@ class _Trajectory(AbstractKernel):
             left = jnp.where(done | ~go_left, left, left - width)
             right = jnp.where(done | go_left, right, right + width)
             done = done | self.stops(points, momenta, left, right)
-        index = jnp.arange(len(line))
+        index = jnp.arange(2 * reach + 1)
         inside = (index >= left) & (index <= right)
         weights = self.log_weights(points, momenta)
         weights = jnp.where(inside & jnp.isfinite(weights), weights, -jnp.inf)

@@ -151,7 +151,7 @@ CONTROLS = (
     _mala(
         _ScaledGradient,
         "gradient scaled alike in proposal and ratio",
-        "the law is untouched; it only costs efficiency",
+        "the law is untouched; only efficiency changes",
         equivalent=True,
         target="quartic",
         expected_efficiency_of="mala",
