@@ -21,8 +21,8 @@ def test_value_is_the_network_plus_the_confinement(activation):
     )
     hidden, last = energy.network.layers
     x = np.array([0.7, -1.2], dtype=np.float32)
-    units = ACTIVATIONS[activation](np.asarray(hidden.weight) @ x + np.asarray(hidden.bias))
-    expected = (np.asarray(last.weight) @ units).item() + 0.25 * np.sum(x**2)
+    units = ACTIVATIONS[activation](x @ np.asarray(hidden.weight) + np.asarray(hidden.bias))
+    expected = (units @ np.asarray(last.weight)).item() + 0.25 * np.sum(x**2)
     np.testing.assert_allclose(energy(x), expected, rtol=1e-5)
 
 
