@@ -54,14 +54,7 @@ def _lines(report: Report) -> Iterator[str]:
         yield from ("", "## Does training follow its theory?", "")
         yield from _table(
             ["objective", "verdict"],
-            (
-                [
-                    pair.kernel,
-                    f"{SYMBOLS[tally.verdict]} {WORDS[Question.TRAINING][tally.verdict]} "
-                    f"{tally.passed}/{tally.total}",
-                ]
-                for pair, tally in training
-            ),
+            ([pair.kernel, _tally(Question.TRAINING, tally)] for pair, tally in training),
         )
     if controls := view.controls(report):
         yield from ("", "## Would the checks notice?", "")
@@ -93,16 +86,18 @@ def _provenance(report: Report) -> Iterator[tuple[str, object]]:
 def _matrix(matrix: view.Matrix) -> Iterator[str]:
     def cell(pair: view.Pair | None) -> str:
         tally = None if pair is None else pair.tally(matrix.question)
-        if tally is None:
-            return "–"
-        word = WORDS[matrix.question][tally.verdict]
-        return f"{SYMBOLS[tally.verdict]} {word} {tally.passed}/{tally.total}"
+        return "–" if tally is None else _tally(matrix.question, tally)
 
     kernels = ["the energy itself" if k == view.NO_KERNEL else k for k in matrix.kernels]
     yield from _table(
         ["energy", *kernels],
         ([energy, *map(cell, cells)] for energy, cells in matrix.lines),
     )
+
+
+def _tally(question: Question, tally: view.Tally) -> str:
+    word = WORDS[question][tally.verdict]
+    return f"{SYMBOLS[tally.verdict]} {word} {tally.passed}/{tally.total}"
 
 
 def _checks(rows: Iterable[Row]) -> Iterator[str]:
