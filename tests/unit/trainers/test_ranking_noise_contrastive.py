@@ -12,22 +12,7 @@ from ebm_ppl.energies import ConditionalGaussian, Quartic, from_conditional_call
 from ebm_ppl.trainers import Model, as_batch, newton
 
 KEY = jax.random.key(0)
-NEWTON = newton()
 SIGMAS = 5.5  # a two-sided normal test at 3.8e-8
-
-
-def fit(energy, data, objective, **options):
-    return ebm.fit(
-        energy,
-        data,
-        objective,
-        NEWTON,
-        num_steps=15,
-        batch_size=len(data),
-        rng_key=KEY,
-        progress_bar=False,
-        **options,
-    )
 
 
 def test_the_loss_is_that_of_a_softmax():
@@ -62,7 +47,17 @@ def test_recovers_a_regression_within_its_standard_errors():
     objective = ebm.RankingNoiseContrastive(
         lambda y: dist.Normal(0.5 * y[:1], 1.5), num_noise=5, fresh_noise=False
     )
-    result = fit(ConditionalGaussian([[0.0, 0.0]], [0.0], [[1.0]]), x, objective, condition=y)
+    result = ebm.fit(
+        ConditionalGaussian([[0.0, 0.0]], [0.0], [[1.0]]),
+        x,
+        objective,
+        newton(),
+        condition=y,
+        num_steps=15,
+        batch_size=len(x),
+        rng_key=KEY,
+        progress_bar=False,
+    )
     errors = result.standard_errors().energy
     z_scores = np.concatenate(
         [
@@ -74,18 +69,3 @@ def test_recovers_a_regression_within_its_standard_errors():
     assert np.abs(z_scores).max() < SIGMAS
     # the errors are small: half of any coefficient would be seen
     assert max(errors.coefficients.max(), errors.intercept[0]) < 0.04
-
-
-def test_recovers_an_energy_without_a_condition_too():
-    truth = Quartic(a=-1.0, b=0.3, gamma=-1.5)
-    density = ebm.quadrature.normalize(truth)
-    x = ebm.EnergyDistribution(truth, log_z=density).sample(jax.random.key(1), (4000,))
-    objective = ebm.RankingNoiseContrastive(dist.Normal(0.5, 1.5), num_noise=5, fresh_noise=False)
-    result = fit(Quartic(a=0.0, b=0.0, gamma=-1.0), x, objective)
-    errors = result.standard_errors().energy
-    z_scores = [
-        (getattr(result.energy, name) - getattr(truth, name)) / getattr(errors, name)
-        for name in ("a", "b", "gamma")
-    ]
-    assert np.abs(z_scores).max() < SIGMAS
-    assert max(errors.a, errors.b, errors.gamma) < 0.15
