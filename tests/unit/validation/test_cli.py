@@ -74,7 +74,14 @@ def test_a_run_that_falls_short_writes_all_three_files_and_exits_with_1(
 ) -> None:
     result = invoke("--out", "reports/today", "--kernel", "mala", "--quick", "--seed", "7")
     assert result.exit_code == 1, result.output
-    expected = {"energy": None, "kernels": ["mala"], "energies": None, "mode": "quick", "seed": 7}
+    expected = {
+        "energy": None,
+        "kernels": ["mala"],
+        "energies": None,
+        "objectives": None,
+        "mode": "quick",
+        "seed": 7,
+    }
     assert fake_run.arguments == expected
     names = {path.name for path in (tmp_path / "reports" / "today").iterdir()}
     assert names == {"report.html", "report.json", "report.md"}

@@ -150,7 +150,7 @@ def test_log_partition_function_of_a_network_agrees_between_adaptive_and_uniform
     model = NeuralEnergy((2,), width=8, depth=2, confinement=1 / 16, rng_key=jax.random.key(0))
     model = jax.tree.map(lambda leaf: 2 * leaf, model)
     adaptive = kl_divergence(PLANE_LAWS["8_gaussians"], model)
-    uniform = normalize(model, bounds=(-40.0, 40.0), num_intervals=400)
+    uniform = normalize(model, bounds=(-60.0, 60.0), num_intervals=600)
     fixed = kl_divergence(PLANE_LAWS["8_gaussians"], uniform)
     assert adaptive.value == pytest.approx(fixed.value, abs=adaptive.error + fixed.error)
     assert adaptive.error + fixed.error < 1e-6
