@@ -66,7 +66,10 @@ class _HMC(AbstractKernel):
         shape, dtype = start.position.shape, start.position.dtype
         momentum = self.momentum_scale * jax.random.normal(key_momentum, shape, dtype)
         end = jax.lax.fori_loop(
-            0, NUM_STEPS, lambda _, end: self.step(target, *end, step_size), (start, momentum)
+            0,
+            NUM_STEPS,
+            lambda _, end: self.step(target, end[0], end[1], step_size),
+            (start, momentum),
         )
         log_ratio = self.log_ratio((start, momentum), end)
         accept_prob = jnp.where(jnp.isfinite(log_ratio), jnp.exp(jnp.minimum(log_ratio, 0.0)), 0.0)
