@@ -13,6 +13,7 @@ from numpyro.infer import init_to_uniform
 from numpyro.util import is_prng_key
 
 from ebm_ppl._checks import check_count, check_interval, check_positive
+from ebm_ppl._random import fast_key, of_kind
 from ebm_ppl._types import Position, PotentialFn, PRNGKey, Scalar
 from ebm_ppl.samplers._adaptation import WARMUP_MEMORY, Adaptation
 from ebm_ppl.samplers._mass_matrix import as_inverse_mass_matrix
@@ -290,10 +291,10 @@ class AbstractKernel(AbstractModelKernel):
             start = target.start(
                 potential_energy, None if z_grad is None else ravel_pytree(z_grad)[0]
             )
-            rng_key, key = jax.random.split(rng_key)
+            next_key, key = jax.random.split(fast_key(rng_key))
             new = self.transition(key, target, start, auxiliary, adaptation.step_size)
             z_grad = None if new.point.z_grad is None else unravel(new.point.z_grad)
-            return rng_key, unravel(new.point.z), z_grad, new
+            return of_kind(next_key, rng_key), unravel(new.point.z), z_grad, new
 
         is_batched = state.potential_energy.ndim > 0
         rng_key, z, z_grad, new = (jax.vmap(step) if is_batched else step)(

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 
+from ebm_ppl._random import fast_key
 from ebm_ppl._types import Position, PRNGKey, Scalar
 from ebm_ppl.samplers._base import AbstractKernel
 from ebm_ppl.samplers._target import WhitenedTarget, select
@@ -14,7 +15,11 @@ from ebm_ppl.samplers._unadjusted import AbstractUnadjustedKernel
 
 
 def run_short_chain(
-    kernel: Any, z: Position, num_steps: int, rng_key: PRNGKey
+    kernel: Any,
+    z: Position,
+    num_steps: int,
+    rng_key: PRNGKey,
+    noise: Float[Array, "num_steps dim"] | None = None,
 ) -> tuple[Position, Scalar]:
     """Take a few steps of one chain with a kernel as it is: nothing is adapted.
 
@@ -26,12 +31,14 @@ def run_short_chain(
         z: Unconstrained position to start from.
         num_steps: Number of steps, at least 1.
         rng_key: Random key.
+        noise: Standard normal noise of each step, for unadjusted kernels of this package; drawn from
+            `rng_key` if `None`. One draw for many chains costs less than a draw for each.
 
     Returns:
         The position at the end, and the mean acceptance probability.
     """
     if isinstance(kernel, AbstractKernel):
-        return _run_ours(kernel, z, num_steps, rng_key)
+        return _run_ours(kernel, z, num_steps, fast_key(rng_key), noise)
 
     def advance(state: Any, _: None) -> tuple[Any, Scalar]:
         state = kernel.sample(state, (), {})
@@ -43,7 +50,7 @@ def run_short_chain(
 
 
 def _run_ours(
-    kernel: AbstractKernel, z: Position, num_steps: int, rng_key: PRNGKey
+    kernel: AbstractKernel, z: Position, num_steps: int, rng_key: PRNGKey, noise: Array | None
 ) -> tuple[Position, Scalar]:
     key_init, key_steps = jax.random.split(rng_key)
     state = kernel.init(key_init, 0, init_params=z)
@@ -60,9 +67,9 @@ def _run_ours(
             kernel.gradient_evaluations_per_step > 0,
         )
 
-    # All random numbers of an unadjusted chain come from one call, which is most of their cost.
-    unadjusted = isinstance(kernel, AbstractUnadjustedKernel)
-    if unadjusted:
+    if noise is not None:
+        randomness = noise
+    elif isinstance(kernel, AbstractUnadjustedKernel):
         randomness = jax.random.normal(key_steps, (num_steps, flat.size), flat.dtype)
     else:
         randomness = jax.random.split(key_steps, num_steps)

@@ -1,5 +1,6 @@
 """Negative examples: short Markov chains of any NumPyro kernel under the current energy."""
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
@@ -11,7 +12,7 @@ from jaxtyping import Array, Float
 from ebm_ppl._checks import check_count
 from ebm_ppl._types import PotentialFn, PRNGKey
 from ebm_ppl.potentials import potential_fn
-from ebm_ppl.samplers import Langevin, run_short_chain
+from ebm_ppl.samplers import AbstractUnadjustedKernel, Langevin, run_short_chain
 from ebm_ppl.trainers._batch import Condition, at
 from ebm_ppl.trainers._schedule import Schedule, check_positive_schedule, value_at
 
@@ -90,8 +91,11 @@ class NegativePhase(eqx.Module):
         first = jax.tree.map(lambda leaf: leaf[0], condition)
         potential = potential_fn(at(energy, first))
         for move in self.moves:
-            z = potential.unconstrain(x[0])
-            move.at(potential, 0).init(jax.random.key(0), 0, init_params=z)
+            kernel = move.at(potential, 0)
+            jax.eval_shape(
+                lambda z, kernel=kernel: kernel.init(jax.random.key(0), 0, init_params=z),
+                potential.unconstrain(x[0]),
+            )
 
     def run(
         self,
@@ -116,20 +120,34 @@ class NegativePhase(eqx.Module):
         """
 
         def run_chain(
-            rng_key: PRNGKey, x: Array, condition: Condition | None
+            rng_key: PRNGKey, noise: Array | None, x: Array, condition: Condition | None
         ) -> tuple[Array, Array]:
             potential = potential_fn(at(energy, condition))
             kernels = [move.at(potential, step) for move in self.moves]
             z, accept_prob = _run_kernels(
-                kernels, self.num_steps, potential.unconstrain(x), rng_key
+                kernels, self.num_steps, potential.unconstrain(x), rng_key, noise
             )
             return potential.constrain(z), accept_prob
 
-        keys = jax.random.split(rng_key, len(x))
-        x, accept_prob = jax.vmap(run_chain)(keys, x, condition)
+        key_noise, key_chains = jax.random.split(rng_key)
+        noise = self._noise(energy, x, condition, key_noise)
+        keys = jax.random.split(key_chains, len(x))
+        x, accept_prob = jax.vmap(run_chain, in_axes=(0, 1, 0, 0))(keys, noise, x, condition)
         metrics = {"accept_prob": jnp.mean(accept_prob)}
         temperature = self._temperature(step)
         return x, metrics if temperature is None else metrics | {"temperature": temperature}
+
+    def _noise(
+        self, energy: Any, x: Array, condition: Condition | None, rng_key: PRNGKey
+    ) -> Float[Array, "num_steps num_chains dim"] | None:
+        """The noise of all chains in one draw, where a single unadjusted kernel moves them."""
+        if len(self.moves) > 1 or not isinstance(
+            self.moves[0].at(jnp.sum, 0), AbstractUnadjustedKernel
+        ):
+            return None
+        first = jax.tree.map(lambda leaf: leaf[0], condition)
+        dim = math.prod(potential_fn(at(energy, first)).position_shape)
+        return jax.random.normal(rng_key, (self.num_steps, len(x), dim), x.dtype)
 
     def _temperature(self, step: Array) -> Array | None:
         """Largest effective temperature of the Langevin kernels that have noise of their own."""
@@ -143,11 +161,11 @@ class NegativePhase(eqx.Module):
 
 
 def _run_kernels(
-    kernels: list[Any], num_steps: int, z: Array, rng_key: PRNGKey
+    kernels: list[Any], num_steps: int, z: Array, rng_key: PRNGKey, noise: Array | None
 ) -> tuple[Array, Array]:
     """Run one chain of kernels that take turns; return its end and mean acceptance probability."""
     if len(kernels) == 1:
-        return run_short_chain(kernels[0], z, num_steps, rng_key)
+        return run_short_chain(kernels[0], z, num_steps, rng_key, noise)
 
     def sweep(z: Array, rng_key: PRNGKey) -> tuple[Array, Array]:
         accept_probs = []

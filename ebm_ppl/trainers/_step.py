@@ -10,6 +10,7 @@ import optax
 from jaxtyping import Array, Float, Int
 
 from ebm_ppl._checks import check_count, check_interval
+from ebm_ppl._random import fast_key
 from ebm_ppl._types import PRNGKey
 from ebm_ppl.trainers import _refusal
 from ebm_ppl.trainers._base import AbstractObjective, Model
@@ -193,7 +194,7 @@ class Trainer(eqx.Module):
         )
 
     def _attempt(self, state: TrainState, data: Batch, order: Array | None) -> _Attempt:
-        key_steps, _ = jax.random.split(state.rng_key)
+        key_steps, _ = jax.random.split(fast_key(state.rng_key))
         key_dropout, key_objective = jax.random.split(jax.random.fold_in(key_steps, state.step))
         batch = data
         if order is not None and self.batch_size is not None:
@@ -203,16 +204,23 @@ class Trainer(eqx.Module):
         prepared = objective.prepare(model, batch, state.carried, state.step, key_objective)
         parameters, constants = eqx.partition(model, eqx.is_inexact_array)
 
-        def loss_fn(parameters: Any) -> Float[Array, ""]:
+        def total_fn(parameters: Any) -> Float[Array, ""]:
             model = eqx.combine(parameters, constants)
-            return jnp.mean(objective.losses(model, batch, prepared.sample))
+            return jnp.sum(objective.losses(model, batch, prepared.sample))
 
-        loss, gradient = jax.value_and_grad(loss_fn)(parameters)
+        def loss_fn(parameters: Any) -> Float[Array, ""]:
+            return total_fn(parameters) / batch.num_examples
+
+        # Of the sum, not of the mean: an example's energy then enters with the factor 1, as in the
+        # gradient that a chain from that example begins with, and XLA computes what they share once.
+        total, gradient = jax.value_and_grad(total_fn)(parameters)
+        loss, gradient = jax.tree.map(lambda leaf: leaf / batch.num_examples, (total, gradient))
         updates, optimizer_state = _with_extra_args(self.optimizer).update(
             gradient, state.optimizer_state, parameters, value=loss, grad=gradient, value_fn=loss_fn
         )
         new: Any = optax.apply_updates(parameters, updates)
-        own = {"loss": loss, "gradient_norm": optax.tree.norm(gradient)}
+        squares = jax.tree.map(lambda leaf: jnp.sum(jnp.square(leaf)), gradient)
+        own = {"loss": loss, "gradient_norm": jnp.sqrt(optax.tree.sum(squares))}
         return _Attempt(
             model=eqx.combine(new, constants),
             optimizer_state=optimizer_state,
@@ -220,7 +228,7 @@ class Trainer(eqx.Module):
             checked=Checked(
                 prepared.sample,
                 loss,
-                gradient,
+                squares,
                 new,
                 where_finite_before(optimizer_state, state.optimizer_state),
                 changed(prepared.carried, state.carried),
@@ -231,7 +239,7 @@ class Trainer(eqx.Module):
     def _order(self, state: TrainState) -> Array | None:
         if state.order is None or self.batch_size is None:
             return None
-        _, key_epochs = jax.random.split(state.rng_key)
+        _, key_epochs = jax.random.split(fast_key(state.rng_key))
         return order_at(state.step, state.order, self.batch_size, key_epochs)
 
     def _averaged(self, state: TrainState, model: Model, taken: Array) -> Any:
