@@ -9,6 +9,8 @@ from ebm_ppl.energies.adapters import from_nnx as from_nnx
 from ebm_ppl.energies.affine import AffineEnergy as AffineEnergy
 from ebm_ppl.energies.banana import Banana as Banana
 from ebm_ppl.energies.beta import Beta as Beta
+from ebm_ppl.energies.blockwise import AbstractBlockwiseEnergy as AbstractBlockwiseEnergy
+from ebm_ppl.energies.blockwise import AbstractLatentEnergy as AbstractLatentEnergy
 from ebm_ppl.energies.composite import SumEnergy as SumEnergy
 from ebm_ppl.energies.composite import TemperedEnergy as TemperedEnergy
 from ebm_ppl.energies.conditional import AbstractConditionalEnergy as AbstractConditionalEnergy
@@ -28,6 +30,7 @@ from ebm_ppl.energies.double_well import TiltedDoubleWell as TiltedDoubleWell
 from ebm_ppl.energies.funnel import Funnel as Funnel
 from ebm_ppl.energies.gamma import Gamma as Gamma
 from ebm_ppl.energies.gaussian import Gaussian as Gaussian
+from ebm_ppl.energies.gaussian_bernoulli_rbm import GaussianBernoulliRBM as GaussianBernoulliRBM
 from ebm_ppl.energies.gaussian_mixture import GaussianMixture as GaussianMixture
 from ebm_ppl.energies.likelihood import LikelihoodEnergy as LikelihoodEnergy
 from ebm_ppl.energies.neural import NeuralEnergy as NeuralEnergy
@@ -47,4 +50,7 @@ from ebm_ppl.energies.noisy_conditional_neural import (
     NeuralNoisyConditionalEnergy as NeuralNoisyConditionalEnergy,
 )
 from ebm_ppl.energies.quartic import Quartic as Quartic
+from ebm_ppl.energies.restricted_boltzmann_machine import (
+    RestrictedBoltzmannMachine as RestrictedBoltzmannMachine,
+)
 from ebm_ppl.energies.ring import Ring as Ring

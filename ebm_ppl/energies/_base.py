@@ -88,7 +88,9 @@ class AbstractEnergy(eqx.Module):
             ValueError: If `x` does not have shape `event_shape`.
         """
         check_shape("x", x, self.event_shape)
-        return self._energy(jnp.asarray(x))
+        x = jnp.asarray(x)
+        # States of a discrete energy come as truth values and integers too.
+        return self._energy(x if jnp.issubdtype(x.dtype, jnp.floating) else x.astype(float))
 
     def score(self, x: Any) -> Event:
         r"""Score of one point, $\nabla_x \log p(x) = -\nabla_x E(x)$, of shape `event_shape`."""

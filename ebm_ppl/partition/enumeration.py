@@ -1,18 +1,16 @@
 """The partition function of a discrete energy, by a sum over all states."""
 
-import math
-
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax.scipy.special import logsumexp
-from jaxtyping import Array, Float, Int
-from numpyro.distributions import constraints
+from jaxtyping import Array, Int
 
 from ebm_ppl._checks import check_count, is_traced
-from ebm_ppl._types import Event, Scalar
-from ebm_ppl.energies import AbstractEnergy
+from ebm_ppl._precision import float64, to_float64
+from ebm_ppl._types import Scalar
+from ebm_ppl.energies import AbstractEnergy, AbstractLatentEnergy
+from ebm_ppl.energies._states import StateSpace
 
 _MOST_STATES = 2**24
 
@@ -24,7 +22,12 @@ class EnumerationNormalizer(eqx.Module):
 
     A normaliser maps an energy to $\log Z$ and can be traced, batched and differentiated. The states are
     visited in blocks, and the derivative visits them once more, so memory holds one block at a time
-    whatever their number.
+    whatever their number. Of an energy with hidden units (`RestrictedBoltzmannMachine`) it sums over the
+    smaller layer, so it is enough that one side has at most 24 units.
+
+    An energy whose parameters are numbers is summed in double precision, and $\log Z$ rounded once, to the
+    precision of the session; `exact` keeps all digits. Traced parameters are summed in their own
+    precision.
 
     Args:
         block_size: Number of states that are visited at a time.
@@ -59,54 +62,79 @@ class EnumerationNormalizer(eqx.Module):
         Returns:
             The log partition function, a scalar.
         """
-        lowest, sizes = _state_space(energy)
-        total = math.prod(sizes)
-        block_size = min(self.block_size, total)
+        energy = _layer_to_sum(energy)
+        space = _states_to_sum(energy)
+        if _is_variable(energy, space):
+            return _log_sum(energy, space, self.block_size)
+        with jax.ensure_compile_time_eval():
+            return jnp.asarray(self._exact(energy, space), dtype=float)
 
-        @jax.checkpoint  # The derivative computes a block again instead of keeping all of them.
-        def log_mass(start: Int[Array, ""]) -> Scalar:
-            index = start + jnp.arange(block_size)
-            states = _states(jnp.minimum(index, total - 1), lowest, sizes)
-            points = states.reshape(block_size, *energy.event_shape)
-            energies = jax.vmap(energy)(points)
-            return logsumexp(jnp.where(index < total, -energies, -jnp.inf))
+    def exact(self, energy: AbstractEnergy) -> float:
+        r"""Log partition function $\log Z$ of fixed parameters, with all digits of double precision.
 
-        starts = jnp.arange(0, total, block_size)
-        return logsumexp(jax.lax.map(log_mass, starts))
+        Args:
+            energy: The energy; its parameters are numbers.
+
+        Returns:
+            The log partition function.
+
+        Example:
+            >>> from ebm_ppl.energies import RestrictedBoltzmannMachine
+            >>> from ebm_ppl.partition import EnumerationNormalizer
+            >>> machine = RestrictedBoltzmannMachine([[0.0]] * 1000, [0.0] * 1000, [0.0])
+            >>> EnumerationNormalizer().exact(machine)  # 1001 log(2)
+            693.8403...
+        """
+        energy = _layer_to_sum(energy)
+        return self._exact(energy, _states_to_sum(energy))
+
+    def _exact(self, energy: AbstractEnergy, space: StateSpace) -> float:
+        with float64():
+            return float(_log_sum(to_float64(energy), space, self.block_size))
 
 
-def _state_space(energy: AbstractEnergy) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Least value and number of values of each coordinate."""
-    support = energy.support
-    base = support.base_constraint if isinstance(support, constraints.independent) else support
-    if base is constraints.boolean:
-        lower, upper = 0, 1
-    elif isinstance(base, constraints.integer_interval) and not is_traced(base):
-        lower, upper = base.lower_bound, base.upper_bound
-    else:
+def _layer_to_sum(energy: AbstractEnergy) -> AbstractEnergy:
+    """Of an energy with two layers the one that has fewer states; other energies as they are."""
+    if not isinstance(energy, AbstractLatentEnergy):
+        return energy
+    other = energy.hidden_marginal
+    here, there = StateSpace.of(energy), StateSpace.of(other)
+    if here is None or (there is not None and there.total < here.total):
+        return other
+    return energy
+
+
+def _states_to_sum(energy: AbstractEnergy) -> StateSpace:
+    space = StateSpace.of(energy)
+    if space is None:
         raise ValueError(
             "`energy` must have a support of binary numbers or of integers in a fixed interval to be "
-            f"enumerated; got {support!r}."
+            f"enumerated; got {energy.support!r}."
         )
-    lowest, highest = (
-        tuple(np.broadcast_to(np.asarray(bound, int), energy.event_shape).ravel().tolist())
-        for bound in (lower, upper)
-    )
-    sizes = tuple(high - low + 1 for low, high in zip(lowest, highest, strict=True))
-    if math.prod(sizes) > _MOST_STATES:
+    if space.total > _MOST_STATES:
         raise ValueError(
-            f"`energy` must have at most {_MOST_STATES} states to be enumerated; got "
-            f"{math.prod(sizes)}."
+            f"`energy` must have at most {_MOST_STATES} states to be enumerated; got {space.total}."
         )
-    return lowest, sizes
+    return space
 
 
-def _states(
-    index: Int[Array, " n"], lowest: tuple[int, ...], sizes: tuple[int, ...]
-) -> Float[Array, "n dim"]:
-    """States by their number: its digits, the base of each being the coordinate's number of values."""
-    columns: list[Event] = []
-    for low, size in zip(reversed(lowest), reversed(sizes), strict=True):
-        index, digit = jnp.divmod(index, size)
-        columns.append((low + digit).astype(float))
-    return jnp.stack(columns[::-1], axis=-1)
+def _is_variable(energy: AbstractEnergy, space: StateSpace) -> bool:
+    """Whether the energy depends on what JAX traces, by its parameters or inside a callable."""
+    if is_traced(energy):
+        return True
+    with jax.ensure_compile_time_eval():
+        return is_traced(energy(space.states(jnp.zeros(1, dtype=int))[0]))
+
+
+@eqx.filter_jit
+def _log_sum(energy: AbstractEnergy, space: StateSpace, block_size: int) -> Scalar:
+    total = space.total
+    block_size = min(block_size, total)
+
+    @jax.checkpoint  # The derivative computes a block again instead of keeping all of them.
+    def log_mass(start: Int[Array, ""]) -> Scalar:
+        index = start + jnp.arange(block_size)
+        energies = jax.vmap(energy)(space.states(jnp.minimum(index, total - 1)))
+        return logsumexp(jnp.where(index < total, -energies, -jnp.inf))
+
+    return logsumexp(jax.lax.map(log_mass, jnp.arange(0, total, block_size)))
