@@ -15,7 +15,14 @@ from ebm_ppl._checks import check_finite, check_shape, is_traced
 from ebm_ppl._errors import DoublyIntractableError
 from ebm_ppl._types import PRNGKey, Scalar
 from ebm_ppl.energies import AbstractEnergy
-from ebm_ppl.quadrature import GridTable, QuadratureDensity, QuadratureNormalizer, normalize
+from ebm_ppl.quadrature import (
+    GridTable,
+    QuadratureDensity,
+    QuadratureNormalizer,
+    StateTable,
+    enumerate_states,
+    normalize,
+)
 
 LogZ: TypeAlias = Any
 """A normaliser: `None`, a number, an object with a `log_z` attribute, or a callable `energy -> log_z`."""
@@ -30,7 +37,7 @@ class EnergyDistribution(Distribution):
     | --- | --- | --- |
     | `None` | $-E(x)$, unnormalised | must be fixed |
     | a number | $-E(x) - \log Z$ | fixed, or $Z$ does not depend on them |
-    | an object with `log_z` (`QuadratureDensity`) | $-E(x) - \log Z$ | as when $Z$ was estimated |
+    | an object with `log_z` (`StateTable`) | $-E(x) - \log Z$ | as when $Z$ was estimated |
     | a callable (`QuadratureNormalizer`) | $-E_\theta(x) - \log Z(\theta)$ | may be random |
 
     Without a normaliser, parameters that JAX traces (because they are random in a model, or optimised)
@@ -62,7 +69,7 @@ class EnergyDistribution(Distribution):
     pytree_aux_fields = ("_density",)
 
     # Computed on first use and kept out of the pytree, so that drawing never changes its structure.
-    _computed: QuadratureDensity | None = None
+    _computed: QuadratureDensity | StateTable | None = None
     _table: GridTable | None = None
 
     def __init__(
@@ -72,7 +79,7 @@ class EnergyDistribution(Distribution):
             raise TypeError(f"`energy` must be an AbstractEnergy; got {type(energy).__name__}.")
         self.energy = energy
         self.log_z = _as_normalizer(log_z)
-        self._density = log_z if isinstance(log_z, QuadratureDensity) else None
+        self._density = log_z if isinstance(log_z, (QuadratureDensity, StateTable)) else None
         super().__init__((), tuple(energy.event_shape), validate_args=validate_args)
 
     @property
@@ -116,7 +123,7 @@ class EnergyDistribution(Distribution):
         return -energies - self.log_normalizer()
 
     def sample(self, key: PRNGKey | None, sample_shape: tuple[int, ...] = ()) -> Array:
-        """Draw exactly, by inverse transform on a quadrature grid.
+        """Draw exactly, by inverse transform on a quadrature grid or the table of all states.
 
         Args:
             key: Random key.
@@ -127,26 +134,31 @@ class EnergyDistribution(Distribution):
 
         Raises:
             ValueError: If `key` is `None`.
-            NotImplementedError: If the energy has more than two coordinates, or its parameters are traced
-                and `log_z` is not a `QuadratureNormalizer`; run an MCMC kernel there.
+            NotImplementedError: If the energy has more than two real coordinates, or its parameters are
+                traced and `log_z` is not a `QuadratureNormalizer`; run an MCMC kernel there.
         """
         if key is None:
             raise ValueError("`key` must be a random key; got None.")
+        if self.support.is_discrete:
+            return self._table_of_states("sample").sample(key, tuple(sample_shape))
         return _draw(self._grid_table(), key, tuple(sample_shape))
 
     @property
     def mean(self) -> Float[Array, "..."]:
-        """Mean by quadrature, of shape `event_shape` (at most two coordinates, fixed parameters)."""
-        return jnp.asarray(self._quadrature("mean").mean()).reshape(self.event_shape)
+        """Mean of shape `event_shape`, by quadrature or over all states.
+
+        For fixed parameters, and at most two real coordinates.
+        """
+        return jnp.asarray(self._law("mean").mean(), dtype=float).reshape(self.event_shape)
 
     @property
     def variance(self) -> Float[Array, "..."]:
-        """Variance of each coordinate by quadrature, of shape `event_shape` (limits as for `mean`)."""
-        return jnp.asarray(self._quadrature("variance").variance()).reshape(self.event_shape)
+        """Variance of each coordinate, of shape `event_shape` (limits as for `mean`)."""
+        return jnp.asarray(self._law("variance").variance(), dtype=float).reshape(self.event_shape)
 
     def entropy(self) -> Scalar:
-        """Differential entropy in nats by quadrature (limits as for `mean`)."""
-        return jnp.asarray(self._quadrature("entropy").entropy())
+        """Entropy in nats, differential for real coordinates (limits as for `mean`)."""
+        return jnp.asarray(self._law("entropy").entropy(), dtype=float)
 
     def _grid_table(self) -> GridTable:
         if isinstance(self.log_z, QuadratureNormalizer):
@@ -157,23 +169,38 @@ class EnergyDistribution(Distribution):
                 self._table = GridTable.from_density(density)
         return self._table
 
+    def _law(self, purpose: str) -> QuadratureDensity | StateTable:
+        """What is known of the normalised law, found on first use."""
+        is_discrete = self.support.is_discrete
+        return self._table_of_states(purpose) if is_discrete else self._quadrature(purpose)
+
+    def _table_of_states(self, purpose: str) -> StateTable:
+        known = self._density or self._computed
+        if not isinstance(known, StateTable):
+            self._refuse_traced(purpose)
+            self._computed = known = enumerate_states(self.energy)
+        return known
+
     def _quadrature(self, purpose: str) -> QuadratureDensity:
         known = self._density or self._computed
-        if known is not None:
+        if isinstance(known, QuadratureDensity):
             return known
         if self.energy.event_size > 2:
             raise NotImplementedError(
                 f"`{purpose}` needs a quadrature grid, which exists for 1 or 2 coordinates; "
                 f"{type(self.energy).__name__} has {self.energy.event_size}. Run an MCMC kernel."
             )
+        self._refuse_traced(purpose)
+        with jax.ensure_compile_time_eval():
+            self._computed = known = normalize(self.energy)
+        return known
+
+    def _refuse_traced(self, purpose: str) -> None:
         if is_traced(self.energy):
             raise NotImplementedError(
                 f"`{purpose}` needs fixed parameters, or log_z=QuadratureNormalizer(...); those of "
                 f"{type(self.energy).__name__} are traced by JAX."
             )
-        with jax.ensure_compile_time_eval():
-            self._computed = normalize(self.energy)
-        return self._computed
 
 
 @eqx.filter_jit

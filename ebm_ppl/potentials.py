@@ -1,16 +1,18 @@
 """Registration with NumPyro: an energy becomes a potential function on unconstrained space, or a model."""
 
 import dataclasses
+from typing import NoReturn
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpyro
-from numpyro.distributions import biject_to
 
 from ebm_ppl._checks import check_shape
 from ebm_ppl._types import Event, Scalar
 from ebm_ppl.distribution import EnergyDistribution, LogZ
 from ebm_ppl.energies import AbstractEnergy
+from ebm_ppl.energies._supports import unconstraining
 
 
 class EnergyPotential(eqx.Module):
@@ -18,7 +20,9 @@ class EnergyPotential(eqx.Module):
 
     With the bijection $T$ from $\mathbb{R}^d$ to the energy's support (NumPyro's `biject_to`),
     $$U(z) = E(T(z)) - \log \lvert \det \partial T / \partial z \rvert,$$
-    so that $z \sim \exp(-U)$ means $T(z) \sim \exp(-E)$. It is a pytree and can be pickled.
+    so that $z \sim \exp(-U)$ means $T(z) \sim \exp(-E)$. On a discrete support $T$ is the identity, positions
+    are states, and $U$ has no gradient: asking for it is a `TypeError`, since a kernel that moves along
+    one would leave the states. It is a pytree and can be pickled.
     """
 
     energy: AbstractEnergy
@@ -26,7 +30,7 @@ class EnergyPotential(eqx.Module):
     @property
     def position_shape(self) -> tuple[int, ...]:
         """Shape of an unconstrained position."""
-        return biject_to(self.energy.support).inverse_shape(self.energy.event_shape)
+        return unconstraining(self.energy.support).inverse_shape(self.energy.event_shape)
 
     def __call__(self, z: Event) -> Scalar:
         """Potential energy of one unconstrained position.
@@ -41,17 +45,32 @@ class EnergyPotential(eqx.Module):
             ValueError: If `z` has another shape.
         """
         check_shape("z", z, self.position_shape)
-        transform = biject_to(self.energy.support)
+        if self.energy.support.is_discrete:
+            return self.energy(_without_gradient(jnp.asarray(z)))
+        transform = unconstraining(self.energy.support)
         x = transform(z)
         return self.energy(x) - jnp.sum(transform.log_abs_det_jacobian(z, x))
 
     def constrain(self, z: Event) -> Event:
         """Map one unconstrained position, or a batch of them, into the energy's support."""
-        return biject_to(self.energy.support)(z)
+        return jnp.asarray(unconstraining(self.energy.support)(z))
 
     def unconstrain(self, x: Event) -> Event:
         """Map one point of the support, or a batch of them, to unconstrained space."""
-        return biject_to(self.energy.support).inv(x)
+        return jnp.asarray(unconstraining(self.energy.support).inv(x))
+
+
+@jax.custom_jvp
+def _without_gradient(z: Event) -> Event:
+    return z
+
+
+@_without_gradient.defjvp
+def _refuse_gradient(primals: object, tangents: object) -> NoReturn:  # noqa: ARG001
+    raise TypeError(
+        "The potential of a discrete energy has no gradient, so kernels that need one cannot sample "
+        "it; use BlockGibbs or another kernel for discrete energies."
+    )
 
 
 def potential_fn(energy: AbstractEnergy) -> EnergyPotential:

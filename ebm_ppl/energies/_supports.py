@@ -5,8 +5,14 @@ from typing import Any
 import jax
 import numpy as np
 from numpyro.distributions import constraints
+from numpyro.distributions.transforms import IdentityTransform, Transform, biject_to
 
 from ebm_ppl._checks import is_traced
+
+
+def unconstraining(support: constraints.Constraint) -> Transform:
+    """Map from the space in which kernels move to `support`: of discrete points the identity."""
+    return IdentityTransform() if support.is_discrete else biject_to(support)
 
 
 def real_support(event_shape: tuple[int, ...]) -> constraints.Constraint:

@@ -3,7 +3,6 @@
 import math
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -56,18 +55,20 @@ class GaussianBernoulliRBM(AbstractLatentEnergy):
         International Conference on Artificial Neural Networks.
     """
 
-    weights: Float[Array, "visible hidden"] = eqx.field(converter=as_parameter)
-    visible_bias: Float[Array, " visible"] = eqx.field(converter=as_parameter)
-    hidden_bias: Float[Array, " hidden"] = eqx.field(converter=as_parameter)
-    log_scale: Float[Array, " visible"] = eqx.field(converter=as_parameter)
+    weights: Float[Array, "visible hidden"]
+    visible_bias: Float[Array, " visible"]
+    hidden_bias: Float[Array, " hidden"]
+    log_scale: Float[Array, " visible"]
 
     def __init__(
         self, weights: Any, visible_bias: Any, hidden_bias: Any, log_scale: Any = None
     ) -> None:
-        self.weights = weights
-        self.visible_bias = visible_bias
-        self.hidden_bias = hidden_bias
-        self.log_scale = np.zeros(np.shape(visible_bias)) if log_scale is None else log_scale
+        self.weights = as_parameter(weights)
+        self.visible_bias = as_parameter(visible_bias)
+        self.hidden_bias = as_parameter(hidden_bias)
+        self.log_scale = as_parameter(
+            np.zeros(np.shape(visible_bias)) if log_scale is None else log_scale
+        )
 
     def __check_init__(self) -> None:
         check_layers(self.weights, self.visible_bias, self.hidden_bias)

@@ -2,20 +2,35 @@
 
 import copy
 from collections.abc import Callable
+from typing import ClassVar
 
 from numpyro.infer.mcmc import MCMCKernel
 
 from ebm_ppl._types import PotentialFn
-from ebm_ppl.samplers._source import ModelArgs, ModelKwargs, ModelSource, PotentialSource
+from ebm_ppl.energies import AbstractEnergy
+from ebm_ppl.potentials import EnergyModel, EnergyPotential
+from ebm_ppl.samplers._source import (
+    ModelArgs,
+    ModelKwargs,
+    ModelSource,
+    PotentialSource,
+    StateSource,
+)
 
 
 class AbstractModelKernel(MCMCKernel):
     """A kernel built from a NumPyro model or from a potential function.
 
+    Attributes:
+        takes_discrete: Whether the kernel moves among the states of a discrete energy; others are refused
+            one, since their steps would leave its support.
+
     Raises:
-        ValueError: If not exactly one of `model` and `potential_fn` is given, or either is not
-            callable.
+        ValueError: If not exactly one of `model` and `potential_fn` is given, either is not callable, or
+            it is of a discrete energy and the kernel does not take one.
     """
+
+    takes_discrete: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -30,8 +45,13 @@ class AbstractModelKernel(MCMCKernel):
         for name, function in callables.items():
             if function is not None and not callable(function):
                 raise ValueError(f"`{name}` must be callable; got {function!r}.")
-        self._source: PotentialSource | ModelSource
-        if model is not None:
+        self._source: PotentialSource | ModelSource | StateSource
+        source = model if potential_fn is None else potential_fn
+        if isinstance(source, (EnergyModel, EnergyPotential)) and not self.takes_discrete:
+            _check_real(type(self).__name__, source.energy)
+        if isinstance(model, EnergyModel) and model.energy.support.is_discrete:
+            self._source = StateSource(model)
+        elif model is not None:
             self._source = ModelSource(model, init_strategy, uses_gradient)
         elif potential_fn is not None:
             self._source = PotentialSource(potential_fn)
@@ -89,3 +109,12 @@ class AbstractModelKernel(MCMCKernel):
         kernel = copy.copy(self)
         kernel._source = self._source.wrap(wrapper)
         return kernel
+
+
+def _check_real(kernel: str, energy: AbstractEnergy) -> None:
+    """Refuse a discrete energy."""
+    if energy.support.is_discrete:
+        raise ValueError(
+            f"{kernel} must be given an energy of real points; got the discrete "
+            f"{type(energy).__name__}. Use BlockGibbs or another kernel for discrete energies."
+        )

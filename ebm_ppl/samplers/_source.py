@@ -1,6 +1,6 @@
 """Where a kernel's potential comes from: a NumPyro model, or a potential function."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import jax
@@ -10,6 +10,8 @@ from numpyro.infer.util import initialize_model, transform_fn
 from numpyro.util import identity, is_prng_key
 
 from ebm_ppl._types import Position, PotentialFn, PRNGKey
+from ebm_ppl.energies._states import StateSpace
+from ebm_ppl.potentials import EnergyModel, EnergyPotential
 
 ModelArgs = tuple[Any, ...]
 ModelKwargs = Mapping[str, Any] | None
@@ -43,6 +45,55 @@ class PotentialSource:
     def wrap(self, _wrapper: Callable) -> "PotentialSource":
         """There is no model to wrap."""
         raise ValueError("`wrap_model` needs a kernel built from `model`; got `potential_fn`.")
+
+
+class StateSource:
+    """The model of a discrete energy; positions are dictionaries of its one site.
+
+    NumPyro's own way from a model to a potential sums finite discrete sites out.
+    """
+
+    is_ready = True
+
+    def __init__(self, model: EnergyModel) -> None:
+        self.model = model
+
+    def initialise(self, rng_key: PRNGKey, init_params: Any, *_: Any) -> Position:
+        """The given position, or for each chain a state drawn uniformly."""
+        name, energy = self.model.name, self.model.energy
+        if init_params is not None:
+            return as_sites(init_params, {name})
+        space = StateSpace.of(energy)
+        if space is None:
+            raise ValueError(
+                "`init_params` must be provided for an energy whose states cannot be counted; got "
+                f"None for {energy.support!r}."
+            )
+        draw = space.draw if is_prng_key(rng_key) else jax.vmap(space.draw)
+        return {name: draw(rng_key)}
+
+    def potential_fn(self, *_: Any) -> PotentialFn:
+        """The energy of the one site."""
+        potential = EnergyPotential(self.model.energy)
+        return lambda z: potential(z[self.model.name])
+
+    def postprocess_fn(self, *_: Any) -> Callable:
+        """The identity: positions are states."""
+        return identity
+
+    constrain_fn = postprocess_fn
+
+    def wrap(self, _wrapper: Callable) -> "StateSource":
+        """A wrapped model is no longer that of one energy."""
+        raise ValueError("`wrap_model` needs a model of real sites; got that of a discrete energy.")
+
+
+def as_sites(params: Any, names: Collection[str]) -> dict[str, Any]:
+    """The given initial position, refused if its sites are not those of the model."""
+    if not isinstance(params, dict) or params.keys() != set(names):
+        given = sorted(params) if isinstance(params, dict) else type(params).__name__
+        raise ValueError(f"Expected `init_params` with sites {sorted(names)}; got {given}.")
+    return params
 
 
 class ModelSource:
@@ -110,9 +161,7 @@ class ModelSource:
         return self._draw(keys)
 
     def _as_given(self, params: Any, prototype: dict[str, Any], kwargs: ModelKwargs) -> Position:
-        if not isinstance(params, dict) or params.keys() != prototype.keys():
-            given = sorted(params) if isinstance(params, dict) else type(params).__name__
-            raise ValueError(f"Expected `init_params` with sites {sorted(prototype)}; got {given}.")
+        params = as_sites(params, prototype.keys())
         if GIBBS_SITES_KWARG not in (kwargs or {}):
             return params
         # As a block of numpyro.infer.Gibbs: it hands constrained values to all kernels but HMC.

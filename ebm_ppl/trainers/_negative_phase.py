@@ -11,7 +11,7 @@ from jaxtyping import Array, Float
 
 from ebm_ppl._checks import check_count
 from ebm_ppl._types import PotentialFn, PRNGKey
-from ebm_ppl.potentials import potential_fn
+from ebm_ppl.potentials import EnergyPotential, potential_fn
 from ebm_ppl.samplers import AbstractUnadjustedKernel, Langevin, run_short_chain
 from ebm_ppl.trainers._batch import Condition, at
 from ebm_ppl.trainers._schedule import Schedule, check_positive_schedule, value_at
@@ -88,8 +88,7 @@ class NegativePhase(eqx.Module):
 
     def check(self, energy: Any, x: Array, condition: Condition | None) -> None:
         """Build every kernel once outside a trace, so that its own checks and warnings take effect."""
-        first = jax.tree.map(lambda leaf: leaf[0], condition)
-        potential = potential_fn(at(energy, first))
+        potential = _first_potential(energy, condition)
         for move in self.moves:
             kernel = move.at(potential, 0)
             jax.eval_shape(
@@ -134,30 +133,34 @@ class NegativePhase(eqx.Module):
         keys = jax.random.split(key_chains, len(x))
         x, accept_prob = jax.vmap(run_chain, in_axes=(0, 1, 0, 0))(keys, noise, x, condition)
         metrics = {"accept_prob": jnp.mean(accept_prob)}
-        temperature = self._temperature(step)
+        temperature = self._temperature(_first_potential(energy, condition), step)
         return x, metrics if temperature is None else metrics | {"temperature": temperature}
 
     def _noise(
         self, energy: Any, x: Array, condition: Condition | None, rng_key: PRNGKey
     ) -> Float[Array, "num_steps num_chains dim"] | None:
         """The noise of all chains in one draw, where a single unadjusted kernel moves them."""
-        if len(self.moves) > 1 or not isinstance(
-            self.moves[0].at(jnp.sum, 0), AbstractUnadjustedKernel
-        ):
+        potential = _first_potential(energy, condition)
+        first, *others = self.moves
+        if others or not isinstance(first.at(potential, 0), AbstractUnadjustedKernel):
             return None
-        first = jax.tree.map(lambda leaf: leaf[0], condition)
-        dim = math.prod(potential_fn(at(energy, first)).position_shape)
+        dim = math.prod(potential.position_shape)
         return jax.random.normal(rng_key, (self.num_steps, len(x), dim), x.dtype)
 
-    def _temperature(self, step: Array) -> Array | None:
+    def _temperature(self, potential: PotentialFn, step: Array) -> Array | None:
         """Largest effective temperature of the Langevin kernels that have noise of their own."""
-        kernels = [move.at(jnp.sum, step) for move in self.moves]
+        kernels = [move.at(potential, step) for move in self.moves]
         given = [
             jnp.asarray(kernel.effective_temperature, dtype=float)
             for kernel in kernels
             if isinstance(kernel, Langevin) and kernel.has_own_noise
         ]
         return jnp.max(jnp.stack(given)) if given else None
+
+
+def _first_potential(energy: Any, condition: Condition | None) -> EnergyPotential:
+    """The potential of the first chain, which stands for all where their values do not matter."""
+    return potential_fn(at(energy, jax.tree.map(lambda leaf: leaf[0], condition)))
 
 
 def _run_kernels(

@@ -6,7 +6,11 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from ebm_ppl._types import Event, Scalar
-from ebm_ppl.energies import AbstractConditionalEnergy, AbstractEnergy
+from ebm_ppl.energies import (
+    AbstractConditionalEnergy,
+    AbstractEnergy,
+    AbstractLatentEnergy,
+)
 from ebm_ppl.partition import EnumerationNormalizer
 from ebm_ppl.quadrature import QuadratureNormalizer
 from ebm_ppl.trainers._base import AbstractObjective, Model
@@ -62,7 +66,7 @@ class ExactMaximumLikelihood(AbstractObjective):
     def for_energy(
         cls, energy: Any, condition: Any = None, **options: Any
     ) -> "ExactMaximumLikelihood":
-        """Choose a normaliser for an energy: a sum over states if it is discrete, a grid otherwise.
+        """Choose a normaliser for an energy: a sum over states where there are any, or a grid.
 
         Args:
             energy: The energy, with parameters from which the fit is to start.
@@ -84,7 +88,7 @@ class ExactMaximumLikelihood(AbstractObjective):
             given = [energy.given(y) for y in np.asarray(condition)]
         else:
             given = [energy]
-        if energy.support.is_discrete:
+        if energy.support.is_discrete or isinstance(energy, AbstractLatentEnergy):
             return cls(EnumerationNormalizer(**options))
         grids = [QuadratureNormalizer.for_energy(one, **options) for one in given]
         bounds = np.array([grid.bounds for grid in grids])

@@ -18,13 +18,14 @@ from numpyro.infer import MCMC, Gibbs, init_to_value
 
 from ebm_ppl import samplers
 from ebm_ppl._precision import float64
-from ebm_ppl.samplers import AbstractKernel
+from ebm_ppl.samplers import AbstractEnergyKernel, AbstractKernel
 
 KERNELS = [
     kernel
     for kernel in vars(samplers).values()
     if inspect.isclass(kernel)
     and issubclass(kernel, AbstractKernel)
+    and not issubclass(kernel, AbstractEnergyKernel)  # these take no bare potential
     and not inspect.isabstract(kernel)
 ]
 # What is asked here holds however well XLA optimises, and hundreds of programs run but once.

@@ -1,0 +1,68 @@
+"""Kernels that move with the help of an energy's structure, which a bare potential does not show."""
+
+import abc
+from collections.abc import Callable
+
+import jax.numpy as jnp
+from numpyro.infer import init_to_uniform
+
+from ebm_ppl._types import Event, PotentialFn, PRNGKey, Scalar
+from ebm_ppl.energies import AbstractEnergy
+from ebm_ppl.potentials import EnergyModel, EnergyPotential
+from ebm_ppl.samplers._base import AbstractKernel
+from ebm_ppl.samplers._target import Point, Transition, WhitenedTarget
+
+
+class AbstractEnergyKernel(AbstractKernel):
+    """A kernel for the law of one energy, on whose points it moves directly.
+
+    There is nothing to tune. Subclasses give `move`, for one chain.
+
+    Raises:
+        ValueError: If not exactly one of `model` and `potential_fn` is given, or it is not what
+            `ebm_ppl.as_model` or `ebm_ppl.potential_fn` makes of an energy.
+    """
+
+    gradient_evaluations_per_step = 0
+    potential_evaluations_per_step = 1
+    takes_discrete = True
+
+    def __init__(self, model: Callable | None, potential_fn: PotentialFn | None) -> None:
+        super().__init__(model, potential_fn, init_strategy=init_to_uniform)
+        source = model if potential_fn is None else potential_fn
+        if not isinstance(source, (EnergyModel, EnergyPotential)):
+            name = "model" if potential_fn is None else "potential_fn"
+            maker = "as_model" if potential_fn is None else "potential_fn"
+            raise ValueError(
+                f"`{name}` must be what `ebm_ppl.{maker}` makes of an energy, since "
+                f"{type(self).__name__} reads its structure; got {source!r}."
+            )
+        self._energy: AbstractEnergy = source.energy
+
+    @abc.abstractmethod
+    def move(self, rng_key: PRNGKey, x: Event) -> tuple[Event, Scalar]:
+        """Move one chain.
+
+        Args:
+            rng_key: Key of this step; nothing else uses it.
+            x: Where it stands, of shape `event_shape`.
+
+        Returns:
+            Where it stands then, and the probability with which it was to move.
+        """
+
+    def transition(
+        self,
+        rng_key: PRNGKey,
+        target: WhitenedTarget,
+        start: Point,
+        auxiliary: tuple[()],
+        step_size: Scalar,  # noqa: ARG002
+    ) -> Transition:
+        """Move, and evaluate the potential where the chain stands then."""
+        potential = EnergyPotential(self._energy)
+        z = start.z.reshape(potential.position_shape)
+        x, accept_prob = self.move(rng_key, potential.constrain(z))
+        end = target.evaluate_at(potential.unconstrain(x).astype(z.dtype).ravel())
+        accept_prob = accept_prob.astype(z.dtype)
+        return Transition(end, auxiliary, accept_prob, ~jnp.isfinite(end.potential_energy))
