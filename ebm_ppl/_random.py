@@ -1,8 +1,9 @@
 """JAX's random numbers, bit for bit, from a generator that CPUs run faster.
 
-JAX lowers Threefry-2x32 on CPUs to a loop of many tiny kernels, which can cost more than the rest of a step of
-a Markov chain. Written out, its twenty rounds are one kernel. The generator is a PRNG implementation of
-JAX like any other: the keys that `fast_key` makes go into every function of `jax.random`.
+JAX lowers Threefry-2x32 on CPUs to a loop of many tiny kernels, which can cost more than all else in a
+step of a Markov chain. Written out, its twenty rounds are one kernel. The generator is a PRNG
+implementation of JAX like any other: the keys that `fast_key` makes go into every function of
+`jax.random`.
 
 References:
     J. K. Salmon, M. A. Moraes, R. O. Dror and D. E. Shaw (2011). Parallel random numbers: as easy as

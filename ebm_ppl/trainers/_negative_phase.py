@@ -13,6 +13,7 @@ from ebm_ppl._checks import check_count
 from ebm_ppl._types import PotentialFn, PRNGKey
 from ebm_ppl.potentials import EnergyPotential, potential_fn
 from ebm_ppl.samplers import AbstractUnadjustedKernel, Langevin, run_short_chain
+from ebm_ppl.samplers._start import check_finite_start
 from ebm_ppl.trainers._batch import Condition, at
 from ebm_ppl.trainers._schedule import Schedule, check_positive_schedule, value_at
 
@@ -87,13 +88,14 @@ class NegativePhase(eqx.Module):
         check_count("num_steps", self.num_steps)
 
     def check(self, energy: Any, x: Array, condition: Condition | None) -> None:
-        """Build every kernel once outside a trace, so that its own checks and warnings take effect."""
+        """Build every kernel once outside a step, so that its own checks and warnings take effect."""
         potential = _first_potential(energy, condition)
+        z = potential.unconstrain(x[0])
+        check_finite_start(eqx.filter_jit(potential)(z))
         for move in self.moves:
             kernel = move.at(potential, 0)
             jax.eval_shape(
-                lambda z, kernel=kernel: kernel.init(jax.random.key(0), 0, init_params=z),
-                potential.unconstrain(x[0]),
+                lambda z, kernel=kernel: kernel.init(jax.random.key(0), 0, init_params=z), z
             )
 
     def run(

@@ -65,8 +65,8 @@ class Trainer(eqx.Module):
     r"""Initialisation and step of a fit, free of side effects.
 
     `fit` scans `step`; use the two yourself to map a fit over data sets or seeds with `jax.vmap`. A step
-    of which anything is not finite (the objective's draws, the loss, a gradient, a new parameter) is
-    refused: the model, the optimiser and the objective's state stay as they were.
+    of which anything is not finite (the objective's draws, the loss, the square of a gradient, a new
+    parameter) is refused: the model, the optimiser and the objective's state stay as they were.
 
     Attributes:
         objective: What is minimised.

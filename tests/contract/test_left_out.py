@@ -1,9 +1,12 @@
 """What a kernel cannot sample by its nature is left out by name, never in silence."""
 
+import pytest
+
 import validation
 from validation import cases, targets
 
 
+@pytest.mark.slow
 def test_what_is_left_out_is_named_with_its_reason():
     report = validation.run(kernels=["langevin"], energies=["banana"], mode="quick", seed=1)
     assert not [row for row in report.rows if row.energy == "banana" and row.kernel == "langevin"]

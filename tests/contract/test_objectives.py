@@ -21,7 +21,19 @@ CONTROLS = controls.discover_objectives()
 WITHOUT_CASE = {FisherScoreMatching.__name__, "AnnealedDenoisingScoreMatching"}
 
 
-@pytest.mark.parametrize("name", CASES)
+# Chains of their own make these the slowest; contrastive divergence from the data stands for them.
+CHAINS_OF_THEIR_OWN = ("persistent", "replay")
+
+
+def _slow_with_chains(names):
+    """Each name as a parameter, marked as slow where the objective carries chains from step to step."""
+    return [
+        pytest.param(name, marks=pytest.mark.slow) if name.startswith(CHAINS_OF_THEIR_OWN) else name
+        for name in names
+    ]
+
+
+@pytest.mark.parametrize("name", _slow_with_chains(CASES))
 def test_objective_meets_its_theory(name):
     """False-alarm rate 1e-7 a check; each states what it sees with 99% power."""
     case = CASES[name]
@@ -41,7 +53,7 @@ def test_objective_recovers_parameters_by_minibatches(name):
     assert result.verdict is Verdict.PASS, result.detail
 
 
-@pytest.mark.parametrize("name", CONTROLS)
+@pytest.mark.parametrize("name", _slow_with_chains(CONTROLS))
 def test_control_is_judged_rightly(name):
     result = judge_objective_control(CONTROLS[name], SEED)
     assert result.verdict is Verdict.PASS, result.detail

@@ -39,6 +39,7 @@ def hostile_report():
     return validation.run(energies | {"good": Quartic()}, kernels=["mala"], mode="quick")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_hostile_energy_gets_one_clear_verdict(name, hostile_report):
     rows = [row for row in hostile_report.rows if row.energy == name]
@@ -106,6 +107,7 @@ def test_a_user_kernel_that_raises_is_an_error_and_not_a_crash():
     assert all("no kernel today" in row.detail for row in rows)
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_figures_and_another_seed_others():
     def figures(seed):
         report = validation.run(Quartic(), kernels=["mala"], mode="quick", seed=seed)
@@ -171,6 +173,7 @@ def test_every_exported_kernel_has_a_case():
     assert {"HMC", "NUTS", "BarkerMH"} <= made
 
 
+@pytest.mark.slow
 def test_positive_and_bounded_supports_run():
     energy = from_callable(lambda x: 2.0 * x, (), constraints.positive)
     report = validation.run({"exponential": energy}, kernels=["mala"], mode="quick")

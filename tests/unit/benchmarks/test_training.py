@@ -57,6 +57,7 @@ def draws(objective):
     return prepared.sample
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", problem.OBJECTIVES)
 def test_bare_losses_and_gradients_are_those_of_the_objectives(name):
     objective = with_ebm_ppl.OBJECTIVES[name]()

@@ -87,6 +87,7 @@ def test_small_noise_gives_score_matching_with_an_error_of_second_order():
         np.testing.assert_allclose(coarse, 4.0 * fine, rtol=0.02, atol=0.02 * np.abs(fine).max())
 
 
+@pytest.mark.slow
 def test_recovers_a_gaussian_precision_within_its_standard_errors():
     rng = np.random.default_rng(3)
     factor = np.array([[1.2, 0.0], [-0.6, 0.8]])

@@ -123,6 +123,7 @@ def _final(trainer, energy, num_steps):
     return run
 
 
+@pytest.mark.slow
 def test_mapped_fits_equal_separate_ones():
     """Over data sets and seeds; and `fit` is the same steps as `Trainer`, to the last bit."""
     objective = ebm.PersistentCD(WALK, num_chains=4)
@@ -159,6 +160,7 @@ def test_mapped_fits_equal_separate_ones():
 # Keys and precision
 
 
+@pytest.mark.slow
 def test_raw_and_typed_keys_give_the_same_fit():
     objective = ebm.PersistentCD(WALK, num_chains=4)
     settings = {"num_steps": 5, "batch_size": 2, "progress_bar": False}

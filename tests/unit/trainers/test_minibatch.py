@@ -35,7 +35,7 @@ def _rows(num_examples, batch_size, num_epochs, rng_key):
     return rows.reshape(num_epochs, -1, batch_size)
 
 
-@settings(max_examples=12)
+@settings(max_examples=6)
 @given(st.integers(1, 40).flatmap(lambda n: st.tuples(st.just(n), st.integers(1, n))))
 def test_every_example_once_an_epoch(sizes):
     num_examples, batch_size = sizes

@@ -206,6 +206,7 @@ class TestLearnedLogZ:
             z = of_noise / np.mean(1 / (share * ratio(x) + (1 - share) * z))
         assert abs(learned - np.log(z)) < 1e-10
 
+    @pytest.mark.slow
     def test_and_parameters_are_within_standard_errors_of_the_truth(self):
         density = ebm.quadrature.normalize(QUARTIC)
         x = ebm.EnergyDistribution(QUARTIC, log_z=density).sample(jax.random.key(1), (4000,))
@@ -217,6 +218,7 @@ class TestLearnedLogZ:
         mass = ebm.quadrature.normalize(result.energy).log_z - float(fitted.log_normalizer())
         assert abs(mass) < 0.05  # the fitted density integrates to one, nearly
 
+    @pytest.mark.slow
     def test_may_be_a_function_of_the_condition(self):
         rng = np.random.default_rng(2)
         y = rng.uniform(-1.0, 1.0, size=4000)
@@ -273,6 +275,7 @@ def _z_scores(result, truth):
     return np.array([(value - true) / error for value, error, true in pairs], np.float64)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dim", [2, 10])
 def test_recovers_a_gaussian_precision(dim):
     rng = np.random.default_rng(dim)

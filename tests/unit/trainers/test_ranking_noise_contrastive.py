@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import numpyro.distributions as dist
+import pytest
 from scipy import stats
 from scipy.special import logsumexp
 
@@ -39,6 +40,7 @@ def test_whatever_depends_on_the_condition_alone_cancels():
     np.testing.assert_allclose(*losses, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_recovers_a_regression_within_its_standard_errors():
     rng = np.random.default_rng(0)
     coefficients, intercept = np.array([[1.0, -0.5]]), np.array([0.3])

@@ -202,14 +202,14 @@ def test_a_second_row_is_named_by_its_own_first_failure():
         _fit(objective, max_refused=3)
 
 
-def test_the_squared_gradient_of_adam_that_overflows_is_no_silent_end():
+def test_a_gradient_whose_square_overflows_is_no_silent_end():
     """1e20 is finite and its square is not: Adam would divide by infinity and stand still for ever."""
 
     class Steep(Planted):
         def losses(self, model, batch, sample):
             return 1e20 * energies_of(model.energy, batch)
 
-    with pytest.raises(ebm.TrainingDivergedError, match=r"`optimizer_state\.0\.nu\.energy\.a`"):
+    with pytest.raises(ebm.TrainingDivergedError, match=r"`gradient\.energy\.a`"):
         _fit(Steep(), optax.adam(0.01))
 
 

@@ -74,6 +74,7 @@ def test_the_command_line_offers_what_there_is():
     assert set(KERNELS) == set(KERNEL_NAMES)
 
 
+@pytest.mark.slow
 def test_from_a_table_to_draws(data, tmp_path):
     model, page = tmp_path / "model.eqx", tmp_path / "fit.html"
     result = _run(
