@@ -1,8 +1,18 @@
 """Partition functions: sums over all states where they are possible, estimates with error bars where not."""
 
+from ebm_ppl.partition._annealed_importance import (
+    annealed_importance_sampling as annealed_importance_sampling,
+)
+from ebm_ppl.partition._annealed_importance import (
+    reverse_annealed_importance_sampling as reverse_annealed_importance_sampling,
+)
 from ebm_ppl.partition._estimate import HeavyTailWarning as HeavyTailWarning
 from ebm_ppl.partition._estimate import LogPartitionEstimate as LogPartitionEstimate
 from ebm_ppl.partition._estimate import SmallSampleWarning as SmallSampleWarning
 from ebm_ppl.partition._estimate import estimate_from_log_weights as estimate_from_log_weights
+from ebm_ppl.partition._importance import importance_sampling as importance_sampling
 from ebm_ppl.partition._pareto import pareto_k as pareto_k
+from ebm_ppl.partition._pilot import AnnealingSchedule as AnnealingSchedule
+from ebm_ppl.partition._pilot import adaptive_schedule as adaptive_schedule
+from ebm_ppl.partition._sequential import sequential_monte_carlo as sequential_monte_carlo
 from ebm_ppl.partition.enumeration import EnumerationNormalizer as EnumerationNormalizer

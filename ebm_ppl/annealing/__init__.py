@@ -1,0 +1,13 @@
+"""Paths of laws from one that is known to one that is not, and the inverse temperatures along them."""
+
+from ebm_ppl.annealing._geometric import GeometricEnergy as GeometricEnergy
+from ebm_ppl.annealing._geometric import GeometricPath as GeometricPath
+from ebm_ppl.annealing._geometric import as_base as as_base
+from ebm_ppl.annealing._geometric import default_base as default_base
+from ebm_ppl.annealing._path import AbstractPath as AbstractPath
+from ebm_ppl.annealing._restricted_boltzmann import (
+    RestrictedBoltzmannPath as RestrictedBoltzmannPath,
+)
+from ebm_ppl.annealing._schedule import conditional_ess as conditional_ess
+from ebm_ppl.annealing._schedule import next_inverse_temperature as next_inverse_temperature
+from ebm_ppl.annealing._schedule import power_schedule as power_schedule

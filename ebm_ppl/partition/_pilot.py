@@ -1,0 +1,220 @@
+"""A first run of particles along a path, which chooses its inverse temperatures and the step sizes on it."""
+
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from ebm_ppl._checks import check_count, check_interval, check_key
+from ebm_ppl._random import fast_key
+from ebm_ppl._types import PRNGKey, Scalar
+from ebm_ppl.annealing import (
+    AbstractPath,
+    conditional_ess,
+    next_inverse_temperature,
+    power_schedule,
+)
+from ebm_ppl.energies import AbstractEnergy
+from ebm_ppl.partition._moves import Moves, as_moves, as_path, log_ratios, start_at_base
+from ebm_ppl.partition._resampling import systematic_resample
+
+_MOST_STEPS = 2_000
+_ROUNDS = 3  # of moves at each temperature, after each of which the step size is corrected
+_GAIN = 1.5
+_FIRST_STEP_SIZE = 0.5
+
+
+class AnnealingSchedule(eqx.Module):
+    r"""Inverse temperatures along a path, and the kernel's step size at each.
+
+    Attributes:
+        inverse_temperatures: $0 = \beta_0 < \dots < \beta_K = 1$, shape `(K + 1,)`.
+        step_sizes: Step size of the kernel at $\beta_1, \dots, \beta_K$, shape `(K,)`; `None` to leave it to
+            the kernel.
+    """
+
+    inverse_temperatures: Float[Array, " num_temperatures"]
+    step_sizes: Float[Array, " num_steps"] | None = None
+
+    @property
+    def num_steps(self) -> int:
+        """Number $K$ of steps from one temperature to the next."""
+        return len(self.inverse_temperatures) - 1
+
+
+Schedule: TypeAlias = Any
+"""An `AnnealingSchedule`, an array of inverse temperatures, or a number of evenly spaced steps."""
+
+
+def adaptive_schedule(
+    target: AbstractEnergy | AbstractPath,
+    rng_key: PRNGKey,
+    *,
+    base: Any = None,
+    kernel: Callable[..., Any] | None = None,
+    num_steps: int = 1,
+    threshold: float = 0.99,
+    num_particles: int = 500,
+    target_accept_prob: float = 0.6,
+) -> AnnealingSchedule:
+    r"""Choose inverse temperatures, and the step sizes between them, by a run of particles.
+
+    Each step goes as far as the conditional effective sample size of the particles stays at `threshold`
+    of their number. The run is a first one: an estimator draws anew on what it found, and is
+    as unbiased as with a schedule that was written down.
+
+    Args:
+        target: The energy, or a path to it.
+        rng_key: Random key.
+        base: Base law, as [`GeometricPath`][ebm_ppl.annealing.GeometricPath] takes it.
+        kernel: Called with `potential_fn`, and with `step_size` if it has such an argument that is not
+            fixed by `functools.partial`: a kernel class of this package or of NumPyro. By default block
+            Gibbs for energies that know their conditional laws, else MALA.
+        num_steps: Number of its steps at each temperature.
+        threshold: Least conditional effective sample size, as a share; nearer to 1, more temperatures.
+        num_particles: Number of particles.
+        target_accept_prob: Acceptance probability to which step sizes are tuned.
+
+    Returns:
+        The schedule.
+
+    Raises:
+        ValueError: If an argument is outside its bounds, or 2,000 temperatures do not suffice.
+
+    Example:
+        >>> import jax
+        >>> from ebm_ppl.energies import DoubleWell
+        >>> from ebm_ppl.partition import adaptive_schedule
+        >>> schedule = adaptive_schedule(DoubleWell(dim=2), jax.random.key(0), threshold=0.9)
+        >>> float(schedule.inverse_temperatures[-1])
+        1.0
+        >>> schedule.step_sizes.shape == (schedule.num_steps,)
+        True
+
+    References:
+        Y. Zhou, A. M. Johansen and J. A. D. Aston (2016). Toward automatic model comparison: an adaptive
+        sequential Monte Carlo approach. *Journal of Computational and Graphical Statistics* 25(3).
+    """
+    check_interval("threshold", threshold, 0.0, 1.0)
+    check_count("num_particles", num_particles, 10)
+    check_interval("target_accept_prob", target_accept_prob, 0.0, 1.0)
+    check_key("rng_key", rng_key)
+    path = as_path(target, base)
+    moves = as_moves(kernel, num_steps, path)
+    return _run_pilot(path, moves, rng_key, None, threshold, num_particles, target_accept_prob)
+
+
+def as_schedule(
+    schedule: Schedule, path: AbstractPath, moves: Moves, rng_key: PRNGKey, threshold: float
+) -> AnnealingSchedule:
+    """Read a schedule; choose what it leaves open by a pilot run."""
+    if schedule is None:
+        return _run_pilot(path, moves, rng_key, None, threshold, 500, 0.6)
+    if not isinstance(schedule, AnnealingSchedule):
+        if np.ndim(schedule) == 0:
+            check_count("schedule", schedule)
+            schedule = power_schedule(schedule)
+        schedule = AnnealingSchedule(jnp.asarray(schedule, dtype=float))
+    check_ladder(schedule.inverse_temperatures)
+    if schedule.step_sizes is None and moves.is_tunable:
+        return _run_pilot(path, moves, rng_key, schedule.inverse_temperatures, 0.5, 100, 0.6)
+    return schedule
+
+
+def check_ladder(inverse_temperatures: Float[Array, "..."]) -> None:
+    """Refuse inverse temperatures that do not rise from 0 to 1."""
+    values = np.asarray(inverse_temperatures)
+    if (
+        values.ndim != 1
+        or len(values) < 2
+        or values[0] != 0
+        or values[-1] != 1
+        or not np.all(np.diff(values) > 0)
+    ):
+        raise ValueError(
+            "`schedule` must hold inverse temperatures that rise from 0 to 1, be an AnnealingSchedule or a "
+            f"number of steps; got {values!r}."
+        )
+
+
+def _run_pilot(
+    path: AbstractPath,
+    moves: Moves,
+    rng_key: PRNGKey,
+    given: Float[Array, " num_temperatures"] | None,
+    threshold: float,
+    num_particles: int,
+    target_accept_prob: float,
+) -> AnnealingSchedule:
+    inverse_temperatures, step_sizes, count = _pilot(
+        path,
+        moves,
+        rng_key,
+        given,
+        jnp.asarray(threshold),
+        num_particles,
+        jnp.asarray(target_accept_prob),
+    )
+    count = int(count)
+    if float(inverse_temperatures[count]) < 1:
+        raise ValueError(
+            f"`threshold` must be lower: {threshold} keeps the path from its end for {_MOST_STEPS} "
+            f"temperatures, and leads to {float(inverse_temperatures[count]):.3g}."
+        )
+    return AnnealingSchedule(
+        inverse_temperatures[: count + 1], step_sizes[:count] if moves.is_tunable else None
+    )
+
+
+@eqx.filter_jit
+def _pilot(
+    path: AbstractPath,
+    moves: Moves,
+    rng_key: PRNGKey,
+    given: Float[Array, " num_temperatures"] | None,
+    threshold: Scalar,
+    num_particles: int,
+    target_accept_prob: Scalar,
+) -> tuple[Array, Array, Array]:
+    """Run particles to the end of the path; return temperatures, step sizes and the number of steps."""
+    most = _MOST_STEPS if given is None else len(given) - 1
+    key_start, key_steps = jax.random.split(fast_key(rng_key))
+    z = start_at_base(path, key_start, num_particles)
+    ladder, step_sizes = jnp.zeros(most + 1), jnp.zeros(most)
+    even = jnp.zeros(num_particles)
+
+    def goes_on(state: tuple[Array, ...]) -> Array:
+        count, _, ladder, _, _ = state
+        return (count < most) & (ladder[count] < 1)
+
+    def step(state: tuple[Array, ...]) -> tuple[Array, ...]:
+        count, z, ladder, step_sizes, log_step_size = state
+        start = ladder[count]
+        if given is None:
+            end = next_inverse_temperature(
+                lambda end: conditional_ess(even, log_ratios(path, z, start, end)), start, threshold
+            )
+        else:
+            end = given[count + 1]
+        key_resample, key_moves = jax.random.split(jax.random.fold_in(key_steps, count))
+        chosen = systematic_resample(key_resample, log_ratios(path, z, start, end))
+
+        def tune(carry: tuple[Array, Scalar], key: PRNGKey) -> tuple[tuple[Array, Scalar], None]:
+            z, log_step_size = carry
+            step_size = jnp.exp(log_step_size) if moves.is_tunable else None
+            z, accept_prob = moves.run(path, end, step_size, z, key)
+            return (z, log_step_size + _GAIN * (accept_prob - target_accept_prob)), None
+
+        keys = jax.random.split(key_moves, _ROUNDS)
+        (z, log_step_size), _ = jax.lax.scan(tune, (z[chosen], log_step_size), keys)
+        ladder = ladder.at[count + 1].set(end)
+        step_sizes = step_sizes.at[count].set(jnp.exp(log_step_size))
+        return count + 1, z, ladder, step_sizes, log_step_size
+
+    first = (jnp.asarray(0), z, ladder, step_sizes, jnp.log(jnp.asarray(_FIRST_STEP_SIZE)))
+    count, _, ladder, step_sizes, _ = jax.lax.while_loop(goes_on, step, first)
+    return ladder, step_sizes, count

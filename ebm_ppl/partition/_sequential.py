@@ -1,0 +1,186 @@
+"""Sequential Monte Carlo: annealed particles that are resampled on the way."""
+
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.scipy.special import logsumexp
+from jaxtyping import Array, Float
+
+from ebm_ppl._checks import check_count, check_interval, check_key
+from ebm_ppl._random import fast_key
+from ebm_ppl._types import PRNGKey, Scalar
+from ebm_ppl.annealing import AbstractPath
+from ebm_ppl.energies import AbstractEnergy
+from ebm_ppl.partition._estimate import LogPartitionEstimate, estimate_from_log_weights
+from ebm_ppl.partition._moves import (
+    CompensatedSum,
+    Moves,
+    as_moves,
+    as_path,
+    log_ratios,
+    start_at_base,
+)
+from ebm_ppl.partition._pilot import AnnealingSchedule, Schedule, as_schedule
+from ebm_ppl.partition._resampling import systematic_resample
+from ebm_ppl.potentials import potential_fn
+
+_RESAMPLE_BELOW = 0.5
+
+
+def sequential_monte_carlo(
+    target: AbstractEnergy | AbstractPath,
+    rng_key: PRNGKey,
+    *,
+    base: Any = None,
+    num_particles: int = 500,
+    num_runs: int = 20,
+    schedule: Schedule = None,
+    kernel: Callable[..., Any] | None = None,
+    num_steps: int = 1,
+    threshold: float = 0.9,
+    level: float = 0.95,
+) -> LogPartitionEstimate:
+    r"""Estimate $\log Z$ by particles that are annealed together, those of little weight giving way.
+
+    Particles begin, gather weights and move as chains do in
+    [`annealed_importance_sampling`][ebm_ppl.partition.annealed_importance_sampling]. When the effective
+    sample size of their weights falls below half their number they are resampled systematically, and
+    $\hat Z$ is multiplied by the mean weight. However often that happens,
+    $$E[\hat Z] = Z$$
+    for a schedule that is fixed. An adaptive one is found by a run of its own, before those that count.
+
+    Particles of one run depend on one another, so the error is that among several independent runs, whose
+    $\hat Z$ are averaged.
+
+    Args:
+        target: The energy, or a path to it, as in `annealed_importance_sampling`.
+        rng_key: Random key.
+        base: Base law of a geometric path, as in `annealed_importance_sampling`.
+        num_particles: Number of particles of a run, at least 2.
+        num_runs: Number of independent runs, at least 2; they run side by side.
+        schedule: Inverse temperatures, as in `annealed_importance_sampling`; by default a pilot run chooses
+            them.
+        kernel: Kernel, as in `annealed_importance_sampling`.
+        num_steps: Number of the kernel's steps at each temperature.
+        threshold: Conditional effective sample size at which a pilot run places temperatures.
+        level: Probability that the interval is to cover $\log Z$.
+
+    Returns:
+        The estimate. `log_weights` in its diagnostics are the runs' $\log \hat Z$, and `ess` counts runs;
+        beside those of
+        [`estimate_from_log_weights`][ebm_ppl.partition.estimate_from_log_weights] there are `schedule`,
+        `resampled` (the share of steps after which particles were resampled), `positions` and
+        `position_log_weights` (particles at the end, in the support, by run, and the logarithms of their
+        weights).
+
+    Raises:
+        TypeError: If `target` or `base` is no energy, path or distribution.
+        ValueError: If an argument is outside its bounds.
+        NonFiniteEnergyError: If the energy is NaN somewhere on the way.
+
+    Warns:
+        HeavyTailWarning: If the runs' estimates have too heavy a tail for an interval.
+        SmallSampleWarning: If fewer than 10 runs carry the estimate.
+
+    Example:
+        >>> import jax
+        >>> from ebm_ppl.energies import RestrictedBoltzmannMachine
+        >>> from ebm_ppl.partition import sequential_monte_carlo
+        >>> machine = RestrictedBoltzmannMachine([[2.0], [-1.0]], [0.0, 0.5], [-0.5])
+        >>> estimate = sequential_monte_carlo(machine, jax.random.key(0), schedule=10)
+        >>> low, high = estimate.interval
+        >>> low < 2.6006 < high  # the sum over all four states
+        True
+
+    References:
+        P. Del Moral, A. Doucet and A. Jasra (2006). Sequential Monte Carlo samplers. *Journal of the Royal
+        Statistical Society B* 68(3).
+        Y. Zhou, A. M. Johansen and J. A. D. Aston (2016). Toward automatic model comparison: an adaptive
+        sequential Monte Carlo approach. *Journal of Computational and Graphical Statistics* 25(3).
+    """
+    check_count("num_particles", num_particles, 2)
+    check_count("num_runs", num_runs, 2)
+    check_interval("level", level, 0.0, 1.0)
+    check_interval("threshold", threshold, 0.0, 1.0)
+    check_key("rng_key", rng_key)
+    path = as_path(target, base)
+    moves = as_moves(kernel, num_steps, path)
+    key_pilot, key_runs = jax.random.split(rng_key)
+    ladder = as_schedule(schedule, path, moves, key_pilot, threshold)
+    log_z, positions, weights, resampled = run_particles(
+        path, moves, ladder, jax.random.split(key_runs, num_runs), num_particles
+    )
+    return estimate_from_log_weights(
+        np.asarray(log_z.total, np.float64)
+        - np.asarray(log_z.lost, np.float64)
+        + float(path.log_z_base),
+        level=level,
+        diagnostics={
+            "schedule": ladder,
+            "resampled": float(jnp.mean(resampled)),
+            "positions": positions,
+            "position_log_weights": weights,
+        },
+    )
+
+
+@eqx.filter_jit
+def run_particles(
+    path: AbstractPath,
+    moves: Moves,
+    schedule: AnnealingSchedule,
+    rng_keys: PRNGKey,
+    num_particles: int,
+) -> tuple[CompensatedSum, Array, Array, Array]:
+    r"""Runs of particles, one for each key.
+
+    Returns:
+        Of each run $\log \hat Z$ less that of the base law, the particles and their log weights at the
+        end, and whether they were resampled after each step.
+    """
+    ladder = schedule.inverse_temperatures
+    levels = (ladder[:-1], ladder[1:], schedule.step_sizes)
+
+    def run(rng_key: PRNGKey) -> tuple[CompensatedSum, Array, Array, Array]:
+        key_start, key_steps = jax.random.split(fast_key(rng_key))
+        z = start_at_base(path, key_start, num_particles)
+
+        def step(
+            carry: tuple[Array, CompensatedSum, CompensatedSum],
+            level: tuple[tuple[Scalar, Scalar, Scalar | None], PRNGKey],
+        ) -> tuple[tuple[Array, CompensatedSum, CompensatedSum], Array]:
+            z, weights, log_z = carry
+            (start, end, step_size), key = level
+            key_resample, key_move = jax.random.split(key)
+            weights = weights.add(log_ratios(path, z, start, end))
+            poor = _effective_share(weights.total) < _RESAMPLE_BELOW
+            chosen = systematic_resample(key_resample, weights.total)
+            z = jnp.where(poor, z[chosen], z)
+            mean = log_z.add(_log_mean(weights.total))
+            even = CompensatedSum.zeros(weights.total.shape)
+            log_z, weights = jax.tree.map(
+                lambda new, old: jnp.where(poor, new, old), (mean, even), (log_z, weights)
+            )
+            z, _ = moves.run(path, end, step_size, z, key_move)
+            return (z, weights, log_z), poor
+
+        keys = jax.random.split(key_steps, len(ladder) - 1)
+        none_yet = (CompensatedSum.zeros((num_particles,)), CompensatedSum.zeros(()))
+        (z, weights, log_z), resampled = jax.lax.scan(step, (z, *none_yet), (levels, keys))
+        x = jax.vmap(potential_fn(path.energy).constrain)(z)
+        return log_z.add(_log_mean(weights.total)), x, weights.total, resampled
+
+    return jax.vmap(run)(rng_keys)
+
+
+def _log_mean(log_weights: Float[Array, " n"]) -> Scalar:
+    return logsumexp(log_weights) - jnp.log(1.0 * len(log_weights))
+
+
+def _effective_share(log_weights: Float[Array, " n"]) -> Scalar:
+    """Effective sample size as a share of the number of weights."""
+    return jnp.exp(2 * _log_mean(log_weights) - _log_mean(2 * log_weights))
