@@ -23,7 +23,7 @@ HALF_WIDTH = 5.0
 """The laws lie within [-5, 5]²."""
 
 _WIDTH, _DEPTH = 128, 3
-_LEAST_NOISE, _MOST_NOISE = 0.05, 1.5
+_LEAST_NOISE, _MOST_NOISE = 0.03, 1.5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,7 +96,7 @@ def flow_contrastive(num_steps: int = 9_000) -> Recipe:
     adam = optax.chain(
         optax.clip_by_global_norm(1.0), optax.adam(_schedule(2e-3, num_steps // every))
     )
-    objective = ebm.FlowContrastive(flow, optax.MultiSteps(adam, every).gradient_transformation())
+    objective = ebm.FlowContrastive(flow, adam, flow_every=every)
     return Recipe(_energy(), objective, muon(1e-2, num_steps), num_steps, batch_size=512)
 
 

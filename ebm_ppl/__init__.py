@@ -5,6 +5,7 @@ An energy $E$ stands for the density $p(x) = \exp(-E(x)) / Z$. It becomes a NumP
 kernel, NumPyro's and those of this package, samples it inside `numpyro.infer.MCMC`.
 """
 
+from ebm_ppl import doubly_intractable as doubly_intractable
 from ebm_ppl import energies as energies
 from ebm_ppl import partition as partition
 from ebm_ppl import quadrature as quadrature

@@ -42,6 +42,28 @@ def fast_key(rng_key: PRNGKey) -> PRNGKey:
     return jax.random.wrap_key_data(jax.random.key_data(rng_key), impl=_WRITTEN_OUT)
 
 
+def random_words(
+    rng_key: PRNGKey, shape: tuple[int, ...]
+) -> tuple[UInt32[Array, "..."], UInt32[Array, "..."]]:
+    """Two independent arrays of random words of 32 bits, at the price of one where keys are Threefry's.
+
+    A block of Threefry has two words, which JAX folds into one.
+
+    Args:
+        rng_key: A key, typed or raw, that nothing else uses.
+        shape: Shape of each array, of at most $2^{32}$ entries.
+
+    Returns:
+        The two arrays.
+    """
+    rng_key = fast_key(rng_key)
+    if jax.random.key_impl(rng_key) != _WRITTEN_OUT:
+        first, second = jax.random.split(rng_key)
+        return jax.random.bits(first, shape), jax.random.bits(second, shape)
+    number = lax.iota(jnp.uint32, math.prod(shape)).reshape(shape)
+    return _hash(jax.random.key_data(rng_key), jnp.zeros_like(number), number)
+
+
 def of_kind(rng_key: PRNGKey, like: PRNGKey) -> PRNGKey:
     """The same keys as the kind of key, typed or raw, that another one is."""
     data = jax.random.key_data(rng_key)
@@ -75,7 +97,8 @@ def _rounds(first: Array, second: Array, high: Array, low: Array) -> tuple[Array
 def _random_bits(key: UInt32[Array, "2"], bit_width: int, shape: tuple[int, ...]) -> Array:
     size = math.prod(shape)
     # JAX numbers the entries in this way only if it may partition them; one word counts up to 2^32.
-    if bit_width < 32 or size > 2**32 or not jax.config.jax_threefry_partitionable:
+    is_numbered = jax.config.jax_threefry_partitionable  # pyright: ignore[reportAttributeAccessIssue]
+    if bit_width < 32 or size > 2**32 or not is_numbered:
         return _JAX.random_bits(key, bit_width, shape)
     number = lax.iota(jnp.uint32, size).reshape(shape)
     high, low = _hash(key, jnp.zeros_like(number), number)

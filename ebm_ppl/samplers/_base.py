@@ -206,6 +206,22 @@ class AbstractKernel(AbstractModelKernel):
         """
         return ()
 
+    def context(
+        self,
+        model_args: ModelArgs,  # noqa: ARG002
+        model_kwargs: ModelKwargs,  # noqa: ARG002
+    ) -> Callable[[Position], Any] | None:
+        """What `transition` reads off a position beside its potential; by default nothing.
+
+        Args:
+            model_args: Arguments of the model.
+            model_kwargs: Keyword arguments of the model.
+
+        Returns:
+            A function of an unconstrained position, which `transition` finds as `target.context`.
+        """
+        return None
+
     def init(
         self,
         rng_key: PRNGKey,
@@ -276,6 +292,7 @@ class AbstractKernel(AbstractModelKernel):
             The state after.
         """
         potential_fn = self.get_potential_fn(model_args, model_kwargs)
+        context = self.context(model_args, model_kwargs)
         adaptation = state.adaptation
 
         def step(
@@ -287,6 +304,7 @@ class AbstractKernel(AbstractModelKernel):
                 flat,
                 adaptation.inverse_mass_matrix_sqrt,
                 self.gradient_evaluations_per_step > 0,
+                None if context is None else lambda flat, read=context: read(unravel(flat)),
             )
             start = target.start(
                 potential_energy, None if z_grad is None else ravel_pytree(z_grad)[0]

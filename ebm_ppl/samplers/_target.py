@@ -65,6 +65,8 @@ class WhitenedTarget:
         origin: The state $z_0$ at which $w = 0$, shape `(dim,)`.
         scale: $L$: lower triangular of shape `(dim, dim)`, or its diagonal of shape `(dim,)`.
         uses_gradient: Whether points carry a gradient. Without, none is ever computed.
+        context: What else a kernel reads off a flat unconstrained position, as
+            `AbstractKernel.context` gives it; `None` for most kernels.
 
     Example:
         >>> import jax.numpy as jnp
@@ -79,6 +81,7 @@ class WhitenedTarget:
     origin: Float[Array, " dim"]
     scale: Matrix
     uses_gradient: bool = True
+    context: Callable[[Float[Array, " dim"]], Any] | None = None
 
     def evaluate(self, position: Float[Array, " dim"]) -> Point:
         """Evaluate the potential, and its gradient where the kernel uses one.

@@ -1,0 +1,251 @@
+"""The kernels over an energy's parameters: detailed balance, invariance, refusals."""
+
+import functools
+import itertools
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpyro
+import numpyro.distributions as dist
+import pytest
+from numpyro.distributions import constraints
+from numpyro.infer import MCMC
+from scipy import stats
+
+import ebm_ppl as ebm
+from ebm_ppl.doubly_intractable import (
+    EnergySite,
+    ExactDraws,
+    Exchange,
+    NoisyMetropolis,
+    ShortChains,
+    normalized,
+)
+from ebm_ppl.energies import AbstractEnergy, Gaussian, Quartic, as_parameter, from_callable
+from ebm_ppl.partition import EnumerationNormalizer
+from ebm_ppl.quadrature import QuadratureNormalizer
+
+KEY = jax.random.key(0)
+NORMALIZER = QuadratureNormalizer(bounds=(-7.0, 7.0), num_intervals=128)
+
+
+class Pair(AbstractEnergy):
+    """Two units that are on together more often, the larger the coupling."""
+
+    coupling: jax.Array = eqx.field(converter=as_parameter)
+    event_shape = (2,)
+    support = constraints.independent(constraints.boolean, 1)
+
+    def _energy(self, x):
+        return -self.coupling * x[0] * x[1] - 0.3 * x[0] + 0.2 * x[1]
+
+
+def coupling_model(states):
+    coupling = numpyro.sample("coupling", dist.Normal(0.0, 1.5))
+    with numpyro.plate("data", len(states)):
+        numpyro.sample("x", ebm.EnergyDistribution(Pair(coupling)), obs=states)
+
+
+def _log_z(coupling):
+    return float(EnumerationNormalizer()(Pair(coupling)))
+
+
+def _acceptance_of_exchange(start, end, states):
+    """Probability to accept a proposal, the sum over all auxiliary data written out."""
+    all_states = jnp.array(list(itertools.product([0.0, 1.0], repeat=2)))
+    sites = [{"x": EnergySite(Pair(c), states)} for c in (start, end)]
+    log_target = [
+        float(dist.Normal(0.0, 1.5).log_prob(c) - site["x"].total_energy(states))
+        for c, site in zip((start, end), sites, strict=True)
+    ]
+    total = 0.0
+    for rows in itertools.product(range(4), repeat=len(states)):
+        draws = all_states[jnp.array(rows)]
+        kernel = Exchange(coupling_model, lambda site, rng_key, draws=draws: draws)
+        difference = float(kernel.log_z_difference(*sites, KEY))
+        log_prob = -float(sites[1]["x"].total_energy(draws)) - len(states) * _log_z(end)
+        total += np.exp(log_prob + min(0.0, log_target[1] - log_target[0] - difference))
+    return total
+
+
+def test_exchange_is_in_detailed_balance():
+    """Without chance: the flow of posterior mass is the same in both directions."""
+    states = jnp.array([[1.0, 1.0], [0.0, 1.0]])
+    for first, second in ((-0.5, 1.0), (0.2, 2.5)):
+        flows = []
+        for start, end in ((first, second), (second, first)):
+            energy = float(EnergySite(Pair(start), states).total_energy(states))
+            log_posterior = dist.Normal(0.0, 1.5).log_prob(start) - energy - 2 * _log_z(start)
+            flows.append(np.exp(log_posterior) * _acceptance_of_exchange(start, end, states))
+        np.testing.assert_allclose(*flows, rtol=1e-5)
+
+
+def test_noisy_metropolis_with_the_exact_log_z_is_metropolis():
+    states = jnp.array([[1.0, 1.0], [0.0, 1.0], [0.0, 0.0]])
+    kernel = NoisyMetropolis(coupling_model, lambda energy, _: EnumerationNormalizer()(energy))
+    sites = [{"x": EnergySite(Pair(c), states)} for c in (-0.5, 1.5)]
+    difference = float(kernel.log_z_difference(*sites, KEY))
+    assert abs(difference - 3 * (_log_z(1.5) - _log_z(-0.5))) < 1e-5
+
+
+# Invariance: parameters from the prior and data given them are one draw from the joint law; a kernel that
+# leaves p(theta | x) invariant leaves the parameters distributed as the prior, whatever the data.
+
+NUM_REPLICATES = 4000
+NUM_DATA = 5
+LEVEL = 1e-7
+"""False-alarm rate of each test. With 4,000 replicates it sees a shift by 0.11 prior standard deviations,
+or a change of them by 8%, with 99% power."""
+
+
+def quartic_model(x):
+    a = numpyro.sample("a", dist.Normal())
+    with numpyro.plate("data", NUM_DATA):
+        numpyro.sample("x", ebm.EnergyDistribution(Quartic(a=a, gamma=0.0)), obs=x)
+
+
+def _p_value(kernel, num_steps, seed):
+    """Of the joint law after some steps being that of the start; mean acceptance probability."""
+
+    @jax.jit
+    @jax.vmap
+    def run(rng_key):
+        key_a, key_x, key_chain = jax.random.split(rng_key, 3)
+        a = jax.random.normal(key_a)
+        law = ebm.EnergyDistribution(Quartic(a=a, gamma=0.0), NORMALIZER)
+        x = law.sample(key_x, (NUM_DATA,))
+        state = kernel.init(key_chain, 0, {"a": a}, (x,))
+        state, accept_prob = jax.lax.scan(
+            lambda state, _: (new := kernel.sample(state, (x,)), new.accept_prob),
+            state,
+            length=num_steps,
+        )
+        return a, state.z["a"], jnp.sum(x**2), jnp.mean(accept_prob)
+
+    before, after, statistic, accept_prob = (
+        np.asarray(values, np.float64)
+        for values in run(jax.random.split(jax.random.key(seed), NUM_REPLICATES))
+    )
+    # The prior alone would not see a kernel that forgets the data.
+    change = (after - before) * (statistic - np.mean(statistic))
+    p_values = (
+        stats.kstest(after, "norm").pvalue,
+        2 * stats.norm.sf(abs(np.mean(after**2) - 1) / np.sqrt(2 / NUM_REPLICATES)),
+        2 * stats.norm.sf(abs(np.mean(change)) / np.std(change) * np.sqrt(NUM_REPLICATES)),
+    )
+    return 3 * min(p_values), np.mean(accept_prob)
+
+
+def _wide_importance(energy, rng_key):
+    wide = dist.Normal(0.0, 1.5)
+    x = wide.sample(rng_key, (500,))
+    log_weights = -jax.vmap(energy)(x) - wide.log_prob(x)
+    return jax.nn.logsumexp(log_weights) - jnp.log(500.0)
+
+
+FIXED = {"step_size": 0.8, "adapt_step_size": False, "adapt_mass_matrix": False}
+KERNELS = {
+    "exchange": Exchange(quartic_model, ExactDraws(NORMALIZER), **FIXED),
+    "exchange with long chains": Exchange(
+        quartic_model,
+        ShortChains(functools.partial(ebm.RandomWalkMetropolis, step_size=1.0), num_steps=30),
+        **FIXED,
+    ),
+    "noisy": NoisyMetropolis(quartic_model, _wide_importance, **FIXED),
+}
+
+
+@pytest.mark.parametrize("name", KERNELS)
+def test_the_joint_law_of_parameters_and_data_is_invariant(name):
+    p_value, accept_prob = _p_value(KERNELS[name], num_steps=10, seed=1)
+    assert p_value > LEVEL
+    assert 0.2 < accept_prob < 0.9
+
+
+@pytest.mark.parametrize(
+    "auxiliary",
+    [
+        lambda site, rng_key: site.x,  # the data themselves instead of fresh draws
+        lambda site, rng_key: jnp.zeros_like(site.x),  # no auxiliary ratio at all
+    ],
+    ids=["data reused", "ratio left out"],
+)
+def test_a_wrong_auxiliary_ratio_is_caught(auxiliary):
+    p_value, _ = _p_value(Exchange(quartic_model, auxiliary, **FIXED), num_steps=10, seed=1)
+    assert p_value < LEVEL
+
+
+def test_run_in_mcmc_and_tune_their_step():
+    kernel = Exchange(coupling_model, ExactDraws())
+    states = jnp.array([[1.0, 1.0], [0.0, 1.0], [0.0, 0.0], [1.0, 1.0]])
+    mcmc = MCMC(
+        kernel,
+        num_warmup=200,
+        num_samples=100,
+        num_chains=4,
+        chain_method="vectorized",
+        progress_bar=False,
+    )
+    mcmc.run(KEY, states)
+    draws = mcmc.get_samples(group_by_chain=True)["coupling"]
+    assert draws.shape == (4, 100)
+    assert len(np.unique(draws)) > 40
+    assert 0.1 < float(jnp.mean(mcmc.last_state.mean_accept_prob)) < 0.6
+
+
+class TestRefusals:
+    def test_of_models_that_need_no_such_kernel(self):
+        def known(x):
+            a = numpyro.sample("a", dist.Normal())
+            numpyro.sample("x", ebm.EnergyDistribution(Quartic(a=a), 0.0).expand([3]), obs=x)
+
+        kernel = Exchange(known, ExactDraws(NORMALIZER))
+        state = kernel.init(KEY, 0, {"a": jnp.zeros(())}, (jnp.zeros(3),))
+        with pytest.raises(ValueError, match="`model` must have an observed EnergyDistribution"):
+            kernel.sample(state, (jnp.zeros(3),))
+
+    @pytest.mark.parametrize("obstacle", ["latent", "scaled or subsampled", "wrapped in a Masked"])
+    def test_of_sites_whose_likelihood_is_not_plain(self, obstacle):
+        def model(x):
+            a = numpyro.sample("a", dist.Normal())
+            law = ebm.EnergyDistribution(Quartic(a=a))
+            if obstacle == "latent":
+                numpyro.sample("x", law)
+            elif obstacle.startswith("wrapped"):
+                numpyro.sample("x", law.expand([3]).mask(jnp.arange(3) < 2), obs=x)
+            else:
+                with numpyro.handlers.scale(scale=10.0), numpyro.plate("data", 3):
+                    numpyro.sample("x", law, obs=x)
+
+        kernel = Exchange(model, ExactDraws(NORMALIZER))
+        params = {"a": jnp.zeros(())} | ({"x": jnp.zeros(())} if obstacle == "latent" else {})
+        state = kernel.init(KEY, 0, params, (jnp.zeros(3),))
+        with pytest.raises(ValueError, match=f"'x' of `model` must be observed.*{obstacle}"):
+            kernel.sample(state, (jnp.zeros(3),))
+
+    def test_of_arguments(self):
+        with pytest.raises(ValueError, match="`auxiliary` must be a function of a site"):
+            Exchange(quartic_model, 3)
+        with pytest.raises(ValueError, match="`log_z` must be a function of an energy"):
+            NoisyMetropolis(quartic_model, 3.0)
+        with pytest.raises(ValueError, match="`num_steps` must be"):
+            ShortChains(ebm.MALA, 0)
+        with pytest.raises(ValueError, match="`kernel` must be a kernel class"):
+            ShortChains("mala", 1)
+
+    def test_of_energies_that_cannot_be_drawn_exactly(self):
+        site = EnergySite(Gaussian(jnp.zeros(1), jnp.eye(1)), jnp.zeros((2, 1)))
+        with pytest.raises(ValueError, match="`normalizer` must be a QuadratureNormalizer"):
+            ExactDraws()(site, KEY)
+        many = EnergySite(from_callable(jnp.sum, (17,), constraints.boolean), jnp.zeros((2, 17)))
+        with pytest.raises(ValueError, match="at most 65536 states for exact draws; got 131072"):
+            ExactDraws()(many, KEY)
+
+
+def test_all_kernels_take_one_model():
+    """Its own text is what makes a model refuse to be evaluated without a partition function."""
+    assert normalized(quartic_model, NORMALIZER).fn is quartic_model
+    for kernel in KERNELS.values():
+        assert kernel._model is quartic_model
