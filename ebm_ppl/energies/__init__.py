@@ -32,6 +32,7 @@ from ebm_ppl.energies.gamma import Gamma as Gamma
 from ebm_ppl.energies.gaussian import Gaussian as Gaussian
 from ebm_ppl.energies.gaussian_bernoulli_rbm import GaussianBernoulliRBM as GaussianBernoulliRBM
 from ebm_ppl.energies.gaussian_mixture import GaussianMixture as GaussianMixture
+from ebm_ppl.energies.ising import Ising as Ising
 from ebm_ppl.energies.likelihood import LikelihoodEnergy as LikelihoodEnergy
 from ebm_ppl.energies.neural import NeuralEnergy as NeuralEnergy
 from ebm_ppl.energies.noise_conditional import (

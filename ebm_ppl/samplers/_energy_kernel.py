@@ -3,6 +3,7 @@
 import abc
 from collections.abc import Callable
 
+import jax
 import jax.numpy as jnp
 from numpyro.infer import init_to_uniform
 
@@ -63,6 +64,8 @@ class AbstractEnergyKernel(AbstractKernel):
         potential = EnergyPotential(self._energy)
         z = start.z.reshape(potential.position_shape)
         x, accept_prob = self.move(rng_key, potential.constrain(z))
+        # Without the barrier XLA fuses the move with all that reads its result and computes it again for each.
+        x = jax.lax.optimization_barrier(x)
         end = target.evaluate_at(potential.unconstrain(x).astype(z.dtype).ravel())
         accept_prob = accept_prob.astype(z.dtype)
         return Transition(end, auxiliary, accept_prob, ~jnp.isfinite(end.potential_energy))

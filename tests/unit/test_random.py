@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 
 from ebm_ppl import _random
-from ebm_ppl._random import fast_key, of_kind
+from ebm_ppl._random import fast_key, of_kind, random_words
 
 _DRAWS = {
     "bits": functools.partial(jax.random.bits, shape=(3, 5)),
@@ -68,3 +68,11 @@ def test_kinds_of_keys():
         np.testing.assert_array_equal(jax.random.key_data(back), jax.random.key_data(key))
     other = jax.random.key(7, impl="rbg")
     assert fast_key(other) is other
+
+
+def test_two_arrays_of_words_are_the_halves_of_threefrys_blocks():
+    high, low = random_words(jax.random.key(3), (4, 5))
+    np.testing.assert_array_equal(high ^ low, jax.random.bits(jax.random.key(3), (4, 5)))
+    others = random_words(jax.random.key(3, impl="rbg"), (4, 5))
+    assert not np.array_equal(*others)
+    assert {words.dtype for words in (high, low, *others)} == {jnp.dtype("uint32")}

@@ -32,6 +32,7 @@ CASES = {name: target.energy for name, target in discover().items()} | {
     "conditional": REGRESSION,
     "conditioned": energies.ConditionedEnergy(energies.Funnel(dim=3), [0.5, 1.0], [2, 0]),
     "guided and tempered": energies.TemperedEnergy(REGRESSION.guided([1.0, 2.0], 0.5), 0.1),
+    "lattice": energies.Ising((4, 3), 0.5, 0.1),
     "machine": energies.RestrictedBoltzmannMachine.random(KEY, 3, 2),
     "machine of reals": energies.GaussianBernoulliRBM.random(KEY, 3, 2),
     "likelihood": energies.LikelihoodEnergy(REGRESSION, [[1.0, 2.0], [3.0, 4.0]]),

@@ -32,6 +32,7 @@ SHIPPED = {name: target.energy for name, target in discover().items()} | {
     "real_machine": ebm.GaussianBernoulliRBM(
         [[1.0, 0.5], [-2.0, 0.3]], [0.1, 0.2], [0.3, -0.5], [0.2, -0.4]
     ),
+    "ising": ebm.Ising((2, 3), coupling=0.4, field=-0.2, periodic=False),
     "adapted": ebm.from_callable(ebm.Gaussian([0.5, -1.0], [[2.0, 0.5], [0.5, 1.0]]), (2,)),
 }
 every_energy = pytest.mark.parametrize("energy", SHIPPED.values(), ids=SHIPPED)
