@@ -100,10 +100,23 @@ def batch_of(x: jax.Array) -> Batch:
 
 
 def with_errors(
-    objective: Any, model: Model, batch: Batch, rng_key: jax.Array, carried: Any
+    objective: Any,
+    model: Model,
+    batch: Batch,
+    rng_key: jax.Array,
+    carried: Any,
+    num_averaged: int | None = None,
 ) -> jax.Array:
     """The estimate above its standard errors."""
-    errors = standard_errors(objective, model, batch, rng_key, carried=carried, num_draws=NUM_DRAWS)
+    errors = standard_errors(
+        objective,
+        model,
+        batch,
+        rng_key,
+        carried=carried,
+        num_draws=NUM_DRAWS,
+        num_averaged=num_averaged,
+    )
     return jnp.stack([model.energy.theta, errors.energy.theta])
 
 
@@ -173,7 +186,8 @@ def by_robbins_monro(objective: Any, jacobian: np.ndarray, num_steps: int) -> Ou
             return theta - inverse @ jax.grad(loss)(theta) / (count + 1), None
 
         theta, _ = jax.lax.scan(step, jnp.asarray(truth()), jnp.arange(num_steps))
-        return with_errors(objective, Model(PolynomialEnergy(theta)), batch, key_errors, None)
+        model = Model(PolynomialEnergy(theta))
+        return with_errors(objective, model, batch, key_errors, None, num_averaged=num_steps)
 
     return outcome
 

@@ -49,6 +49,7 @@ def standard_errors(
     carried: Any = None,
     step: int = 0,
     num_draws: int = 16,
+    num_averaged: int | None = None,
 ) -> StandardErrors:
     r"""Sandwich standard errors of the parameters that minimise an objective.
 
@@ -59,8 +60,10 @@ def standard_errors(
     $A$ is the mean Hessian of the losses and, where what the objective draws follows the model (negative
     examples), the objective's `sensitivity`. Noise that is drawn afresh in each step averages out of a
     fit: $B$ is the cross-covariance of $\psi$ under different draws, to which such noise contributes nothing
-    and noise that stays fixed contributes in full. The data need not follow the
-    model. Errors of the optimisation itself (too few steps, a constant learning rate) are not counted.
+    and noise that stays fixed contributes in full. If the fit averaged it over only $m$ draws an example,
+    as Robbins-Monro steps $1/t$ or averaged iterates do in $m$ passes through the data, $1/m$ of what it
+    adds to the covariance of one draw is left. The data need not follow the model. Other errors of the
+    optimisation (too few steps, a constant learning rate) are not counted.
 
     Args:
         objective: The objective.
@@ -71,12 +74,15 @@ def standard_errors(
         step: Step at which schedules are taken.
         num_draws: Number of draws of the objective over which $A$ and $B$ are averaged, at least 2;
             chains go on from one to the next. An objective that draws nothing needs none.
+        num_averaged: Number $m$ of draws over which the fit averaged the noise of each example; `None`
+            for so many that nothing of it is left.
 
     Returns:
         The standard errors; NaN for parameters that the objective does not identify.
 
     Raises:
-        ValueError: If the model has more than 1000 parameters or `num_draws` is below 2.
+        ValueError: If the model has more than 1000 parameters, `num_draws` is below 2 or `num_averaged` is
+            below 1.
 
     Example:
         The standard error of a mean:
@@ -96,7 +102,12 @@ def standard_errors(
         *Proceedings of the Fifth Berkeley Symposium* 1, 221-233.
     """
     check_count("num_draws", num_draws, 2)
-    return _standard_errors(objective, model, data, rng_key, carried, jnp.asarray(step), num_draws)
+    if num_averaged is not None:
+        check_count("num_averaged", num_averaged)
+    share = jnp.asarray(0.0 if num_averaged is None else 1 / num_averaged)
+    return _standard_errors(
+        objective, model, data, rng_key, carried, jnp.asarray(step), num_draws, share
+    )
 
 
 @eqx.filter_jit
@@ -108,6 +119,7 @@ def _standard_errors(
     carried: Any,
     step: Array,
     num_draws: int,
+    noise_share: Array,
 ) -> StandardErrors:
     parameters, constants = eqx.partition(model, eqx.is_inexact_array)
     flat, unravel = ravel_pytree(parameters)
@@ -132,7 +144,8 @@ def _standard_errors(
         _, (gradients, bread) = draw(carried, rng_key)
         products = gradients.T @ gradients
     else:
-        bread, products = _averaged(draw, carried, jax.random.split(rng_key, num_draws))
+        bread, products, of_one = _averaged(draw, carried, jax.random.split(rng_key, num_draws))
+        products += noise_share * (of_one - products)
     meat = products / (data.num_examples - 1)
     inverse = jnp.linalg.pinv(bread)
     covariance = inverse @ ((meat + meat.T) / 2) @ inverse.T / data.num_examples
@@ -142,8 +155,8 @@ def _standard_errors(
     return StandardErrors(eqx.combine(unravel(errors), constants), covariance)
 
 
-def _averaged(draw: Any, carried: Any, rng_keys: PRNGKey) -> tuple[Array, Array]:
-    """Mean slope over draws, and the mean product of the gradients of two different draws."""
+def _averaged(draw: Any, carried: Any, rng_keys: PRNGKey) -> tuple[Array, Array, Array]:
+    """Means over draws: of the slope, and of products of gradients of two different draws and of one."""
     dynamic, static = eqx.partition(carried, eqx.is_array)
     shapes = eqx.filter_eval_shape(lambda: draw(carried, rng_keys[0])[1])
     total, slopes = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
@@ -158,4 +171,4 @@ def _averaged(draw: Any, carried: Any, rng_keys: PRNGKey) -> tuple[Array, Array]
     (_, total, slopes, squares), _ = jax.lax.scan(body, sums, rng_keys)
     count = len(rng_keys)
     products = (total.T @ total - squares) / (count * (count - 1))
-    return slopes / count, products
+    return slopes / count, products, squares / count

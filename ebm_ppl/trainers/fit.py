@@ -63,18 +63,28 @@ class Fit:
         """Number of steps refused because something was not finite."""
         return int(self.state.num_refused)
 
-    def standard_errors(self, rng_key: PRNGKey | None = None) -> StandardErrors:
+    def standard_errors(
+        self, rng_key: PRNGKey | None = None, *, num_averaged: int | None = None
+    ) -> StandardErrors:
         """Sandwich standard errors of the parameters at the fit, see `standard_errors`.
 
         Args:
             rng_key: Key for the objective's draws; derived from that of the fit if `None`.
+            num_averaged: Number of draws over which the fit averaged the objective's noise; `None` for
+                so many that nothing of it is left.
         """
         key = (
             jax.random.fold_in(self.state.rng_key, self.state.step) if rng_key is None else rng_key
         )
         model, state = Model(self.energy, self.learned), self.state
         return standard_errors(
-            self.objective, model, self.data, key, carried=state.carried, step=int(state.step)
+            self.objective,
+            model,
+            self.data,
+            key,
+            carried=state.carried,
+            step=int(state.step),
+            num_averaged=num_averaged,
         )
 
 
