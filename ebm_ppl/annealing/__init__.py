@@ -11,3 +11,4 @@ from ebm_ppl.annealing._restricted_boltzmann import (
 from ebm_ppl.annealing._schedule import conditional_ess as conditional_ess
 from ebm_ppl.annealing._schedule import next_inverse_temperature as next_inverse_temperature
 from ebm_ppl.annealing._schedule import power_schedule as power_schedule
+from ebm_ppl.annealing._schedule import reverse_conditional_ess as reverse_conditional_ess

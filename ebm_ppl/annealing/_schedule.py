@@ -62,6 +62,27 @@ def conditional_ess(
     return jnp.exp(2 * first - second)
 
 
+def reverse_conditional_ess(log_ratios: Float[Array, " n"]) -> Float[Array, ""]:
+    r"""Conditional effective sample size of the step back, from particles that stand before the step.
+
+    $$\frac{n^2}{\sum_i v_i \sum_i v_i^{-1}}$$
+
+    estimates how well the law after a step stands for the law before it: draws of the former are those of
+    the latter with weights $v_i$. Where a target has lighter tails than its base law, $v_i$ nearly
+    vanishes in the tails, and this is what keeps the first steps short.
+
+    Args:
+        log_ratios: Logarithms of the step's weights at equally weighted particles; those of weight 0 are
+            outside the support of the law after and do not count.
+
+    Returns:
+        A number in $[0, 1]$.
+    """
+    inside = log_ratios > -jnp.inf
+    inverse = logsumexp(jnp.where(inside, -log_ratios, -jnp.inf))
+    return jnp.exp(2 * jnp.log(jnp.sum(inside)) - logsumexp(log_ratios) - inverse)
+
+
 def next_inverse_temperature(
     step_ess: Callable[[Scalar], Scalar], start: Scalar, threshold: Scalar
 ) -> Scalar:

@@ -6,6 +6,7 @@ from ebm_ppl.partition._annealed_importance import (
 from ebm_ppl.partition._annealed_importance import (
     reverse_annealed_importance_sampling as reverse_annealed_importance_sampling,
 )
+from ebm_ppl.partition._bridge import bridge_sampling as bridge_sampling
 from ebm_ppl.partition._estimate import HeavyTailWarning as HeavyTailWarning
 from ebm_ppl.partition._estimate import LogPartitionEstimate as LogPartitionEstimate
 from ebm_ppl.partition._estimate import SmallSampleWarning as SmallSampleWarning

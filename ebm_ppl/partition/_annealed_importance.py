@@ -141,7 +141,9 @@ def reverse_annealed_importance_sampling(
     draws, and the bracket then gapes.
 
     All of this holds for independent exact draws. Draws of a chain that has not converged give a bracket
-    of the wrong law; correlated ones too narrow an interval.
+    of the wrong law; correlated ones too narrow an interval. Where the target's tails are lighter than
+    those of the base law, the step to $\beta = 0$ has weights without a variance, which matters little only
+    if $\beta_1$ is small: the schedule that a pilot run chooses sees to that, even spacing does not.
 
     Args:
         target: The energy, or a path to it.

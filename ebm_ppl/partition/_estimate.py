@@ -18,7 +18,8 @@ from ebm_ppl.partition._pareto import pareto_k
 PARETO_K_LIMIT = 0.7
 """Above this tail shape an average of weights says nothing about its own error."""
 
-_LEAST_ESS = 10
+LEAST_ESS = 10
+"""Below this effective sample size an estimate is warned of."""
 
 
 class HeavyTailWarning(UserWarning):
@@ -134,9 +135,9 @@ def warn_if_unreliable(shape: float, ess: float) -> None:
             HeavyTailWarning,
             stacklevel=3,
         )
-    if ess < _LEAST_ESS:
+    if ess < LEAST_ESS:
         warnings.warn(
-            f"The effective sample size is {ess:.1f}, below {_LEAST_ESS}: a few weights carry the estimate.",
+            f"The effective sample size is {ess:.1f}, below {LEAST_ESS}: a few weights carry the estimate.",
             SmallSampleWarning,
             stacklevel=3,
         )

@@ -17,6 +17,7 @@ from ebm_ppl.annealing import (
     conditional_ess,
     next_inverse_temperature,
     power_schedule,
+    reverse_conditional_ess,
 )
 from ebm_ppl.energies import AbstractEnergy
 from ebm_ppl.partition._moves import Moves, as_moves, as_path, log_ratios, start_at_base
@@ -63,9 +64,9 @@ def adaptive_schedule(
 ) -> AnnealingSchedule:
     r"""Choose inverse temperatures, and the step sizes between them, by a run of particles.
 
-    Each step goes as far as the conditional effective sample size of the particles stays at `threshold`
-    of their number. The run is a first one: an estimator draws anew on what it found, and is
-    as unbiased as with a schedule that was written down.
+    Each step goes as far as the conditional effective sample size of the particles, and that of the step
+    back, stays at `threshold` of their number: the schedule serves both directions. The run is a first
+    one: an estimator draws anew on what it found, and is as unbiased as with a schedule that was written
 
     Args:
         target: The energy, or a path to it.
@@ -194,12 +195,16 @@ def _pilot(
     def step(state: tuple[Array, ...]) -> tuple[Array, ...]:
         count, z, ladder, step_sizes, log_step_size = state
         start = ladder[count]
-        if given is None:
-            end = next_inverse_temperature(
-                lambda end: conditional_ess(even, log_ratios(path, z, start, end)), start, threshold
-            )
-        else:
-            end = given[count + 1]
+
+        def step_ess(end: Scalar) -> Scalar:
+            weights = log_ratios(path, z, start, end)
+            return jnp.minimum(conditional_ess(even, weights), reverse_conditional_ess(weights))
+
+        end = (
+            next_inverse_temperature(step_ess, start, threshold)
+            if given is None
+            else given[count + 1]
+        )
         key_resample, key_moves = jax.random.split(jax.random.fold_in(key_steps, count))
         chosen = systematic_resample(key_resample, log_ratios(path, z, start, end))
 

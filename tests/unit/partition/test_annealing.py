@@ -19,6 +19,7 @@ from ebm_ppl.annealing import (
     default_base,
     next_inverse_temperature,
     power_schedule,
+    reverse_conditional_ess,
 )
 from ebm_ppl.energies import Gamma, Gaussian, Quartic, RestrictedBoltzmannMachine, from_callable
 from ebm_ppl.partition import EnumerationNormalizer
@@ -126,6 +127,16 @@ def test_conditional_effective_sample_size(count, spread, seed):
     expected = (normalised @ np.exp(steps)) ** 2 / (normalised @ np.exp(2 * steps))
     assert share == pytest.approx(expected, rel=1e-4)
     assert share <= 1 + 1e-5
+
+
+def test_the_effective_sample_size_of_the_step_back():
+    # Under N(0, 1) the mean of v = exp(-z^2 / 4) is sqrt(2 / 3), that of 1 / v is sqrt(2).
+    z = jnp.asarray(np.random.default_rng(0).normal(size=400_000))
+    back = float(reverse_conditional_ess(-(z**2) / 4))
+    exact = float(1 / (np.sqrt(2 / 3) * np.sqrt(2)))
+    assert back == pytest.approx(exact, rel=0.02)
+    walls = jnp.array([0.0, 0.0, -jnp.inf])
+    assert float(reverse_conditional_ess(walls)) == pytest.approx(1.0)
 
 
 def test_the_next_temperature_keeps_to_the_threshold():

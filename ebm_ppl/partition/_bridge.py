@@ -1,0 +1,260 @@
+"""Bridge sampling: the partition function from draws that somebody already has."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpyro.distributions as dist
+from jaxtyping import Array, Float
+from numpyro.diagnostics import effective_sample_size
+from scipy import optimize, stats
+
+from ebm_ppl._checks import check_count, check_interval, check_key, check_shape
+from ebm_ppl._errors import NonFiniteEnergyError
+from ebm_ppl._types import PRNGKey
+from ebm_ppl.energies import AbstractEnergy
+from ebm_ppl.partition._estimate import LEAST_ESS, LogPartitionEstimate, warn_if_unreliable
+from ebm_ppl.potentials import potential_fn
+
+_FEWEST_DRAWS = 8  # in a chain: half of them fit the proposal, and the rest need an autocorrelation
+
+
+def bridge_sampling(
+    target: AbstractEnergy | Callable[..., Any],
+    draws: Any,
+    rng_key: PRNGKey,
+    *,
+    proposal: dist.Distribution | None = None,
+    num_proposal_draws: int | None = None,
+    level: float = 0.95,
+) -> LogPartitionEstimate:
+    r"""Estimate $\log Z$ from draws of the target and of a proposal that overlaps it.
+
+    With draws $z_i$ of the target $p = e^{-U} / Z$ and $\tilde z_j$ of a proposal $q$, the optimal bridge
+    of Meng and Wong solves
+    $$Z = \frac{\frac{1}{n_2} \sum_j \frac{e^{-U(\tilde z_j)}}{s_1 e^{-U(\tilde z_j)} + s_2 Z q(\tilde z_j)}}
+    {\frac{1}{n_1} \sum_i \frac{q(z_i)}{s_1 e^{-U(z_i)} + s_2 Z q(z_i)}},$$
+    where $s_1$ and $s_2$ are the shares of the two effective sample sizes. Both sums have bounded terms, so
+    no tail is too heavy, on either side. Draws may be those of anybody's Markov chains: the error counts
+    their autocorrelation. It does not know of a mode that no chain has visited.
+
+    Unless given, the proposal is the normal law with the moments of the first half of each chain, and
+    only the second half enters the estimate: a proposal fitted to the same draws would flatter itself.
+    All of this happens in unconstrained space.
+
+    Args:
+        target: An energy, with draws in its support; or a potential function $U$ of an unconstrained
+            position, an array or a pytree, such as `numpyro.infer.util.potential_energy` gives for a model.
+        draws: Draws of the target with leading axes `(num_chains, num_draws)`, an array or, for a
+            potential function, a pytree of arrays, at least 8 draws in a chain.
+        rng_key: Random key.
+        proposal: A NumPyro law of flat unconstrained positions, event shape `(dim,)`. Give one that was
+            fitted to other draws; it is needed for discrete energies.
+        num_proposal_draws: Number of draws of the proposal; as many as of the target by default.
+        level: Probability that the interval is to cover $\log Z$.
+
+    Returns:
+        The estimate. Its standard error is Frühwirth-Schnatter's relative mean squared error of
+        $\hat Z$. Diagnostics: `level`; `overlap`, $\int p q / (s_1 p + s_2 q)$, which is 1 if proposal and
+        target agree; `ess_target` and `ess_proposal`, the effective sample sizes of the two sums, of which
+        `ess` is the smaller.
+
+    Raises:
+        ValueError: If shapes do not fit, or a number is outside its bounds.
+        NonFiniteEnergyError: If the target has no density at one of its draws, or is NaN.
+
+    Warns:
+        SmallSampleWarning: If either effective sample size is below 10: the laws hardly overlap, or the
+            chains hardly move. There is no interval then.
+
+    Example:
+        >>> import jax
+        >>> from ebm_ppl.energies import Gaussian
+        >>> from ebm_ppl.partition import bridge_sampling
+        >>> draws = 2.0 * jax.random.normal(jax.random.key(0), (4, 500, 1))  # four chains
+        >>> estimate = bridge_sampling(Gaussian([0.0], [[4.0]]), draws, jax.random.key(1))
+        >>> low, high = estimate.interval
+        >>> low < 1.6121 < high, estimate.diagnostics["overlap"] > 0.9  # log(2 sqrt(2 pi))
+        (True, True)
+
+    References:
+        X.-L. Meng and W. H. Wong (1996). Simulating ratios of normalizing constants via a simple
+        identity: a theoretical exploration. *Statistica Sinica* 6(4), 831-860.
+        S. Frühwirth-Schnatter (2004). Estimating marginal likelihoods for mixture and Markov switching
+        models using bridge sampling techniques. *The Econometrics Journal* 7(1), 143-167.
+        Q. F. Gronau, A. Sarafoglou, D. Matzke, A. Ly, U. Boehm, M. Marsman, D. S. Leslie, J. J. Forster,
+        E.-J. Wagenmakers and H. Steingroever (2017). A tutorial on bridge sampling. *Journal of
+        Mathematical Psychology* 81, 80-97.
+    """
+    check_interval("level", level, 0.0, 1.0)
+    check_key("rng_key", rng_key)
+    potential, positions = _flat_target(target, draws)
+    if proposal is None:
+        half = positions.shape[1] // 2
+        proposal, positions = _fit_normal(positions[:, :half]), positions[:, half:]
+    else:
+        check_shape("proposal", np.empty(proposal.event_shape), positions.shape[2:])
+    num_chains, num_draws, _ = positions.shape
+    count = num_chains * num_draws if num_proposal_draws is None else num_proposal_draws
+    check_count("num_proposal_draws", count, 2)
+    log_ratio, proposal_log_ratio = _log_ratios(potential, proposal, positions, rng_key, count)
+    return estimate_from_bridge(
+        np.asarray(log_ratio, np.float64), np.asarray(proposal_log_ratio, np.float64), level
+    )
+
+
+def estimate_from_bridge(
+    log_ratio: Float[np.ndarray, "num_chains num_draws"],
+    proposal_log_ratio: Float[np.ndarray, " n"],
+    level: float,
+) -> LogPartitionEstimate:
+    r"""Estimate from $-U - \log q$ at draws of the target and at draws of the proposal.
+
+    Args:
+        log_ratio: At the target's draws, by chain.
+        proposal_log_ratio: At the proposal's draws.
+        level: Probability that the interval is to cover $\log Z$.
+
+    Returns:
+        The estimate, as `bridge_sampling` describes it.
+    """
+    if not np.isfinite(log_ratio).all():
+        raise NonFiniteEnergyError("The target's or the proposal's density is 0 or NaN at a draw.")
+    if np.isnan(proposal_log_ratio).any() or not np.isfinite(proposal_log_ratio).any():
+        raise NonFiniteEnergyError(
+            "The target's density is NaN at a draw of the proposal, or 0 at all."
+        )
+    count = len(proposal_log_ratio)
+    size = float(log_ratio.size)
+    # The bridge is best for the effective number of draws, which takes a bridge to find.
+    for _ in range(2):
+        log_z = _solve(log_ratio, proposal_log_ratio, size, count)
+        target_terms, proposal_terms = _terms(log_ratio, proposal_log_ratio, log_z, size, count)
+        size = _effective_size(target_terms)
+    log_z = _solve(log_ratio, proposal_log_ratio, size, count)
+    target_terms, proposal_terms = _terms(log_ratio, proposal_log_ratio, log_z, size, count)
+    target_error = np.var(target_terms, ddof=1) / np.mean(target_terms) ** 2 / size
+    proposal_error = np.var(proposal_terms, ddof=1) / np.mean(proposal_terms) ** 2 / count
+    error = math.sqrt(target_error + proposal_error)
+    ess_proposal = float(np.sum(proposal_terms) ** 2 / np.sum(proposal_terms**2))
+    ess = min(size, ess_proposal)
+    warn_if_unreliable(-math.inf, ess)
+    half_width = float(stats.t.ppf((1 + level) / 2, max(ess - 1, 1))) * error
+    return LogPartitionEstimate(
+        log_z=log_z,
+        std_error=error,
+        interval=None if ess < LEAST_ESS else (log_z - half_width, log_z + half_width),
+        ess=ess,
+        diagnostics={
+            "level": level,
+            "overlap": float(np.mean(proposal_terms)),
+            "ess_target": size,
+            "ess_proposal": ess_proposal,
+        },
+    )
+
+
+def _flat_target(target: Any, draws: Any) -> tuple[Any, Float[Array, "num_chains num_draws dim"]]:
+    """The potential on flat unconstrained positions, and the draws there."""
+    leaves = [jnp.asarray(leaf, dtype=float) for leaf in jax.tree.leaves(draws)]
+    leading = {leaf.shape[:2] for leaf in leaves}
+    shape = leading.pop() if len(leading) == 1 else ()
+    if leading or len(shape) < 2 or shape[1] < _FEWEST_DRAWS:
+        raise ValueError(
+            "Expected `draws` with leading axes (num_chains, num_draws), the same in every leaf, and at "
+            f"least {_FEWEST_DRAWS} draws in a chain; got shapes {[leaf.shape for leaf in leaves]}."
+        )
+    positions = jax.tree.unflatten(jax.tree.structure(draws), leaves)
+    if isinstance(target, AbstractEnergy):
+        check_shape("draws (event axes)", np.empty(leaves[0].shape[2:]), target.event_shape)
+        target = potential_fn(target)
+        positions = jax.vmap(jax.vmap(target.unconstrain))(positions)
+    leaves, structure = jax.tree.flatten(positions)
+    flat = jnp.concatenate([leaf.reshape(*shape, -1) for leaf in leaves], axis=-1)
+    return FlatPotential(target, structure, tuple(leaf.shape[2:] for leaf in leaves)), flat
+
+
+class FlatPotential(eqx.Module):
+    """A potential of a pytree as one of a vector."""
+
+    potential: Any
+    structure: Any = eqx.field(static=True)
+    shapes: tuple[tuple[int, ...], ...] = eqx.field(static=True)
+
+    def __call__(self, flat: Float[Array, " dim"]) -> Float[Array, ""]:
+        ends = np.cumsum([math.prod(shape) for shape in self.shapes])[:-1]
+        parts = jnp.split(flat, ends.tolist())
+        leaves = [part.reshape(shape) for part, shape in zip(parts, self.shapes, strict=True)]
+        return self.potential(jax.tree.unflatten(self.structure, leaves))
+
+
+def _fit_normal(positions: Float[Array, "num_chains num_draws dim"]) -> dist.MultivariateNormal:
+    """The normal law with the moments of draws, computed in double precision."""
+    points = np.asarray(positions, np.float64).reshape(-1, positions.shape[-1])
+    covariance = np.atleast_2d(np.cov(points, rowvar=False))
+    try:
+        factor = np.linalg.cholesky(covariance)
+    except np.linalg.LinAlgError:
+        raise ValueError(
+            "`draws` must vary in every direction for a normal proposal to be fitted to half of them: "
+            f"there are {len(points)} in {positions.shape[-1]} dimensions. Give a `proposal`."
+        ) from None
+    return dist.MultivariateNormal(
+        jnp.asarray(points.mean(0), dtype=float), scale_tril=jnp.asarray(factor, dtype=float)
+    )
+
+
+@eqx.filter_jit
+def _log_ratios(
+    potential: FlatPotential,
+    proposal: dist.Distribution,
+    positions: Float[Array, "num_chains num_draws dim"],
+    rng_key: PRNGKey,
+    count: int,
+) -> tuple[Float[Array, "num_chains num_draws"], Float[Array, " count"]]:
+    def log_ratio(z: Float[Array, " dim"]) -> Float[Array, ""]:
+        return -potential(z) - proposal.log_prob(z)
+
+    drawn = jnp.asarray(proposal.sample(rng_key, (count,)), dtype=float)
+    return jax.vmap(jax.vmap(log_ratio))(positions), jax.vmap(log_ratio)(drawn)
+
+
+def _solve(log_ratio: np.ndarray, proposal_log_ratio: np.ndarray, size: float, count: int) -> float:
+    """Root of the bridge's equation in log Z, which decreases."""
+    log_s1, log_s2 = math.log(size / (size + count)), math.log(count / (size + count))
+
+    def excess(log_z: float) -> float:
+        above = proposal_log_ratio - np.logaddexp(log_s1 + proposal_log_ratio, log_s2 + log_z)
+        below = -np.logaddexp(log_s1 + log_ratio, log_s2 + log_z)
+        sums = np.logaddexp.reduce(above), np.logaddexp.reduce(below, axis=None)
+        return float(sums[0] - sums[1]) + math.log(log_ratio.size / count) - log_z
+
+    finite = proposal_log_ratio[np.isfinite(proposal_log_ratio)]
+    low = min(log_ratio.min(), finite.min()) - 1 - math.log(count)
+    high = max(log_ratio.max(), finite.max()) + 1
+    root: Any = optimize.brentq(excess, low, high, xtol=1e-12)
+    return float(root)
+
+
+def _terms(
+    log_ratio: np.ndarray, proposal_log_ratio: np.ndarray, log_z: float, size: float, count: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Q / (s1 p + s2 q) at the target's draws, and p / (s1 p + s2 q) at the proposal's."""
+    log_s1, log_s2 = math.log(size / (size + count)), math.log(count / (size + count))
+    ours, theirs = log_ratio - log_z, proposal_log_ratio - log_z
+    return (
+        np.exp(-np.logaddexp(log_s1 + ours, log_s2)),
+        np.exp(theirs - np.logaddexp(log_s1 + theirs, log_s2)),
+    )
+
+
+def _effective_size(terms: Float[np.ndarray, "num_chains num_draws"]) -> float:
+    """Effective number of draws for the mean of terms; constant terms are as good as independent ones."""
+    if np.ptp(terms) < 1e-12:
+        return float(terms.size)
+    # Anticorrelated chains would count for more than their draws, on the word of a noisy estimate.
+    return float(np.clip(np.asarray(effective_sample_size(terms)), 1.0, terms.size))

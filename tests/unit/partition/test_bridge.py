@@ -1,0 +1,175 @@
+"""Bridge sampling: closed forms, chains, pytrees, and what it refuses."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpyro
+import numpyro.distributions as dist
+import pytest
+from numpyro.distributions import constraints
+from numpyro.infer.util import potential_energy, unconstrain_fn
+
+import ebm_ppl as ebm
+from ebm_ppl.energies import Gamma, Gaussian, GaussianMixture, from_callable
+from ebm_ppl.partition import SmallSampleWarning, bridge_sampling
+from ebm_ppl.partition._bridge import estimate_from_bridge
+
+KEY = jax.random.key(0)
+
+
+def autoregressive(rng, num_chains, num_draws, correlation):
+    """Chains whose stationary law is standard normal."""
+    chain = np.empty((num_chains, num_draws))
+    chain[:, 0] = rng.normal(size=num_chains)
+    for step in range(1, num_draws):
+        noise = np.sqrt(1 - correlation**2) * rng.normal(size=num_chains)
+        chain[:, step] = correlation * chain[:, step - 1] + noise
+    return chain
+
+
+def standardised_errors(correlation, num_runs=300):
+    """Errors in standard errors for a standard normal target and a proposal N(0.5, 1.5^2)."""
+    rng = np.random.default_rng(1)
+    errors = []
+    for _ in range(num_runs):
+        chain = autoregressive(rng, 4, 200, correlation)
+        drawn = 0.5 + 1.5 * rng.normal(size=800)
+
+        def log_ratio(z):
+            return -0.5 * z**2 + 0.5 * ((z - 0.5) / 1.5) ** 2 + np.log(1.5)
+
+        estimate = estimate_from_bridge(log_ratio(chain), log_ratio(drawn), 0.95)
+        errors.append(estimate.log_z / estimate.std_error)
+    return np.array(errors)
+
+
+@pytest.mark.parametrize("correlation", [0.0, 0.9])
+def test_errors_are_as_large_as_they_claim(correlation):
+    """300 runs tell a standard deviation of 1 from one of 1.3, and a mean of 0 from 0.32, at 5.5 sigma.
+
+    The planted bug counts each of the correlated draws as independent.
+    """
+    errors = standardised_errors(correlation)
+    assert 0.75 < errors.std() < 1.3
+    assert abs(errors.mean()) < 5.5 / np.sqrt(300)
+
+
+def test_an_error_that_ignores_correlation_is_seen(monkeypatch):
+    monkeypatch.setattr(
+        "ebm_ppl.partition._bridge._effective_size", lambda terms: float(terms.size)
+    )
+    assert standardised_errors(0.9).std() > 1.3
+
+
+def test_a_proposal_that_is_the_target_leaves_nothing_open():
+    # As many draws as not, and all terms equal: log Z is the log ratio.
+    estimate = estimate_from_bridge(np.full((2, 20), 3.0), np.full(40, 3.0), 0.95)
+    assert estimate.log_z == pytest.approx(3.0)
+    assert estimate.std_error == pytest.approx(0.0, abs=1e-12)
+    assert estimate.diagnostics["overlap"] == pytest.approx(1.0)
+
+
+def test_constrained_energies_are_bridged_in_unconstrained_space():
+    draws = jax.random.gamma(KEY, 3.0, (4, 2_000))
+    estimate = bridge_sampling(Gamma(3.0, 1.0), draws, jax.random.key(1))
+    # Five and a half of its own standard errors: false alarms below 1e-7; 0.06 off is seen.
+    assert abs(estimate.log_z - np.log(2.0)) < 5.5 * estimate.std_error < 0.06
+
+
+def test_the_evidence_of_a_numpyro_model():
+    """One normal mean with a known variance, and its evidence in closed form."""
+    y = jnp.array([0.3, 1.2, -0.4, 0.8, 1.9])
+
+    def model():
+        scale = numpyro.sample("scale", dist.Uniform(0.0, 1.0))  # the data say nothing of it
+        mean = numpyro.sample("mean", dist.Normal(0.0, 2.0))
+        numpyro.sample("y", dist.Normal(mean, 1.0), obs=y)
+        return scale
+
+    variance = 1 / (5 + 0.25)
+    key_mean, key_scale, key_bridge = jax.random.split(KEY, 3)
+    samples = {
+        "mean": variance * y.sum() + np.sqrt(variance) * jax.random.normal(key_mean, (2, 1_000)),
+        "scale": jax.random.uniform(key_scale, (2, 1_000)),
+    }
+    unconstrain = jax.vmap(jax.vmap(lambda z: unconstrain_fn(model, (), {}, z)))
+    estimate = bridge_sampling(
+        lambda z: potential_energy(model, (), {}, z), unconstrain(samples), key_bridge
+    )
+    covariance = np.eye(5) + 4.0
+    exact = float(dist.MultivariateNormal(jnp.zeros(5), covariance).log_prob(y))
+    assert abs(estimate.log_z - exact) < 5.5 * estimate.std_error < 0.15
+
+
+def test_discrete_energies_take_a_proposal():
+    field = jnp.array([1.0, -2.0, 0.5])
+    energy = from_callable(lambda x: jnp.sum(field * x), (3,), constraints.boolean)
+    draws = jax.random.bernoulli(KEY, jax.nn.sigmoid(-field), (2, 500, 3)).astype(float)
+    proposal = dist.Bernoulli(0.5).expand((3,)).to_event(1)
+    estimate = bridge_sampling(energy, draws, KEY, proposal=proposal)
+    exact = float(jnp.sum(jax.nn.softplus(-field)))
+    assert abs(estimate.log_z - exact) < 5.5 * estimate.std_error < 0.3
+
+
+def test_laws_that_hardly_overlap_have_no_interval():
+    far = GaussianMixture([0.5, 0.5], [[-40.0], [40.0]], np.full((2, 1, 1), 0.01))
+    sign = jnp.where(jnp.arange(500) % 2 == 0, -40.0, 40.0)[None, :, None]
+    draws = sign + 0.1 * jax.random.normal(KEY, (2, 500, 1))
+    with pytest.warns(SmallSampleWarning, match="effective sample size"):
+        estimate = bridge_sampling(far, draws, KEY)
+    assert estimate.interval is None
+
+
+def test_an_infinite_energy_at_proposals_counts_nothing():
+    box = from_callable(lambda x: jnp.where(jnp.abs(x) < 1, 0.0, jnp.inf), ())
+    draws = jax.random.uniform(KEY, (2, 1_000), minval=-1.0, maxval=1.0)
+    estimate = bridge_sampling(box, draws, KEY)
+    assert abs(estimate.log_z - np.log(2.0)) < 5.5 * estimate.std_error < 0.3
+
+
+@pytest.mark.parametrize(
+    ("draws", "message"),
+    [
+        (jnp.zeros((4, 7, 1)), r"at least 8 draws in a chain; got shapes \[\(4, 7, 1\)\]"),
+        (jnp.zeros(10), r"got shapes \[\(10,\)\]"),
+        (jnp.zeros((2, 20, 2)), r"`draws \(event axes\)` of shape \(1,\); got \(2,\)"),
+        (jnp.zeros((2, 20, 1)), "`draws` must vary in every direction"),
+        ({"a": jnp.zeros((2, 20)), "b": jnp.zeros((2, 21))}, "the same in every leaf"),
+    ],
+)
+def test_refuses_draws_that_do_not_fit(draws, message):
+    with pytest.raises(ValueError, match=message):
+        bridge_sampling(Gaussian([0.0], [[1.0]]), draws, KEY)
+
+
+def test_refuses_draws_where_there_is_no_density():
+    box = from_callable(lambda x: jnp.where(jnp.abs(x) < 1, 0.0, jnp.inf), ())
+    with pytest.raises(ebm.NonFiniteEnergyError, match="density is 0 or NaN at a draw"):
+        bridge_sampling(box, 2.0 * jax.random.normal(KEY, (2, 50)), KEY)
+    with pytest.raises(ValueError, match=r"Expected `proposal` of shape \(1,\); got \(\)"):
+        bridge_sampling(
+            Gaussian([0.0], [[1.0]]), jnp.zeros((2, 20, 1)), KEY, proposal=dist.Normal(0.0, 1.0)
+        )
+    draws = jax.random.normal(KEY, (2, 20, 1))
+    with pytest.raises(ValueError, match="`num_proposal_draws` must be"):
+        bridge_sampling(Gaussian([0.0], [[1.0]]), draws, KEY, num_proposal_draws=1)
+
+
+def test_runs_of_one_target_are_compiled_once():
+    traces = []
+
+    def potential(z):
+        traces.append(1)
+        return 0.5 * z["a"] ** 2 + 0.5 * jnp.sum(z["b"] ** 2)
+
+    for seed in range(2):
+        keys = jax.random.split(jax.random.key(seed), 3)
+        draws = {
+            "a": jax.random.normal(keys[0], (2, 50)),
+            "b": jax.random.normal(keys[1], (2, 50, 2, 2)),
+        }
+        estimate = bridge_sampling(potential, draws, keys[2])
+        if seed == 0:
+            first = len(traces)
+        assert abs(estimate.log_z - 2.5 * np.log(2 * np.pi)) < 5.5 * estimate.std_error
+    assert len(traces) == first
