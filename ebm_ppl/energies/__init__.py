@@ -2,6 +2,7 @@
 
 from ebm_ppl.energies._base import AbstractEnergy as AbstractEnergy
 from ebm_ppl.energies._base import as_parameter as as_parameter
+from ebm_ppl.energies._graph import Graph as Graph
 from ebm_ppl.energies.adapters import CallableEnergy as CallableEnergy
 from ebm_ppl.energies.adapters import from_callable as from_callable
 from ebm_ppl.energies.adapters import from_logdensity as from_logdensity
@@ -11,6 +12,8 @@ from ebm_ppl.energies.banana import Banana as Banana
 from ebm_ppl.energies.beta import Beta as Beta
 from ebm_ppl.energies.blockwise import AbstractBlockwiseEnergy as AbstractBlockwiseEnergy
 from ebm_ppl.energies.blockwise import AbstractLatentEnergy as AbstractLatentEnergy
+from ebm_ppl.energies.boltzmann_machine import BoltzmannMachine as BoltzmannMachine
+from ebm_ppl.energies.categorical import AbstractCategoricalEnergy as AbstractCategoricalEnergy
 from ebm_ppl.energies.composite import SumEnergy as SumEnergy
 from ebm_ppl.energies.composite import TemperedEnergy as TemperedEnergy
 from ebm_ppl.energies.conditional import AbstractConditionalEnergy as AbstractConditionalEnergy
@@ -32,6 +35,7 @@ from ebm_ppl.energies.gamma import Gamma as Gamma
 from ebm_ppl.energies.gaussian import Gaussian as Gaussian
 from ebm_ppl.energies.gaussian_bernoulli_rbm import GaussianBernoulliRBM as GaussianBernoulliRBM
 from ebm_ppl.energies.gaussian_mixture import GaussianMixture as GaussianMixture
+from ebm_ppl.energies.graph_ising import GraphIsing as GraphIsing
 from ebm_ppl.energies.ising import Ising as Ising
 from ebm_ppl.energies.likelihood import LikelihoodEnergy as LikelihoodEnergy
 from ebm_ppl.energies.neural import NeuralEnergy as NeuralEnergy
@@ -50,6 +54,7 @@ from ebm_ppl.energies.noisy_conditional import GuidedNoisyEnergy as GuidedNoisyE
 from ebm_ppl.energies.noisy_conditional_neural import (
     NeuralNoisyConditionalEnergy as NeuralNoisyConditionalEnergy,
 )
+from ebm_ppl.energies.potts import Potts as Potts
 from ebm_ppl.energies.quartic import Quartic as Quartic
 from ebm_ppl.energies.restricted_boltzmann_machine import (
     RestrictedBoltzmannMachine as RestrictedBoltzmannMachine,

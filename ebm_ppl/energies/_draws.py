@@ -2,7 +2,7 @@
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, UInt32
+from jaxtyping import Array, Float, Int, UInt32
 
 from ebm_ppl._random import fast_key
 from ebm_ppl._types import PRNGKey
@@ -38,8 +38,30 @@ def as_thresholds(logits: Float[Array, "..."]) -> UInt32[Array, "..."]:
         Thresholds $\lfloor 2^{32} p \rfloor$, of the shape of `logits`: in single precision $p$ has 24 binary
         digits, and no threshold is above the largest word, so a probability of 1 is one of $1 - 2^{-32}$.
     """
+    return to_words(jax.nn.sigmoid(logits))
+
+
+def to_words(probs: Float[Array, "..."]) -> UInt32[Array, "..."]:
+    """Shares of the words of 32 bits, rounded down; all but the largest word for a probability of 1."""
     # The largest number below 2^32 in either precision, since larger ones do not fit into a word.
-    largest = jnp.nextafter(jnp.asarray(2.0**32, logits.dtype), jnp.zeros((), logits.dtype))
-    scaled = jax.nn.sigmoid(logits) * 2.0**32
+    largest = jnp.nextafter(jnp.asarray(2.0**32, probs.dtype), jnp.zeros((), probs.dtype))
+    scaled = probs * 2.0**32
     words = jnp.minimum(scaled, largest).astype(jnp.uint32)
     return jnp.where(scaled > largest, jnp.uint32(2**32 - 1), words)
+
+
+def choose_category(
+    words: UInt32[Array, "..."], logits: Float[Array, "... categories"]
+) -> Int[Array, "..."]:
+    """Categories by random words of 32 bits, each of which falls between two cumulated probabilities.
+
+    Args:
+        words: Random words.
+        logits: Log probabilities up to a constant, with a last axis over categories.
+
+    Returns:
+        Numbers of categories, of the shape of `words`. Probabilities are cumulated in the precision of
+        `logits`.
+    """
+    ends = jnp.cumsum(jax.nn.softmax(logits), axis=-1)[..., :-1]
+    return jnp.sum(words[..., None] >= to_words(ends), axis=-1)

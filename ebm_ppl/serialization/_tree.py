@@ -17,6 +17,7 @@ from ebm_ppl.energies import (
     AbstractNoisyConditionalEnergy,
     CallableConditionalEnergy,
     CallableEnergy,
+    Graph,
 )
 from ebm_ppl.energies._network import Activation, Perceptron, scalar_network
 from ebm_ppl.serialization._container import DTYPES, MalformedError
@@ -76,6 +77,8 @@ def encode(value: Any, arrays: list[np.ndarray], where: str = "energy") -> Any:
             for field in dataclasses.fields(value)
         }
         return {"class": type(value).__name__, "fields": fields}
+    if isinstance(value, Graph):
+        return {"sites": value.num_sites, "edges": value.edges.ravel().tolist()}
     if isinstance(value, tuple):
         parts = enumerate(value)
         return {"tuple": [encode(part, arrays, f"{where}[{number}]") for number, part in parts]}
@@ -101,6 +104,8 @@ def decode(tree: Any, arrays: list[np.ndarray]) -> Any:
         return jnp.asarray(arrays[tree["array"]])
     if "tuple" in tree:
         return tuple(decode(part, arrays) for part in tree["tuple"])
+    if "edges" in tree:
+        return Graph(tree["sites"], np.reshape(tree["edges"], (-1, 2)))
     if "network" in tree:
         return _decode_network(tree, arrays)
     cls = _registry().get(tree["class"])

@@ -33,6 +33,8 @@ CASES = {name: target.energy for name, target in discover().items()} | {
     "conditioned": energies.ConditionedEnergy(energies.Funnel(dim=3), [0.5, 1.0], [2, 0]),
     "guided and tempered": energies.TemperedEnergy(REGRESSION.guided([1.0, 2.0], 0.5), 0.1),
     "lattice": energies.Ising((4, 3), 0.5, 0.1),
+    "graph": energies.Potts(3, [0.8, -0.1], energies.Graph(3, [(0, 1), (2, 1)])),
+    "no edges": energies.BoltzmannMachine(np.zeros(0), 0.5, energies.Graph(2, [])),
     "machine": energies.RestrictedBoltzmannMachine.random(KEY, 3, 2),
     "machine of reals": energies.GaussianBernoulliRBM.random(KEY, 3, 2),
     "likelihood": energies.LikelihoodEnergy(REGRESSION, [[1.0, 2.0], [3.0, 4.0]]),

@@ -33,6 +33,11 @@ SHIPPED = {name: target.energy for name, target in discover().items()} | {
         [[1.0, 0.5], [-2.0, 0.3]], [0.1, 0.2], [0.3, -0.5], [0.2, -0.4]
     ),
     "ising": ebm.Ising((2, 3), coupling=0.4, field=-0.2, periodic=False),
+    "boltzmann": ebm.BoltzmannMachine(
+        [0.5, -1.0], [0.2, -0.3, 0.4], ebm.Graph(3, [(0, 1), (1, 2)])
+    ),
+    "graph_ising": ebm.GraphIsing(0.5, [0.2, -0.3, 0.4], ebm.Graph(3, [(0, 1), (1, 2)])),
+    "potts": ebm.Potts(3, 0.8, ebm.Graph(3, [(0, 1), (1, 2)]), [0.3, -0.2]),
     "adapted": ebm.from_callable(ebm.Gaussian([0.5, -1.0], [[2.0, 0.5], [0.5, 1.0]]), (2,)),
 }
 every_energy = pytest.mark.parametrize("energy", SHIPPED.values(), ids=SHIPPED)
@@ -99,8 +104,14 @@ def test_plain_transformations_take_the_energy_as_an_argument(energy):
     assert all(bool(jnp.all(jnp.isfinite(leaf))) for leaf in jax.tree.leaves(gradient))
 
 
-@every_energy
-def test_score_is_minus_the_finite_difference_gradient(energy):
+NUMBERS_ARE_NAMES = {
+    name for name, energy in SHIPPED.items() if isinstance(energy, ebm.AbstractCategoricalEnergy)
+}
+
+
+@pytest.mark.parametrize("name", sorted(SHIPPED.keys() - NUMBERS_ARE_NAMES))
+def test_score_is_minus_the_finite_difference_gradient(name):
+    energy = SHIPPED[name]
     points = support_points(energy, 6)
     with float64():
         exact = to_float64(energy)
