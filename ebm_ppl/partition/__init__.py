@@ -16,4 +16,6 @@ from ebm_ppl.partition._pareto import pareto_k as pareto_k
 from ebm_ppl.partition._pilot import AnnealingSchedule as AnnealingSchedule
 from ebm_ppl.partition._pilot import adaptive_schedule as adaptive_schedule
 from ebm_ppl.partition._sequential import sequential_monte_carlo as sequential_monte_carlo
+from ebm_ppl.partition._thermodynamic import SlowExchangeWarning as SlowExchangeWarning
+from ebm_ppl.partition._thermodynamic import thermodynamic_integration as thermodynamic_integration
 from ebm_ppl.partition.enumeration import EnumerationNormalizer as EnumerationNormalizer

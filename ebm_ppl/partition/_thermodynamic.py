@@ -1,0 +1,281 @@
+"""Thermodynamic integration: log Z as an integral over temperatures, of means along a ladder of chains."""
+
+import math
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+from scipy import stats
+
+from ebm_ppl._checks import check_count, check_interval, check_key, check_positive
+from ebm_ppl._errors import NonFiniteEnergyError
+from ebm_ppl._random import fast_key
+from ebm_ppl._types import PRNGKey, Scalar
+from ebm_ppl.annealing import AbstractPath
+from ebm_ppl.energies import AbstractEnergy
+from ebm_ppl.partition._estimate import LogPartitionEstimate
+from ebm_ppl.partition._kronrod import kronrod
+from ebm_ppl.partition._moves import (
+    CompensatedSum,
+    Moves,
+    as_moves,
+    as_path,
+    log_ratios,
+    start_at_base,
+)
+from ebm_ppl.partition._pilot import as_schedule
+from ebm_ppl.potentials import potential_fn
+
+_LEAST_EXCHANGE = 0.02
+
+
+class SlowExchangeWarning(UserWarning):
+    """Chains at neighbouring temperatures hardly ever exchange their states: the ladder is torn."""
+
+
+def thermodynamic_integration(
+    target: AbstractEnergy | AbstractPath,
+    rng_key: PRNGKey,
+    *,
+    base: Any = None,
+    num_ensembles: int = 16,
+    num_draws: int = 500,
+    num_warmup: int = 200,
+    num_panels: int = 1,
+    power: float = 3.0,
+    kernel: Callable[..., Any] | None = None,
+    num_steps: int = 1,
+    level: float = 0.95,
+) -> LogPartitionEstimate:
+    r"""Estimate $\log Z$ by integrating over inverse temperatures, with chains that exchange states.
+
+    $$\log Z = \log Z_0 + \int_0^1 E_{\beta}\left[\frac{\partial}{\partial \beta} \log f_\beta(x)\right]
+    d\beta,$$
+    along a path of laws $f_\beta$. The integral is a Gauss-Kronrod rule in $u = \beta^{1/p}$, one
+    chain standing at each node. After each move, chains at neighbouring nodes exchange their states with
+    probability
+    $$\min\left(1, \frac{f_{\beta'}(x)\, f_\beta(x')}{f_\beta(x)\, f_{\beta'}(x')}\right),$$
+    even and odd pairs by turns, so that cold chains are fed by hot ones, which cross barriers.
+
+    The error is that among independent ensembles, each a ladder of its own from its own start, so it counts
+    everything that differs between them, correlation included. Each estimates $\log Z$, not $Z$, with no
+    bias but those of the start and of the rule. The embedded Gauss rule of half the nodes tells how far
+    off the rule may be: what of the two rules' difference exceeds twice its standard error widens the
+    interval.
+
+    Args:
+        target: The energy, or a path to it, as in
+            [`annealed_importance_sampling`][ebm_ppl.partition.annealed_importance_sampling].
+        rng_key: Random key.
+        base: Base law of a geometric path, as there.
+        num_ensembles: Number of independent ladders, at least 2; they run side by side.
+        num_draws: Number of moves and exchanges whose states count.
+        num_warmup: Number of moves and exchanges before. Chains start where others went that were annealed
+            from the base law, so they need no more than to settle.
+        num_panels: Number of panels of the rule, each of fifteen temperatures. More bring neighbours
+            nearer, and exchanges more often.
+        power: The exponent $p$, which crowds temperatures near the base law, where the integrand is steep.
+        kernel: Kernel, as in `annealed_importance_sampling`; its step sizes are tuned by a pilot run.
+        num_steps: Number of the kernel's steps in a move.
+        level: Probability that the interval is to cover $\log Z$.
+
+    Returns:
+        The estimate; `ess` is the number of ensembles. Diagnostics: `level`, `inverse_temperatures`,
+        `integrand` (its mean at each), `ensembles` (the estimates), `exchange` (how often each pair of
+        neighbours exchanged, of its attempts) and `quadrature_error` (by which the interval is wider on
+        either side).
+
+    Raises:
+        TypeError: If `target` or `base` is no energy, path or distribution.
+        ValueError: If an argument is outside its bounds.
+        NonFiniteEnergyError: If the energy is infinite or NaN at a draw of the base law, or later.
+
+    Warns:
+        SlowExchangeWarning: If a pair of neighbours exchanged in less than 2% of its attempts.
+
+    Example:
+        >>> import jax
+        >>> from ebm_ppl.energies import RestrictedBoltzmannMachine
+        >>> from ebm_ppl.partition import thermodynamic_integration
+        >>> machine = RestrictedBoltzmannMachine([[2.0], [-1.0]], [0.0, 0.5], [-0.5])
+        >>> estimate = thermodynamic_integration(machine, jax.random.key(0))
+        >>> low, high = estimate.interval
+        >>> low < 2.6006 < high  # the sum over all four states
+        True
+
+    References:
+        A. Gelman and X.-L. Meng (1998). Simulating normalizing constants: from importance sampling to
+        bridge sampling to path sampling. *Statistical Science* 13(2), 163-185.
+        N. Friel and A. N. Pettitt (2008). Marginal likelihood estimation via power posteriors. *Journal of
+        the Royal Statistical Society B* 70(3), 589-607.
+        S. Syed, A. Bouchard-Côté, G. Deligiannidis and A. Doucet (2022). Non-reversible parallel tempering:
+        a scalable highly parallel MCMC scheme. *Journal of the Royal Statistical Society B* 84(2).
+    """
+    check_count("num_ensembles", num_ensembles, 2)
+    check_count("num_draws", num_draws, 2)
+    check_count("num_warmup", num_warmup, 0)
+    check_count("num_panels", num_panels)
+    check_positive("power", power)
+    check_interval("level", level, 0.0, 1.0)
+    check_key("rng_key", rng_key)
+    path = as_path(target, base)
+    moves = as_moves(kernel, num_steps, path)
+    nodes, fine, coarse = kronrod(num_panels, power)
+    key_check, key_pilot, key_run = jax.random.split(rng_key, 3)
+    if not bool(_is_finite_at_base(path, key_check)):
+        raise NonFiniteEnergyError(
+            "The energy is infinite or NaN where the base law has mass: the integral would miss the jump "
+            "at the inverse temperature 0. Give a base law within the target's support."
+        )
+    ladder = as_schedule(np.concatenate([[0.0], nodes, [1.0]]), path, moves, key_pilot, 0.5)
+    step_sizes = None if ladder.step_sizes is None else ladder.step_sizes[:-1]
+    total, exchanges = _run_ladders(
+        path,
+        moves,
+        ladder.inverse_temperatures[1:-1],
+        step_sizes,
+        key_run,
+        num_ensembles,
+        num_draws,
+        num_warmup,
+    )
+    means = (np.asarray(total.total, np.float64) - np.asarray(total.lost, np.float64)) / num_draws
+    if not np.isfinite(means).all():
+        raise NonFiniteEnergyError("The integrand is not finite at every temperature.")
+    ensembles = fine @ means + float(path.log_z_base)
+    log_z, error = _mean_and_error(ensembles)
+    gap, gap_error = _mean_and_error((fine - coarse) @ means)
+    quadrature_error = max(abs(gap) - 2 * gap_error, 0.0)
+    half_width = float(stats.t.ppf((1 + level) / 2, num_ensembles - 1)) * error + quadrature_error
+    # Pairs attempt to exchange every other time.
+    rates = 2 * np.asarray(exchanges, np.float64) / num_draws
+    if rates.min() < _LEAST_EXCHANGE:
+        warnings.warn(
+            f"Chains at two neighbouring temperatures exchanged in {rates.min():.1%} of their attempts: the "
+            "ladder is torn there. Take more `num_panels`, or another base law.",
+            SlowExchangeWarning,
+            stacklevel=2,
+        )
+    return LogPartitionEstimate(
+        log_z=log_z,
+        std_error=error,
+        interval=(log_z - half_width, log_z + half_width),
+        ess=float(num_ensembles),
+        diagnostics={
+            "level": level,
+            "inverse_temperatures": nodes,
+            "integrand": means.mean(axis=1),
+            "ensembles": ensembles,
+            "exchange": rates,
+            "quadrature_error": quadrature_error,
+        },
+    )
+
+
+def _mean_and_error(values: Float[np.ndarray, " n"]) -> tuple[float, float]:
+    return float(np.mean(values)), float(np.std(values, ddof=1)) / math.sqrt(len(values))
+
+
+@eqx.filter_jit
+def _is_finite_at_base(path: AbstractPath, rng_key: PRNGKey) -> Array:
+    """Whether the target has mass at a thousand draws of the base law."""
+    z = start_at_base(path, rng_key, 1_000)
+    return jnp.all(jnp.isfinite(log_ratios(path, z, jnp.zeros(()), jnp.ones(()))))
+
+
+@eqx.filter_jit
+def _run_ladders(
+    path: AbstractPath,
+    moves: Moves,
+    ladder: Float[Array, " nodes"],
+    step_sizes: Float[Array, " nodes"] | None,
+    rng_key: PRNGKey,
+    num_ensembles: int,
+    num_draws: int,
+    num_warmup: int,
+) -> tuple[CompensatedSum, Float[Array, " pairs"]]:
+    """Sums of the integrand by node and ensemble, and the mean number of exchanges of each pair."""
+    key_base, key_start, key_warmup, key_draws = jax.random.split(fast_key(rng_key), 4)
+    num_nodes = len(ladder)
+
+    def descend(z: Array, level: tuple[Scalar, Scalar | None, PRNGKey]) -> tuple[Array, Array]:
+        z, _ = moves.run(path, level[0], level[1], z, level[2])
+        return z, z
+
+    def iterate(z: Array, key: PRNGKey, parity: Array) -> tuple[Array, Array]:
+        key_move, key_exchange = jax.random.split(key)
+        keys = jax.random.split(key_move, num_nodes)
+        z, _ = jax.vmap(lambda *at: moves.run(path, *at))(ladder, step_sizes, z, keys)
+        return exchange_neighbours(path, ladder, z, key_exchange, parity)
+
+    def warm_up(z: Array, step: tuple[PRNGKey, Array]) -> tuple[Array, None]:
+        return iterate(z, *step)[0], None
+
+    def draw(
+        carry: tuple[Array, CompensatedSum, Array], step: tuple[PRNGKey, Array]
+    ) -> tuple[tuple[Array, CompensatedSum, Array], None]:
+        z, total, exchanges = carry
+        z, exchanged = iterate(z, *step)
+        return (z, total.add(_integrand(path, ladder, z)), exchanges + exchanged), None
+
+    z = start_at_base(path, key_base, num_ensembles)
+    starts = (ladder, step_sizes, jax.random.split(key_start, num_nodes))
+    _, z = jax.lax.scan(descend, z, starts)
+    warmup = (jax.random.split(key_warmup, num_warmup), jnp.arange(num_warmup) % 2)
+    z, _ = jax.lax.scan(warm_up, z, warmup)
+    draws = (jax.random.split(key_draws, num_draws), jnp.arange(num_draws) % 2)
+    nothing = (CompensatedSum.zeros((num_nodes, num_ensembles)), jnp.zeros(num_nodes - 1))
+    (_, total, exchanges), _ = jax.lax.scan(draw, (z, *nothing), draws)
+    return total, exchanges
+
+
+def exchange_neighbours(
+    path: AbstractPath,
+    ladder: Float[Array, " nodes"],
+    z: Float[Array, "nodes ensembles *position"],
+    rng_key: PRNGKey,
+    parity: Array,
+) -> tuple[Float[Array, "nodes ensembles *position"], Float[Array, " pairs"]]:
+    """Let even or odd pairs of neighbours exchange their states, in each ensemble by itself.
+
+    Args:
+        path: The path.
+        ladder: Inverse temperatures of the nodes.
+        z: Unconstrained positions.
+        rng_key: Random key.
+        parity: 0 for the pairs that begin at nodes 0, 2, ..., 1 for the others.
+
+    Returns:
+        The positions after, and the share of ensembles in which each pair exchanged.
+    """
+    num_nodes, num_ensembles = z.shape[:2]
+    step = jax.vmap(lambda z, start, end: log_ratios(path, z, start, end))
+    log_accept = step(z[:-1], ladder[:-1], ladder[1:]) + step(z[1:], ladder[1:], ladder[:-1])
+    takes_turn = (jnp.arange(num_nodes - 1) % 2 == parity)[:, None]
+    uniform = jax.random.uniform(rng_key, log_accept.shape)
+    exchanged = takes_turn & (jnp.log(uniform) < log_accept)
+    nobody = jnp.zeros((1, num_ensembles), bool)
+    up, down = jnp.concatenate([exchanged, nobody]), jnp.concatenate([nobody, exchanged])
+    origin = jnp.arange(num_nodes)[:, None] + up.astype(int) - down.astype(int)
+    z = z[origin, jnp.arange(num_ensembles)[None]]
+    return z, jnp.mean(exchanged, axis=1)
+
+
+def _integrand(
+    path: AbstractPath,
+    ladder: Float[Array, " nodes"],
+    z: Float[Array, "nodes ensembles *position"],
+) -> Float[Array, "nodes ensembles"]:
+    r"""Derivative of $\log f_\beta$ in $\beta$, at every position."""
+    constrain = potential_fn(path.energy).constrain
+
+    def slope(z: Array, node: Scalar) -> Scalar:
+        x = constrain(z)
+        return jax.grad(lambda end: path.log_ratio(x, node, end))(node)
+
+    return jax.vmap(jax.vmap(slope, in_axes=(0, None)))(z, ladder)
