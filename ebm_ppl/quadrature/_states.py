@@ -75,7 +75,7 @@ class StateTable:
                 f"`x` must lie in the energy's support {self.energy.support!r}; got {x!r}."
             )
         place = np.append(np.cumprod(np.array(space.sizes[:0:-1]))[::-1], 1)
-        return (digits @ place).astype(int)
+        return np.asarray(digits @ place, dtype=int)
 
     @functools.cached_property
     def _thresholds(self) -> np.ndarray:

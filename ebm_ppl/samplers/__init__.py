@@ -3,6 +3,7 @@
 from ebm_ppl.samplers._adaptation import AdaptationState as AdaptationState
 from ebm_ppl.samplers._base import AbstractKernel as AbstractKernel
 from ebm_ppl.samplers._energy_kernel import AbstractEnergyKernel as AbstractEnergyKernel
+from ebm_ppl.samplers._energy_kernel import Moved as Moved
 from ebm_ppl.samplers._metropolis import AbstractMetropolisKernel as AbstractMetropolisKernel
 from ebm_ppl.samplers._short_chain import run_short_chain as run_short_chain
 from ebm_ppl.samplers._state import KernelState as KernelState
@@ -12,6 +13,7 @@ from ebm_ppl.samplers._target import WhitenedTarget as WhitenedTarget
 from ebm_ppl.samplers._unadjusted import AbstractUnadjustedKernel as AbstractUnadjustedKernel
 from ebm_ppl.samplers.annealed_langevin import annealed_langevin as annealed_langevin
 from ebm_ppl.samplers.block_gibbs import BlockGibbs as BlockGibbs
+from ebm_ppl.samplers.gibbs_with_gradients import GibbsWithGradients as GibbsWithGradients
 from ebm_ppl.samplers.independence import IndependenceMetropolis as IndependenceMetropolis
 from ebm_ppl.samplers.langevin import Langevin as Langevin
 from ebm_ppl.samplers.mala import MALA as MALA

@@ -2,9 +2,11 @@
 
 import abc
 from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Bool
 from numpyro.infer import init_to_uniform
 
 from ebm_ppl._types import Event, PotentialFn, PRNGKey, Scalar
@@ -12,6 +14,20 @@ from ebm_ppl.energies import AbstractEnergy
 from ebm_ppl.potentials import EnergyModel, EnergyPotential
 from ebm_ppl.samplers._base import AbstractKernel
 from ebm_ppl.samplers._target import Point, Transition, WhitenedTarget
+
+
+class Moved(NamedTuple):
+    """Where a move has led.
+
+    Attributes:
+        x: Where the chain stands, of shape `event_shape`.
+        accept_prob: Probability with which it was to move there.
+        diverging: Whether a proposal was refused for not being finite.
+    """
+
+    x: Event
+    accept_prob: Scalar
+    diverging: Bool[Array, ""]
 
 
 class AbstractEnergyKernel(AbstractKernel):
@@ -41,7 +57,7 @@ class AbstractEnergyKernel(AbstractKernel):
         self._energy: AbstractEnergy = source.energy
 
     @abc.abstractmethod
-    def move(self, rng_key: PRNGKey, x: Event) -> tuple[Event, Scalar]:
+    def move(self, rng_key: PRNGKey, x: Event) -> Moved:
         """Move one chain.
 
         Args:
@@ -49,7 +65,7 @@ class AbstractEnergyKernel(AbstractKernel):
             x: Where it stands, of shape `event_shape`.
 
         Returns:
-            Where it stands then, and the probability with which it was to move.
+            Where it stands then.
         """
 
     def transition(
@@ -63,9 +79,9 @@ class AbstractEnergyKernel(AbstractKernel):
         """Move, and evaluate the potential where the chain stands then."""
         potential = EnergyPotential(self._energy)
         z = start.z.reshape(potential.position_shape)
-        x, accept_prob = self.move(rng_key, potential.constrain(z))
-        # Without the barrier XLA fuses the move with all that reads its result and computes it again for each.
-        x = jax.lax.optimization_barrier(x)
+        moved = self.move(rng_key, potential.constrain(z))
+        # Without the barrier XLA computes the move once more for each operation that reads its result.
+        x = jax.lax.optimization_barrier(moved.x)
         end = target.evaluate_at(potential.unconstrain(x).astype(z.dtype).ravel())
-        accept_prob = accept_prob.astype(z.dtype)
-        return Transition(end, auxiliary, accept_prob, ~jnp.isfinite(end.potential_energy))
+        diverging = moved.diverging | ~jnp.isfinite(end.potential_energy)
+        return Transition(end, auxiliary, moved.accept_prob.astype(z.dtype), diverging)

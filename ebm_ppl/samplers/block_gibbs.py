@@ -6,9 +6,9 @@ import jax
 import jax.numpy as jnp
 
 from ebm_ppl._checks import check_count
-from ebm_ppl._types import Event, PotentialFn, PRNGKey, Scalar
+from ebm_ppl._types import Event, PotentialFn, PRNGKey
 from ebm_ppl.energies import AbstractBlockwiseEnergy
-from ebm_ppl.samplers._energy_kernel import AbstractEnergyKernel
+from ebm_ppl.samplers._energy_kernel import AbstractEnergyKernel, Moved
 
 
 class BlockGibbs(AbstractEnergyKernel):
@@ -77,13 +77,14 @@ class BlockGibbs(AbstractEnergyKernel):
         self._blockwise: AbstractBlockwiseEnergy = self._energy
         self._num_sweeps = num_sweeps
 
-    def move(self, rng_key: PRNGKey, x: Event) -> tuple[Event, Scalar]:
+    def move(self, rng_key: PRNGKey, x: Event) -> Moved:
         """Sweep over all blocks."""
-        if self._num_sweeps == 1:
-            return self._blockwise.gibbs_sweep(rng_key, x), jnp.ones(())
 
         def sweep(x: Event, rng_key: PRNGKey) -> tuple[Event, None]:
             return self._blockwise.gibbs_sweep(rng_key, x), None
 
-        x, _ = jax.lax.scan(sweep, x, jax.random.split(rng_key, self._num_sweeps))
-        return x, jnp.ones(())
+        if self._num_sweeps == 1:
+            x, _ = sweep(x, rng_key)
+        else:
+            x, _ = jax.lax.scan(sweep, x, jax.random.split(rng_key, self._num_sweeps))
+        return Moved(x, jnp.ones(()), jnp.asarray(False))
