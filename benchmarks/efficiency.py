@@ -245,6 +245,8 @@ CASES: dict[str, Callable[[], Case]] = {
     "nce-fresh-10": lambda: noise_contrastive(10, fresh=True),
     "rw-1": lambda: random_walk(1, 100),
     "rw-10": lambda: random_walk(10, 4),
+    "rw-1-single": lambda: random_walk(1, 1),
+    "rw-10-single": lambda: random_walk(10, 1),
     "mala-1": lambda: mala(1, 20),
     "mala-30": lambda: mala(30, 2),
 }

@@ -4,6 +4,7 @@ One NumPyro model serves all: `normalized` gives it a partition function that ca
 `Exchange` needs auxiliary draws instead; `NoisyMetropolis` an estimate of log Z.
 """
 
+from ebm_ppl.doubly_intractable._annealed import AnnealedLogZ as AnnealedLogZ
 from ebm_ppl.doubly_intractable._auxiliary import ExactDraws as ExactDraws
 from ebm_ppl.doubly_intractable._auxiliary import ShortChains as ShortChains
 from ebm_ppl.doubly_intractable._normalized import normalized as normalized
