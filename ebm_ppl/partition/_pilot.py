@@ -27,6 +27,9 @@ _MOST_STEPS = 2_000
 _ROUNDS = 3  # of moves at each temperature, after each of which the step size is corrected
 _GAIN = 1.5
 _FIRST_STEP_SIZE = 0.5
+# Above what mixes fastest in equilibrium: chains out of it also have to get into tails and out of them, where
+# larger steps are refused.
+_ACCEPT_PROB = 0.9
 
 
 class AnnealingSchedule(eqx.Module):
@@ -60,7 +63,7 @@ def adaptive_schedule(
     num_steps: int = 1,
     threshold: float = 0.99,
     num_particles: int = 500,
-    target_accept_prob: float = 0.6,
+    target_accept_prob: float = _ACCEPT_PROB,
 ) -> AnnealingSchedule:
     r"""Choose inverse temperatures, and the step sizes between them, by a run of particles.
 
@@ -114,7 +117,7 @@ def as_schedule(
 ) -> AnnealingSchedule:
     """Read a schedule; choose what it leaves open by a pilot run."""
     if schedule is None:
-        return _run_pilot(path, moves, rng_key, None, threshold, 500, 0.6)
+        return _run_pilot(path, moves, rng_key, None, threshold, 500, _ACCEPT_PROB)
     if not isinstance(schedule, AnnealingSchedule):
         if np.ndim(schedule) == 0:
             check_count("schedule", schedule)
@@ -122,7 +125,9 @@ def as_schedule(
         schedule = AnnealingSchedule(jnp.asarray(schedule, dtype=float))
     check_ladder(schedule.inverse_temperatures)
     if schedule.step_sizes is None and moves.is_tunable:
-        return _run_pilot(path, moves, rng_key, schedule.inverse_temperatures, 0.5, 100, 0.6)
+        return _run_pilot(
+            path, moves, rng_key, schedule.inverse_temperatures, 0.5, 100, _ACCEPT_PROB
+        )
     return schedule
 
 
