@@ -1,0 +1,1 @@
+"""How often intervals for log Z hold the truth."""
