@@ -6,8 +6,8 @@ the partition function is a sum over all states of the hidden layer. Persistent 
 watched on a tenth of the other digits and returns the parameters that were best there; scikit-learn's
 `BernoulliRBM` (persistent too, learning rate 0.05, batches of 50) runs for fixed numbers of epochs, of which
 the best is known from the held-out digits alone. The learning rate, the chains and the numbers of steps
-were chosen on the same held-out digits, for both, which flatters both. CPU seconds are those of all threads, and of the first fit
-hold compilation.
+were chosen on the same held-out digits, for both, which flatters both. CPU seconds are those of all
+threads, and of the first fit hold compilation.
 """
 
 import time
