@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -34,6 +35,15 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.differing_executors],
 )
 settings.load_profile("deterministic")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Import ArviZ 0.23 once before there are workers.
+
+    At its first import of a day it writes a file, and two processes that do so at once break each other.
+    """
+    if not hasattr(config, "workerinput") and sys.version_info < (3, 12):
+        import arviz  # noqa: F401
 
 
 @pytest.fixture
