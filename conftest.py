@@ -46,6 +46,14 @@ def pytest_configure(config: pytest.Config) -> None:
         import arviz  # noqa: F401
 
 
+@pytest.fixture(autouse=True, scope="module")
+def _released_programs() -> Iterator[None]:
+    """Let go of compiled programs after each module: thousands of them fill a worker's memory."""
+    yield
+    if "jax" in sys.modules:
+        sys.modules["jax"].clear_caches()
+
+
 @pytest.fixture
 def light_compilation() -> Iterator[None]:
     """Spare most of XLA's optimisations, for tests whose time is compilation rather than computation."""

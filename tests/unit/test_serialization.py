@@ -35,6 +35,7 @@ CASES = {name: target.energy for name, target in discover().items()} | {
     "lattice": energies.Ising((4, 3), 0.5, 0.1),
     "graph": energies.Potts(3, [0.8, -0.1], energies.Graph(3, [(0, 1), (2, 1)])),
     "no edges": energies.BoltzmannMachine(np.zeros(0), 0.5, energies.Graph(2, [])),
+    "spins on a graph": energies.GraphIsing(0.5, 0.1, energies.Graph(3, [(0, 1), (2, 1)])),
     "machine": energies.RestrictedBoltzmannMachine.random(KEY, 3, 2),
     "machine of reals": energies.GaussianBernoulliRBM.random(KEY, 3, 2),
     "likelihood": energies.LikelihoodEnergy(REGRESSION, [[1.0, 2.0], [3.0, 4.0]]),
