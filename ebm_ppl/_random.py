@@ -1,4 +1,4 @@
-"""JAX's random numbers, bit for bit, from a generator that CPUs run faster.
+"""JAX's random words, bit for bit, from a generator that CPUs run faster.
 
 JAX lowers Threefry-2x32 on CPUs to a loop of many tiny kernels, which can cost more than all else in a
 step of a Markov chain. Written out, its twenty rounds are one kernel. The generator is a PRNG

@@ -40,7 +40,10 @@ def test_draws_are_those_of_jax(name, words):
     with jax.enable_x64(name == "double"):
         theirs, ours = _both(name)(keys)
     assert ours.dtype == theirs.dtype
-    np.testing.assert_array_equal(ours, theirs)
+    if name in ("normal", "double"):  # of the same words; XLA may round their transform otherwise
+        np.testing.assert_array_max_ulp(np.asarray(ours), np.asarray(theirs), 4)
+    else:
+        np.testing.assert_array_equal(ours, theirs)
 
 
 def test_a_wrong_rotation_is_caught(monkeypatch):
