@@ -42,7 +42,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
     At its first import of a day it writes a file, and two processes that do so at once break each other.
     """
-    if not hasattr(config, "workerinput") and sys.version_info < (3, 12):
+    starts_workers = getattr(config.option, "numprocesses", None)  # workers themselves start none
+    if starts_workers and sys.version_info < (3, 12):
         import arviz  # noqa: F401
 
 

@@ -58,7 +58,8 @@ class RestrictedBoltzmannPath(AbstractPath):
                 f"{np.shape(visible_mean)}."
             )
         mean = as_parameter(visible_mean)
-        if not is_traced(mean) and not bool(jnp.all((mean > 0) & (mean < 1))):
+        # In NumPy: under `jit` a comparison by JAX would be traced, whatever it compares.
+        if not is_traced(mean) and not np.all((np.asarray(mean) > 0) & (np.asarray(mean) < 1)):
             raise ValueError(f"`visible_mean` must be within (0, 1); got {visible_mean!r}.")
         self.machine = machine
         self.base_bias = jnp.broadcast_to(jax.scipy.special.logit(mean), machine.event_shape)

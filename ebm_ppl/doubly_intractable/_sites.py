@@ -4,7 +4,6 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -48,8 +47,7 @@ def energy_sites(
         The sites by name.
 
     Raises:
-        ValueError: If the model has no such energy, or one is not observed, masked, scaled, or followed
-            by an array of observations that it does not explain one by one.
+        ValueError: If the model has no such energy, or one is not observed, masked, or scaled.
     """
     with handlers.seed(rng_seed=0), handlers.substitute(data=dict(parameters)):
         trace = handlers.trace(model).get_trace(*model_args, **(model_kwargs or {}))
@@ -95,5 +93,3 @@ def _check_plain(name: str, site: Mapping[str, Any]) -> None:
                 f"Site {name!r} of `model` must be observed as it is, since its partition function "
                 f"depends on parameters; it is {obstacle}."
             )
-    if not eqx.is_array(jnp.asarray(site["value"])):
-        raise ValueError(f"Site {name!r} of `model` must be observed as an array.")

@@ -112,9 +112,7 @@ def annealed_importance_sampling(
         path, moves, ladder, key_run, num_chains
     )
     return estimate_from_log_weights(
-        np.asarray(log_weights.total, np.float64)
-        - np.asarray(log_weights.lost, np.float64)
-        + float(path.log_z_base),
+        log_weights.in_float64 + float(path.log_z_base),
         level=level,
         diagnostics={"schedule": ladder, "accept_prob": accept_prob, "positions": positions},
     )
@@ -202,9 +200,7 @@ def reverse_annealed_importance_sampling(
         path, moves, ladder, key_run, jnp.asarray(draws, dtype=float)
     )
     inverse = estimate_from_log_weights(
-        np.asarray(log_weights.total, np.float64)
-        - np.asarray(log_weights.lost, np.float64)
-        - float(path.log_z_base),
+        log_weights.in_float64 - float(path.log_z_base),
         level=level,
         diagnostics={"schedule": ladder, "accept_prob": accept_prob, "positions": positions},
     )

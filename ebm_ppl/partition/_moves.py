@@ -8,6 +8,7 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from ebm_ppl._checks import check_count
@@ -113,6 +114,11 @@ class CompensatedSum(eqx.Module):
     def zeros(cls, shape: tuple[int, ...]) -> "CompensatedSum":
         """A sum of nothing."""
         return cls(jnp.zeros(shape), jnp.zeros(shape))
+
+    @property
+    def in_float64(self) -> np.ndarray:
+        """The sum with what rounding has lost put back, in double precision."""
+        return np.asarray(self.total, np.float64) - np.asarray(self.lost, np.float64)
 
     def add(self, value: Float[Array, "..."]) -> "CompensatedSum":
         """Add one more term."""

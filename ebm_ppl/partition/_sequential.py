@@ -6,7 +6,6 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax.scipy.special import logsumexp
 from jaxtyping import Array, Float
 
@@ -115,9 +114,7 @@ def sequential_monte_carlo(
         path, moves, ladder, jax.random.split(key_runs, num_runs), num_particles
     )
     return estimate_from_log_weights(
-        np.asarray(log_z.total, np.float64)
-        - np.asarray(log_z.lost, np.float64)
-        + float(path.log_z_base),
+        log_z.in_float64 + float(path.log_z_base),
         level=level,
         diagnostics={
             "schedule": ladder,

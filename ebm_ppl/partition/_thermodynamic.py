@@ -144,7 +144,7 @@ def thermodynamic_integration(
         num_draws,
         num_warmup,
     )
-    means = (np.asarray(total.total, np.float64) - np.asarray(total.lost, np.float64)) / num_draws
+    means = total.in_float64 / num_draws
     if not np.isfinite(means).all():
         raise NonFiniteEnergyError("The integrand is not finite at every temperature.")
     ensembles = fine @ means + float(path.log_z_base)
