@@ -49,10 +49,18 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture(autouse=True, scope="module")
 def _released_programs() -> Iterator[None]:
-    """Let go of compiled programs after each module: thousands of them fill a worker's memory."""
+    """Let go of compiled programs once they fill a worker's memory; they come back from the disk."""
     yield
-    if "jax" in sys.modules:
+    if "jax" in sys.modules and _resident_gib() > 3:
         sys.modules["jax"].clear_caches()
+
+
+def _resident_gib() -> float:
+    """Memory that this process holds now, in GiB; infinite where the system does not tell."""
+    statm = pathlib.Path("/proc/self/statm")
+    if not statm.exists():
+        return float("inf")
+    return int(statm.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**30
 
 
 @pytest.fixture
@@ -65,7 +73,12 @@ def light_compilation() -> Iterator[None]:
     jax.config.update("jax_disable_most_optimizations", False)
 
 
+@pytest.hookimpl(tryfirst=True)  # before `-m` chooses among them
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        # Each compiles programs of its own; what they show is tested elsewhere.
+        if isinstance(item, pytest.DoctestItem):
+            item.add_marker(pytest.mark.slow)
     marked = [item for item in items if item.get_closest_marker("gpu")]
     if not marked:
         return

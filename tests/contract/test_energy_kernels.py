@@ -142,6 +142,7 @@ def test_arguments_are_checked(cls: Kernel) -> None:
         cls(potential_fn=potential).init(jax.random.key(0), 0)
 
 
+@pytest.mark.slow
 def test_negative_phase_of_every_contrastive_objective(cls: Kernel) -> None:
     data = np.asarray(enumerate_states(MACHINE).sample(jax.random.key(2), (64,)))
     for objective in (

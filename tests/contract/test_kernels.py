@@ -28,9 +28,21 @@ KERNELS = [
     and not issubclass(kernel, AbstractEnergyKernel)  # these take no bare potential
     and not inspect.isabstract(kernel)
 ]
+# One with a proposal and one that carries a momentum; the others share all of their machinery.
+STAND_FOR_THE_REST = (samplers.MALA, samplers.UnderdampedLangevin)
 # What is asked here holds however well XLA optimises, and hundreds of programs run but once.
 pytestmark = [
-    pytest.mark.parametrize("cls", KERNELS, ids=lambda cls: cls.__name__),
+    pytest.mark.parametrize(
+        "cls",
+        [
+            pytest.param(
+                cls,
+                id=cls.__name__,
+                marks=() if cls in STAND_FOR_THE_REST else pytest.mark.slow,
+            )
+            for cls in KERNELS
+        ],
+    ),
     pytest.mark.usefixtures("light_compilation"),
 ]
 

@@ -69,6 +69,7 @@ def test_a_report_spends_less_than_its_budget(hostile_report):
     assert spent <= hostile_report.false_alarm_budget == 1e-4
 
 
+@pytest.mark.slow
 def test_more_than_two_coordinates_are_compared_without_truth():
     report = validation.run(Gaussian(jnp.zeros(3), jnp.eye(3)), kernels=["mala"], mode="quick")
     rows = [row.result for row in report.rows if row.energy == "Gaussian"]

@@ -55,6 +55,7 @@ def test_points_and_data_lie_in_the_support_with_finite_energies(data):
     assert np.all(np.isfinite(jax.vmap(energy)(points)))
 
 
+@pytest.mark.slow
 @given(st.data())
 def test_the_score_is_the_gradient_of_the_energy(data):
     energy = data.draw(strategies.energies())
@@ -71,6 +72,7 @@ def test_the_score_is_the_gradient_of_the_energy(data):
     assert abs(float(derivative - slope)) < 1e-4 * scale
 
 
+@pytest.mark.slow
 @given(st.data())
 def test_energies_normalise(data):
     energy = data.draw(strategies.energies(dim=1))
@@ -91,6 +93,7 @@ def test_energies_normalise(data):
     assert far[3] > far[2]
 
 
+@pytest.mark.slow
 def test_every_shipped_family_is_generated():
     families = {
         member
@@ -114,6 +117,7 @@ def test_every_shipped_family_is_generated():
         assert not missing
 
 
+@pytest.mark.slow
 @settings(max_examples=8)
 @given(st.data())
 def test_any_kernel_on_any_energy_stays_finite_and_keeps_its_books(data):

@@ -157,7 +157,13 @@ KERNELS = {
 }
 
 
-@pytest.mark.parametrize("name", KERNELS)
+@pytest.mark.parametrize(
+    "name",
+    [
+        name if name == "exchange" else pytest.param(name, marks=pytest.mark.slow)
+        for name in KERNELS
+    ],
+)
 def test_the_joint_law_of_parameters_and_data_is_invariant(name):
     p_value, accept_prob = _p_value(KERNELS[name], num_steps=10, seed=1)
     assert p_value > LEVEL

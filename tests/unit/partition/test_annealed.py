@@ -108,6 +108,7 @@ def test_a_kernel_without_acceptance_is_seen(kernel):
     assert is_off == (kernel is ebm.Langevin)
 
 
+@pytest.mark.slow
 def test_heated_chains_bracket_the_truth_from_above():
     states = jnp.array(np.stack(np.meshgrid(*[[0.0, 1.0]] * 8), -1).reshape(-1, 8))
     draws = states[jax.random.categorical(KEY, -jax.vmap(MACHINE)(states), shape=(20_000,))]
@@ -121,6 +122,7 @@ def test_heated_chains_bracket_the_truth_from_above():
     assert abs(standard_error_of_mean(wrong, -LOG_Z)) > 5.5
 
 
+@pytest.mark.slow
 def test_particles_are_unbiased():
     """Z off by 2% is seven standard errors away."""
     estimate = sequential_monte_carlo(MACHINE, KEY, num_particles=100, num_runs=1_000, schedule=10)
@@ -141,6 +143,7 @@ def _visible_mean():
     return grad(MACHINE.visible_bias)
 
 
+@pytest.mark.slow
 def test_constrained_supports_are_annealed_in_unconstrained_space():
     estimate = annealed_importance_sampling(Gamma(3.0, 1.0), KEY, num_chains=5_000, threshold=0.9)
     assert abs(standard_error_of_mean(estimate, np.log(2.0))) < 5.5
@@ -166,6 +169,7 @@ def test_importance_weights_and_a_mode_that_is_nearly_missed():
     assert narrow.interval is None
 
 
+@pytest.mark.slow
 def test_a_schedule_is_as_fine_as_asked_for():
     target, base = Gaussian([0.0], [[1.0]]), dist.Normal(3.0, 1.0).expand((1,))
     path = GeometricPath(target, base)

@@ -69,6 +69,7 @@ def test_the_integrand_is_the_slope_of_log_z():
         assert float(mass @ value) == pytest.approx(float(slope), rel=1e-4)
 
 
+@pytest.mark.slow
 def test_log_z_of_a_machine_and_a_ladder_whose_base_is_wrong():
     """Within 5.5 of its standard errors, on 63 degrees of freedom: false alarms below 1e-6."""
     estimate = thermodynamic_integration(MACHINE, KEY, num_ensembles=64, num_draws=300)
@@ -91,6 +92,7 @@ def test_log_z_of_a_quartic():
     assert abs(estimate.log_z - np.log(2 * 0.9064024770554771)) < 5.5 * estimate.std_error < 0.2
 
 
+@pytest.mark.slow
 def test_a_torn_ladder_is_told_of():
     far = Gaussian(jnp.full(20, 30.0), jnp.eye(20) * 1e-2)
     with pytest.warns(SlowExchangeWarning, match="the ladder is torn"):

@@ -15,6 +15,7 @@ from ebm_ppl.samplers._adaptation import Adaptation, AdaptationState, pooled_acc
 from ebm_ppl.samplers._mass_matrix import merge, no_moments, regularised_covariance
 
 SCALES = jnp.array([0.1, 3.0])
+SLOW = pytest.mark.slow
 
 
 def potential(z: jax.Array) -> jax.Array:
@@ -105,9 +106,11 @@ def test_short_warmups_end_where_they_should(num_warmup: int) -> None:
     ("kernel", "target"),
     [
         (MALA(potential_fn=potential), 0.574),
-        (MALA(potential_fn=potential, dense_mass=True, step_size=50.0), 0.574),
-        (RandomWalkMetropolis(potential_fn=potential), 0.234),
-        (MALA(potential_fn=potential, target_accept_prob=0.8), 0.8),
+        pytest.param(
+            MALA(potential_fn=potential, dense_mass=True, step_size=50.0), 0.574, marks=SLOW
+        ),
+        pytest.param(RandomWalkMetropolis(potential_fn=potential), 0.234, marks=SLOW),
+        pytest.param(MALA(potential_fn=potential, target_accept_prob=0.8), 0.8, marks=SLOW),
     ],
 )
 def test_pooled_warmup_reaches_its_target_and_freezes(kernel: Any, target: float) -> None:
@@ -132,6 +135,7 @@ def _chains_that_never_move() -> int:
     return int(jnp.sum(jnp.abs(state.z) > 5.0))
 
 
+@pytest.mark.slow
 def test_no_chain_stays_stuck_while_the_others_look_well(monkeypatch: pytest.MonkeyPatch) -> None:
     """The outcome is all or nothing: the plain mean, planted here, leaves the chain where it was."""
     assert _chains_that_never_move() == 0
@@ -147,6 +151,7 @@ def test_pooled_acceptance_is_the_mean_unless_a_chain_is_stuck() -> None:
     assert float(pooled_acceptance(now.at[1].set(jnp.nan), even)) < 0.55
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step_size", [1e-4, 100.0])
 def test_many_chains_learn_from_few_steps(step_size: float) -> None:
     """Ten steps bring acceptance within reach from far too long and far too short steps."""

@@ -57,6 +57,7 @@ def test_modes_get_their_weights_and_their_shape():
         assert abs(inside.std() - 1) < 0.04
 
 
+@pytest.mark.slow
 def test_without_the_flow_the_small_mode_keeps_what_noise_brought_over():
     """The planted bug: the same steps alone freeze the weights while the noise is strong."""
     draws = annealed_langevin(NoisyMixture(), LADDER, KEY, NUM_SAMPLES, transport=False)
@@ -98,6 +99,7 @@ def test_the_flow_by_itself_stretches_a_normal_law():
     np.testing.assert_allclose(np.prod(factors), exact, rtol=0.03)
 
 
+@pytest.mark.slow
 def test_denoising_takes_the_mean_over_what_noise_may_have_been():
     energy, ladder = NoisyNormal(), jnp.array([2.0, 0.5])
     draws = annealed_langevin(energy, ladder, KEY, 3)

@@ -126,6 +126,7 @@ def test_in_double_precision_data_are_doubles():
         assert as_batch(Quartic(), [1e300]).x.dtype == jnp.float64
 
 
+@pytest.mark.slow
 @settings(max_examples=6)
 @given(st.sampled_from([2, 7, 30]), st.floats(0.01, 0.99))
 def test_a_split_is_a_partition(num_examples, fraction):

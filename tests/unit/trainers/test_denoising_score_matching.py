@@ -132,6 +132,7 @@ def test_both_signs_of_the_noise_cancel_the_variance_that_grows():
     assert np.all(both_fine < 0.01 * fine)
 
 
+@pytest.mark.slow
 def test_recovers_the_law_of_data_and_noise_within_its_standard_errors():
     """With one fixed noise an example. At 5000 examples it sees 25% of the variance of the noise."""
     covariance, sigma = np.array([[1.0, 0.5], [0.5, 2.0]]), 0.7

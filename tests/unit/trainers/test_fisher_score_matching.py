@@ -63,6 +63,7 @@ def test_under_a_smoothing_proposal_the_slope_is_that_of_the_smoothed_likelihood
     assert abs(1 / SCALE**2 - 1 / (SCALE**2 + SIGMA**2)) > 5 * float(errors.weight)
 
 
+@pytest.mark.slow
 def test_a_location_is_learned_exactly_by_a_family_that_holds_its_likelihood():
     # The population minimiser of F = w²(θ − Ax − b)²/2 is the likelihood: A = 1, b = 0, w = 1/s.
     key_theta, key_x = jax.random.split(jax.random.key(1))

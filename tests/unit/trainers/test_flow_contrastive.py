@@ -82,6 +82,7 @@ def test_nothing_of_the_flow_is_differentiated_with_the_model():
     assert not objective.is_criterion
 
 
+@pytest.mark.slow
 def test_from_a_poor_flow_both_players_come_to_the_data():
     """The flow begins 3 standard deviations away; both models hold the data's normal law."""
     schedule = optax.cosine_decay_schedule(0.05, 600)

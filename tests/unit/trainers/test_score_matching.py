@@ -229,6 +229,7 @@ def standardised_errors(fit, truth):
 SLOWLY = pytest.mark.slow
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dim", [pytest.param(1, marks=SLOWLY), 2, pytest.param(10, marks=SLOWLY)])
 def test_recovers_normal_laws_within_its_standard_errors(dim):
     """With one fixed sign vector an example. At 5000 examples it sees 15% of a standard deviation."""
@@ -263,6 +264,7 @@ class ShearedQuartic(AbstractEnergy):
         return jnp.sum(jax.vmap(self.law)(jnp.asarray(self.shear, dtype=x.dtype) @ x))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("dim", "objective"),
     [
