@@ -4,6 +4,7 @@ A bug that a deterministic check catches is caught at every seed. For the others
 check runs at as many seeds as asked for, as the default report would run it.
 """
 
+import functools
 from collections.abc import Iterator
 
 import click
@@ -11,6 +12,7 @@ import click
 from validation import controls, jobs
 from validation.chains import ShortChainRunner
 from validation.checks.invariance import InvarianceSubject, exact_invariance
+from validation.checks.state_invariance import StateSubject, state_invariance
 from validation.controls import Control
 from validation.results import Question, Verdict
 from validation.subjects import built_in
@@ -36,19 +38,18 @@ def count_rejections(control: Control, num_seeds: int) -> tuple[int, str]:
 
 def _count_by_chains(control: Control, num_seeds: int) -> int:
     target = built_in()[control.target]
-    density = target.density
+    density, table = target.density, target.table
     assert control.case is not None
-    assert density is not None
     runner = ShortChainRunner(control.case, control.register(target.energy))
-    steps = [factor * control.step_size for factor in jobs.STEP_FACTORS]
-    subject = InvarianceSubject(control.case, runner, density, steps)
-    return sum(
-        exact_invariance(
-            subject, jobs.key_for(seed, "control", control.name), question=Question.CONTROL
-        ).verdict
-        is Verdict.FAIL
-        for seed in range(num_seeds)
-    )
+    if table is not None:
+        check = functools.partial(state_invariance, StateSubject(control.case, runner, table))
+    else:
+        assert density is not None
+        steps = [factor * control.step_size for factor in jobs.STEP_FACTORS]
+        subject = InvarianceSubject(control.case, runner, density, steps)
+        check = functools.partial(exact_invariance, subject)
+    keys = (jobs.key_for(seed, "control", control.name) for seed in range(num_seeds))
+    return sum(check(key, question=Question.CONTROL).verdict is Verdict.FAIL for key in keys)
 
 
 def lines(num_seeds: int) -> Iterator[str]:

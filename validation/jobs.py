@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from ebm_ppl.samplers import AbstractMetropolisKernel, AbstractUnadjustedKernel
-from validation import cases, tables
+from validation import cases, state_jobs, tables
 from validation.cases import KernelCase
 from validation.chains import ShortChainRunner
 from validation.checks.adaptation import frozen_adaptation
@@ -80,7 +80,7 @@ def broken(check: str, question: Question, error: Exception, seconds: float = 0.
 
 
 def energy_job(subject: Subject) -> Job:
-    """Gradient, change of variables and normaliser of one energy."""
+    """Gradient, change of variables and normaliser of one energy; sums over the states of a discrete one."""
 
     def run(emit: Emit) -> Sequence[Trace]:
         def add(check: str, compute: Callable[[], CheckResult]) -> None:
@@ -89,6 +89,10 @@ def energy_job(subject: Subject) -> Job:
         if subject.refusal is not None:
             result = broken("energy", Question.CORRECTNESS, subject.refusal)
             emit(Row(subject.name, NO_KERNEL, result))
+            return ()
+        if subject.is_discrete:
+            for check, compute in state_jobs.energy_checks(subject) if subject.has_truth else ():
+                add(check, compute)
             return ()
         potential, density = subject.potential, subject.density
         add("gradient", lambda: gradient(potential, subject.probes))
@@ -126,12 +130,16 @@ def kernel_job(
             step_sizes.append(sampled.step_size)
             # An inexact kernel has another law; its chains are only compared with each other.
             truth = (density, sampled.u) if case.exact else (None, None)
-            result = mixing(sampled.draws, sampled.energies, *truth)
-            traces.append(tables.trace(subject.name, case, sampled, density, result))
+            table = subject.table if case.exact else None
+            result = mixing(sampled.draws, sampled.energies, *truth, table=table)
+            traces.append(
+                tables.trace(subject.name, case, sampled, density, result, table=subject.table)
+            )
             return dataclasses.replace(result, seconds=time.perf_counter() - began)
 
         add("mixing", Question.MIXING, mix)
-        if case.adaptation_field is not None and subject.density is not None and case.exact:
+        has_steps = case.adaptation_field is not None or case.discrete
+        if has_steps and subject.has_truth and case.exact:
             key = key_for(seed, subject.name, case.name, "invariance")
             tuned = step_sizes[0] if step_sizes else DEFAULT_STEP_SIZE
             for check, compute in correctness_checks(
@@ -153,6 +161,11 @@ def correctness_checks(
     num_chains: int = SCREEN_CHAINS,
 ) -> Iterator[tuple[str, Callable[[], CheckResult]]]:
     """The checks that an exact kernel's claims call for, the cheapest first."""
+    if subject.is_discrete:
+        yield from state_jobs.correctness_checks(
+            case, subject, rng_key, question=question, num_chains=num_chains
+        )
+        return
     density, potential = subject.density, subject.potential
     assert density is not None  # for the type checker; the caller has looked
 
@@ -216,7 +229,7 @@ def control_checks(control: Control, seed: int) -> Iterator[tuple[str, Callable[
     target = built_in()[control.target]
     potential = control.register(target.energy)
     subject = dataclasses.replace(target, name=control.name, registered=potential)
-    if control.case is None or control.equivalent:
+    if control.case is None or (control.equivalent and not target.is_discrete):
         probes = target.probes
         yield "gradient", lambda: gradient(potential, probes, question=Question.CONTROL)
         yield (

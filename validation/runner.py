@@ -20,8 +20,12 @@ MODES = ("quick", "default", "full")
 QUICK_CHAINS = 100_000
 """Chains a step size in the screen of a quick report, which sees discrepancies 1.4 times as large."""
 
-QUICK_ENERGIES = ("tilted_double_well_1d", "gamma", "gaussian")
-DEFAULT_ENERGIES = (*QUICK_ENERGIES, "quartic", "beta", "banana", "gaussian_mixture_2d")
+QUICK_ENERGIES = ("tilted_double_well_1d", "gamma", "gaussian", "boltzmann_machine")
+DEFAULT_ENERGIES = (
+    *QUICK_ENERGIES,
+    *("quartic", "beta", "banana", "gaussian_mixture_2d"),
+    *("restricted_boltzmann_machine", "ising_3x3", "potts_chain"),
+)
 
 QUICK_OBJECTIVES = ("noise_contrastive", "score_matching")
 
@@ -64,7 +68,7 @@ def run(
         objectives: Names of training objectives (see `objective_names`); by default those of the mode, and
             none beside energies or kernels of your choice. If they are all that you choose, nothing else
             is asked.
-        mode: `"quick"` (three energies, two objectives, one control for each check), `"default"` (seven
+        mode: `"quick"` (four energies, two objectives, one control for each check), `"default"` (eleven
             energies, every objective and control) or `"full"` (every energy, objective and control, and
             whole fits that have to recover parameters).
         seed: Seed of all random keys, a non-negative integer.
@@ -134,15 +138,17 @@ def run(
                 for subject in subjects
                 for case in chosen_cases
                 if _unsuited(subject, case)
+                and (kernels is not None or case.moves_on(subject.energy))
             ],
         },
     )
 
 
 def _unsuited(subject: Subject, case: KernelCase) -> str:
-    """Why a kernel cannot sample a built-in energy by its nature, or an empty string."""
+    """Why a kernel cannot sample an energy by its nature, or an empty string."""
     is_built_in = built_in().get(subject.name) is subject
-    return case.unsuited_for.get(subject.name, "") if is_built_in else ""
+    known = case.unsuited_for.get(subject.name, "") if is_built_in else ""
+    return known or case.refusal(subject.energy)
 
 
 def _plan(
@@ -162,7 +168,11 @@ def _plan(
             for case in chosen
             if not _unsuited(subject, case)
         ]
-    plan += [jobs.claims_job(case, seed) for case in chosen]
+    plan += [
+        jobs.claims_job(case, seed)
+        for case in chosen
+        if not case.discrete and any(case.moves_on(subject.energy) for subject in subjects)
+    ]
     if with_controls:
         wanted: Iterable[controls.Control] = controls.discover().values()
         plan += [jobs.control_job(c, seed) for c in wanted if c.quick or mode != "quick"]

@@ -16,6 +16,7 @@ from jaxtyping import Array, Float
 from numpyro.infer.mcmc import MCMCKernel
 
 from ebm_ppl.energies import AbstractEnergy
+from ebm_ppl.energies._states import StateSpace
 from ebm_ppl.potentials import EnergyPotential
 from ebm_ppl.quadrature import QuadratureDensity
 from validation.cases import KernelCase
@@ -66,7 +67,13 @@ def _energies(energy: AbstractEnergy, points: Float[Array, "n *event"]) -> Float
 def over_dispersed_starts(
     potential: EnergyPotential, density: QuadratureDensity | None, num_chains: int
 ) -> jax.Array:
-    """Unconstrained starts spread over the whole range of the truth; around 0 where there is none."""
+    """Unconstrained starts spread over the whole range of the truth; around 0 where there is none.
+
+    Of a discrete energy, states drawn uniformly.
+    """
+    space = StateSpace.of(potential.energy)
+    if space is not None:
+        return jax.vmap(space.draw)(jax.random.split(jax.random.key(0), num_chains))
     shape = (num_chains, *potential.position_shape)
     if density is None:
         return 2.0 * jax.random.normal(jax.random.key(0), shape)

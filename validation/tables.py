@@ -3,7 +3,7 @@
 import jax
 import numpy as np
 
-from ebm_ppl.quadrature import QuadratureDensity
+from ebm_ppl.quadrature import QuadratureDensity, StateTable
 from ebm_ppl.samplers import AbstractKernel
 from validation.cases import KernelCase
 from validation.results import CheckResult, Trace
@@ -21,6 +21,7 @@ def trace(
     run: SamplingRun,
     density: QuadratureDensity | None,
     mixing: CheckResult,
+    table: StateTable | None = None,
 ) -> Trace:
     """Lay a run's draws beside the truth, and its figures in a table.
 
@@ -30,6 +31,7 @@ def trace(
         run: Its run.
         density: Ground truth, or `None`.
         mixing: The verdict on the run, whose diagnostics are taken over.
+        table: Ground truth of a discrete energy, or `None`.
     """
     ess = mixing.components.get("ess_bulk", np.nan)
     per_step = evaluations_per_step(run)
@@ -52,6 +54,9 @@ def trace(
         table_cdf = np.stack([m.cdf(g) for m, g in zip(marginals, grid, strict=True)])
         draws = density.sample(jax.random.key(0), (TRUTH_DRAWS,))
         energies = -np.asarray(density.log_density(draws)) - density.log_z
+    elif table is not None:
+        numbers = table.number_of(table.sample(jax.random.key(0), (TRUTH_DRAWS,)))
+        energies = -table.log_probs[numbers] - table.log_z
     return Trace(
         energy=energy_name,
         kernel=case.name,

@@ -161,16 +161,16 @@ def test_progress_and_rows_are_reported_as_they_come():
 def test_every_exported_kernel_has_a_case():
     from ebm_ppl import samplers
 
-    potential = built_in()["quartic"].potential
-    made = {type(case.make(potential)).__name__ for case in cases.discover().values()}
+    made = {
+        type(case.make(built_in()["ising_3x3" if case.discrete else "quartic"].potential)).__name__
+        for case in cases.discover().values()
+    }
     exported = {
         name
         for name in dir(samplers)
         if isinstance(getattr(samplers, name), type)
         and issubclass(getattr(samplers, name), samplers.AbstractKernel)
         and not name.startswith("Abstract")
-        # Those over finitely many states are held against them in test_energy_kernels.py.
-        and not getattr(samplers, name).takes_discrete
     }
     assert exported <= made
     assert {"HMC", "NUTS", "BarkerMH"} <= made

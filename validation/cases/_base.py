@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from numpyro.infer.mcmc import MCMCKernel
 
+from ebm_ppl.energies import AbstractEnergy
 from ebm_ppl.potentials import EnergyPotential
 
 _DIVERGES = (
@@ -30,7 +31,8 @@ class KernelCase:
         bias_order: Claimed order of its stationary bias in the step size; `None` if exact.
         reversible: Whether a single transition claims to be reversible.
         reports_acceptance: Whether `accept_prob` is the probability that the chain moved.
-        metropolis: Whether it exposes `propose` and `log_acceptance`, for detailed balance by quadrature.
+        metropolis: Whether it exposes `propose` and `log_acceptance`, for detailed balance by quadrature;
+            on states `log_proposal` and `propose`, for detailed balance over all states.
         batched: Whether `init` takes a batch of keys; otherwise the suite maps it with `jax.vmap`.
         adaptation_field: Field of its state that holds `step_size` and `inverse_mass_matrix`:
             `adapt_state` in NumPyro's kernels; `None` if the kernel has no step size to set.
@@ -41,6 +43,8 @@ class KernelCase:
         bias_step_size: Step size at which an order of bias is measured, beside its half.
         unsuited_for: Built-in energies that it cannot sample by its nature, each with the reason. The report
             names them as left out.
+        discrete: Whether it moves on finitely many states, and not along real numbers.
+        energies: Class of the energies that it is made for, where it reads their structure.
     """
 
     name: str
@@ -57,6 +61,20 @@ class KernelCase:
     thinning: int = 10
     bias_step_size: float | None = None
     unsuited_for: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    discrete: bool = False
+    energies: type[AbstractEnergy] = AbstractEnergy
+
+    def moves_on(self, energy: AbstractEnergy) -> bool:
+        """Whether an energy's points are of the kind on which the kernel moves."""
+        return bool(energy.support.is_discrete) == self.discrete
+
+    def refusal(self, energy: AbstractEnergy) -> str:
+        """Why the kernel cannot sample an energy by its nature, or an empty string."""
+        if not self.moves_on(energy):
+            return f"it moves {'on states' if self.discrete else 'along real numbers'}"
+        if not isinstance(energy, self.energies):
+            return f"it needs an {self.energies.__name__}, which knows its conditional laws"
+        return ""
 
     def adaptation(self, state: Any) -> Any:
         """What the state holds of step size and mass matrix; `None` if there is no step size."""

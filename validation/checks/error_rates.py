@@ -38,6 +38,11 @@ def bonferroni(p_values: Mapping[str, float]) -> float:
     return float(min(1.0, len(values) * values.min())) if len(values) else 0.0
 
 
+def rank(p_value: float) -> float:
+    """A p-value as it is ordered by: 0 if it is not a number."""
+    return p_value if math.isfinite(p_value) else 0.0
+
+
 def detectable_component(
     num_draws: int, level: float, num_tests: int, num_components: int, power: float = POWER
 ) -> float:

@@ -13,12 +13,11 @@ from ebm_ppl.quadrature import QuadratureDensity
 from validation.cases._base import KernelCase
 from validation.chains import CHUNK, ShortChains
 from validation.checks import error_rates, uniformity
+from validation.checks.sequential import screen_then_confirm
 from validation.results import CheckResult, Question, Verdict
 from validation.truth import constrain, exact_starts, probability_transform
 
 SCREEN_CHAINS = 200_000
-CONFIRMATION_FACTOR = 4
-"""Fresh chains of the confirmation for each chain of the screen."""
 
 MINIMUM_REJECTION = 0.15
 """Share of rejected transitions that one of the step sizes must show: acceptance has to be exercised."""
@@ -101,7 +100,7 @@ def exact_invariance(
         subject: Kernel, target and step sizes.
         rng_key: Random key; screen and confirmation use independent ones.
         question: Recorded in the result.
-        screen_chains: Independent chains a step size in the screen; `CONFIRMATION_FACTOR` times as many
+        screen_chains: Independent chains a step size in the screen; four times as many
             in the confirmation.
 
     Returns:
@@ -109,18 +108,18 @@ def exact_invariance(
         the acceptance; PASS otherwise.
     """
     began = time.perf_counter()
-    screen_key, confirmation_key = jax.random.split(rng_key)
-    tests, acceptances = _stage(subject, screen_key, screen_chains)
-    p_value, sample_size = error_rates.bonferroni(tests), screen_chains
-    rejected = p_value < error_rates.CERTAIN_LEVEL
-    if not rejected and p_value < error_rates.SCREEN_LEVEL:
-        sample_size = CONFIRMATION_FACTOR * screen_chains
-        tests, _ = _stage(subject, confirmation_key, sample_size)
-        p_value = error_rates.bonferroni(tests)
-        rejected = p_value < error_rates.CONFIRMATION_LEVEL
-    worst = min(tests, key=lambda name: _rank(tests[name]))
+    acceptances: dict[float, float] = {}
+
+    def stage(key: jax.Array, num_chains: int) -> dict[str, float]:
+        tests, shares = _stage(subject, key, num_chains)
+        if not acceptances:  # those of the screen
+            acceptances.update(shares)
+        return tests
+
+    decision = screen_then_confirm(stage, rng_key, screen_chains)
+    tests, worst = decision.tests, decision.worst
     unexercised = _unexercised(subject.case, acceptances)
-    if rejected:
+    if decision.rejected:
         detail = f"the law changed: {worst}"
     elif unexercised:
         detail = unexercised
@@ -134,22 +133,18 @@ def exact_invariance(
     return CheckResult(
         check="exact invariance",
         question=question,
-        verdict=Verdict.FAIL if rejected or unexercised else Verdict.PASS,
-        statistic=_rank(tests[worst]),
+        verdict=Verdict.FAIL if decision.rejected or unexercised else Verdict.PASS,
+        statistic=error_rates.rank(tests[worst]),
         statistic_name=f"smallest p-value of {len(tests)} tests, {worst}",
         bound=error_rates.SCREEN_LEVEL,
-        p_value=p_value,
-        sample_size=sample_size,
+        p_value=decision.p_value,
+        sample_size=decision.sample_size,
         detectable=f"a component of the law off by {shift:.4f} standard deviations",
         false_alarm_rate=error_rates.SEQUENTIAL_LEVEL,
         detail=detail,
         seconds=time.perf_counter() - began,
         components=_summary(tests, acceptances),
     )
-
-
-def _rank(p_value: float) -> float:
-    return p_value if np.isfinite(p_value) else 0.0
 
 
 def _stage(
@@ -202,6 +197,6 @@ def _summary(tests: Mapping[str, float], acceptances: Mapping[float, float]) -> 
     kinds: dict[str, float] = {}
     for name, p_value in tests.items():
         kind = name.rsplit(", step size", 1)[0]
-        kinds[f"p: {kind}"] = min(kinds.get(f"p: {kind}", 1.0), _rank(p_value))
+        kinds[f"p: {kind}"] = min(kinds.get(f"p: {kind}", 1.0), error_rates.rank(p_value))
     moves = {f"share of moves at step size {eps:.3g}": share for eps, share in acceptances.items()}
     return kinds | moves

@@ -2,12 +2,16 @@
 
 import importlib
 import pkgutil
+from collections.abc import Iterable
 
+from validation.targets import discrete
 from validation.targets._base import Target as Target
 
 
 def discover() -> dict[str, Target]:
-    """Collect the `TARGETS` of every module of this package whose name has no leading underscore.
+    """Collect the targets on real points: the `TARGETS` of every module of this package.
+
+    Modules whose name begins with an underscore have none.
 
     Returns:
         The targets by name, in the order of the modules' names.
@@ -20,11 +24,26 @@ def discover() -> dict[str, Target]:
         >>> round(discover()["gamma"].log_z, 6)  # log(Gamma(3) / 2^3)
         -1.386294
     """
+    return _targets_of(__name__, __path__)
+
+
+def discover_discrete() -> dict[str, Target]:
+    """Collect the targets on finitely many states, as `discover` does: those of `targets.discrete`.
+
+    Example:
+        >>> from validation.targets import discover_discrete
+        >>> discover_discrete()["ising_3x3"].energy.event_shape
+        (3, 3)
+    """
+    return _targets_of(discrete.__name__, discrete.__path__)
+
+
+def _targets_of(package: str, path: Iterable[str]) -> dict[str, Target]:
     targets: dict[str, Target] = {}
-    for module in sorted(info.name for info in pkgutil.iter_modules(__path__)):
-        if module.startswith("_"):
+    for info in sorted(pkgutil.iter_modules(path), key=lambda info: info.name):
+        if info.name.startswith("_") or info.ispkg:
             continue
-        for target in importlib.import_module(f"{__name__}.{module}").TARGETS:
+        for target in importlib.import_module(f"{package}.{info.name}").TARGETS:
             if target.name in targets:
                 raise ValueError(f"Target names must be unique; got {target.name!r} twice.")
             targets[target.name] = target
