@@ -1,6 +1,7 @@
 """Energies whose coordinates can be redrawn, block by block, from their exact conditional laws."""
 
 import abc
+from typing import ClassVar
 
 import jax
 from jaxtyping import Array, Float
@@ -15,7 +16,13 @@ class AbstractBlockwiseEnergy(AbstractEnergy):
     One Gibbs sweep redraws every block once from that law, which leaves $p(x)$ invariant. The kernel
     `BlockGibbs` runs such sweeps in NumPyro's `MCMC` and in the negative phase of contrastive divergence.
     Those who write one implement `gibbs_sweep` for one point beside `_energy`.
+
+    Attributes:
+        sweeps_batches: Whether `gibbs_sweep` also takes a batch of points, with leading axes, all of which
+            it redraws by one key. That costs less than a key for each.
     """
+
+    sweeps_batches: ClassVar[bool] = False
 
     @abc.abstractmethod
     def gibbs_sweep(self, rng_key: PRNGKey, x: Event) -> Event:

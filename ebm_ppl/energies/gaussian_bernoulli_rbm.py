@@ -1,7 +1,7 @@
 """The restricted Boltzmann machine with real visible and binary hidden units."""
 
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -54,6 +54,8 @@ class GaussianBernoulliRBM(AbstractLatentEnergy):
         Cho, Ilin & Raiko (2011). Improved learning of Gaussian-Bernoulli restricted Boltzmann machines.
         International Conference on Artificial Neural Networks.
     """
+
+    sweeps_batches: ClassVar[bool] = True
 
     weights: Float[Array, "visible hidden"]
     visible_bias: Float[Array, " visible"]
@@ -131,20 +133,22 @@ class GaussianBernoulliRBM(AbstractLatentEnergy):
         """
         return self._quadratic(x) - product(hidden, self.hidden_logits(x))
 
-    def hidden_logits(self, x: Event) -> Float[Array, " hidden"]:
+    def hidden_logits(self, x: Event) -> Float[Array, "*points hidden"]:
         """Log odds of the hidden units given the visible ones, shape `(hidden,)`."""
         return self.hidden_bias + product(x * self._precision, self.weights)
 
-    def visible_mean(self, hidden: Float[Array, " hidden"]) -> Float[Array, " visible"]:
+    def visible_mean(
+        self, hidden: Float[Array, "*points hidden"]
+    ) -> Float[Array, "*points visible"]:
         """Mean $b + W h$ of the visible units given the hidden ones, shape `(visible,)`."""
-        return self.visible_bias + product(self.weights, hidden)
+        return self.visible_bias + product(hidden, self.weights.T)
 
-    def sample_hidden(self, rng_key: PRNGKey, x: Event) -> Float[Array, " hidden"]:
-        """Draw the hidden units given the visible ones, shape `(hidden,)`."""
+    def sample_hidden(self, rng_key: PRNGKey, x: Event) -> Float[Array, "*points hidden"]:
+        """Draw the hidden units given the visible ones, shape `(hidden,)`; of a batch by one key."""
         return draw_bernoulli(rng_key, self.hidden_logits(x))
 
-    def sample_visible(self, rng_key: PRNGKey, hidden: Float[Array, " hidden"]) -> Event:
-        """Draw the visible units given the hidden ones, shape `(visible,)`."""
+    def sample_visible(self, rng_key: PRNGKey, hidden: Float[Array, "*points hidden"]) -> Event:
+        """Draw the visible units given the hidden ones, shape `(visible,)`; of a batch by one key."""
         mean = self.visible_mean(hidden)
         noise = jax.random.normal(fast_key(rng_key), mean.shape, mean.dtype)
         return mean + jnp.exp(self.log_scale) * noise

@@ -1,6 +1,6 @@
 """The restricted Boltzmann machine with binary visible and hidden units."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
@@ -9,9 +9,10 @@ import numpy as np
 from jaxtyping import Array, Float
 from numpyro.distributions import constraints
 
-from ebm_ppl._checks import check_count, check_positive, is_traced
+from ebm_ppl._checks import check_count, check_interval, check_positive, is_traced
 from ebm_ppl._types import Event, PRNGKey, Scalar
 from ebm_ppl.energies._base import as_parameter
+from ebm_ppl.energies._components import rotated_components
 from ebm_ppl.energies._draws import draw_bernoulli
 from ebm_ppl.energies._layers import check_layers, product
 from ebm_ppl.energies.blockwise import AbstractLatentEnergy
@@ -49,6 +50,8 @@ class RestrictedBoltzmannMachine(AbstractLatentEnergy):
         Hinton (2002). Training products of experts by minimizing contrastive divergence. Neural
         Computation 14.
     """
+
+    sweeps_batches: ClassVar[bool] = True
 
     weights: Float[Array, "visible hidden"] = eqx.field(converter=as_parameter)
     visible_bias: Float[Array, " visible"] = eqx.field(converter=as_parameter)
@@ -115,6 +118,59 @@ class RestrictedBoltzmannMachine(AbstractLatentEnergy):
             jnp.zeros(num_hidden),
         )
 
+    @classmethod
+    def from_data(
+        cls, data: Any, num_hidden: int, weight_scale: float = 3.0
+    ) -> "RestrictedBoltzmannMachine":
+        r"""A machine to start training from, whose hidden units see directions in which the data vary.
+
+        With $u_k$ the principal components of the data and $\lambda_k$ the variances along them, the columns
+        $\sqrt{\lambda_k}\, u_k$ are turned by varimax, so that each concerns few of the visible units, and
+        multiplied by `weight_scale`. Biases are such that hidden units are undecided at the mean $\bar v$ of
+        the data, smoothed by half an example, and the visible ones have their marginals at the mean of the
+        hidden ones,
+        $$c = -W^\top \bar v, \qquad b = \operatorname{logit}(\bar v) - \tfrac12 W \mathbf 1.$$
+
+        Nothing about it is random. Random weights make all hidden units alike, and what breaks that tie is
+        the noise of the first steps; fits from here end near one another.
+
+        Args:
+            data: Zeros and ones, shape `(num_examples, visible)`.
+            num_hidden: Number of hidden units, at most that of examples and of visible units.
+            weight_scale: Factor of the weights, positive.
+
+        Returns:
+            The machine.
+
+        Raises:
+            ValueError: If an argument is outside its bounds.
+
+        Example:
+            >>> import numpy as np
+            >>> from ebm_ppl.energies import RestrictedBoltzmannMachine
+            >>> data = np.repeat([[1, 1, 0, 0], [0, 0, 1, 1], [1, 1, 1, 1]], [4, 3, 3], axis=0)
+            >>> machine = RestrictedBoltzmannMachine.from_data(data, 2)
+            >>> bool(np.all(machine.weights[0] == machine.weights[1]))  # which are always alike
+            True
+
+        References:
+            Kaiser (1958). The varimax criterion for analytic rotation in factor analysis. Psychometrika 23.
+        """
+        check_count("num_hidden", num_hidden)
+        check_positive("weight_scale", weight_scale)
+        points = np.asarray(data, dtype=np.float64)
+        if points.ndim != 2 or 0 in points.shape or not np.all((points == 0) | (points == 1)):
+            raise ValueError(
+                "`data` must be zeros and ones of shape (num_examples, visible); got shape "
+                f"{points.shape} with values from {np.min(points, initial=np.inf)} to "
+                f"{np.max(points, initial=-np.inf)}."
+            )
+        check_interval("num_hidden", num_hidden, 1.0, float(min(points.shape)), closed=True)
+        weights = weight_scale * rotated_components(points, num_hidden)
+        mean = (points.sum(axis=0) + 0.5) / (len(points) + 1)
+        visible_bias = np.log(mean) - np.log1p(-mean) - 0.5 * weights.sum(axis=1)
+        return cls(weights, visible_bias, -mean @ weights)
+
     @property
     def event_shape(self) -> tuple[int, ...]:
         """Shape of one point, `(visible,)`."""
@@ -140,20 +196,22 @@ class RestrictedBoltzmannMachine(AbstractLatentEnergy):
         """
         return -product(x, self.visible_bias) - product(hidden, self.hidden_logits(x))
 
-    def hidden_logits(self, x: Event) -> Float[Array, " hidden"]:
+    def hidden_logits(self, x: Event) -> Float[Array, "*points hidden"]:
         r"""Log odds $c + v^\top W$ of the hidden units given the visible ones, shape `(hidden,)`."""
         return self.hidden_bias + product(x, self.weights)
 
-    def visible_logits(self, hidden: Float[Array, " hidden"]) -> Float[Array, " visible"]:
+    def visible_logits(
+        self, hidden: Float[Array, "*points hidden"]
+    ) -> Float[Array, "*points visible"]:
         r"""Log odds $b + W h$ of the visible units given the hidden ones, shape `(visible,)`."""
-        return self.visible_bias + product(self.weights, hidden)
+        return self.visible_bias + product(hidden, self.weights.T)
 
-    def sample_hidden(self, rng_key: PRNGKey, x: Event) -> Float[Array, " hidden"]:
-        """Draw the hidden units given the visible ones, shape `(hidden,)`."""
+    def sample_hidden(self, rng_key: PRNGKey, x: Event) -> Float[Array, "*points hidden"]:
+        """Draw the hidden units given the visible ones, shape `(hidden,)`; of a batch by one key."""
         return draw_bernoulli(rng_key, self.hidden_logits(x))
 
-    def sample_visible(self, rng_key: PRNGKey, hidden: Float[Array, " hidden"]) -> Event:
-        """Draw the visible units given the hidden ones, shape `(visible,)`."""
+    def sample_visible(self, rng_key: PRNGKey, hidden: Float[Array, "*points hidden"]) -> Event:
+        """Draw the visible units given the hidden ones, shape `(visible,)`; of a batch by one key."""
         return draw_bernoulli(rng_key, self.visible_logits(hidden))
 
     @property

@@ -4,8 +4,10 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float
 
 from ebm_ppl._checks import check_count
+from ebm_ppl._random import fast_key
 from ebm_ppl._types import Event, PotentialFn, PRNGKey
 from ebm_ppl.energies import AbstractBlockwiseEnergy
 from ebm_ppl.samplers._energy_kernel import AbstractEnergyKernel, Moved
@@ -88,3 +90,29 @@ class BlockGibbs(AbstractEnergyKernel):
         else:
             x, _ = jax.lax.scan(sweep, x, jax.random.split(rng_key, self._num_sweeps))
         return Moved(x, jnp.ones(()), jnp.asarray(False))
+
+    def sweep_all(
+        self, rng_key: PRNGKey, x: Float[Array, "num_chains *event"], num_steps: int
+    ) -> Float[Array, "num_chains *event"]:
+        """Make a few steps with many chains.
+
+        Args:
+            rng_key: Random key of all of them.
+            x: Where the chains stand, shape `(num_chains, *event_shape)`.
+            num_steps: Number of steps, at least 1.
+
+        Returns:
+            Where they stand then. Energies that sweep batches take one key for all chains.
+        """
+        energy = self._blockwise
+
+        def sweep(x: Array, rng_key: PRNGKey) -> tuple[Array, None]:
+            if energy.sweeps_batches:
+                return energy.gibbs_sweep(rng_key, x), None
+            keys = jax.random.split(rng_key, len(x))
+            return jax.vmap(energy.gibbs_sweep)(keys, x), None
+
+        num_sweeps = num_steps * self._num_sweeps
+        if num_sweeps == 1:
+            return sweep(x, fast_key(rng_key))[0]
+        return jax.lax.scan(sweep, x, jax.random.split(fast_key(rng_key), num_sweeps))[0]

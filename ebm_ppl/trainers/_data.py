@@ -41,7 +41,7 @@ def as_batch(energy: Any, data: Any, condition: Any = None) -> Batch:
     """
     points = _as_examples("data", data, energy.event_shape)
     if not is_traced(points):
-        inside = np.asarray(energy.support(points))
+        inside = np.asarray(energy.support(np.asarray(points)))  # on the host nothing is compiled
         _check_rows("data", points, inside, f"lie in the energy's support {energy.support!r}")
     takes_condition = isinstance(
         energy, (AbstractConditionalEnergy, AbstractNoisyConditionalEnergy)

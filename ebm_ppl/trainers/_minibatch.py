@@ -1,5 +1,6 @@
 """Mini-batches: an order of the examples for each epoch, slices of it, and dropped conditions."""
 
+import functools
 import math
 
 import jax
@@ -34,6 +35,12 @@ def order_at(
         return _permutation(jax.random.fold_in(rng_key, epoch), num_examples)
 
     return jax.lax.cond(step_of_epoch == 0, shuffled, lambda: order)
+
+
+@functools.partial(jax.jit, static_argnums=(1, 2))
+def random_rows(rng_key: PRNGKey, size: int, count: int) -> Int[Array, " count"]:
+    """Rows in random order, all of them before one comes again."""
+    return jnp.resize(_permutation(rng_key, size), (count,))
 
 
 def _permutation(rng_key: PRNGKey, size: int) -> Int[Array, " size"]:

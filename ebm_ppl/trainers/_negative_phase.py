@@ -12,7 +12,7 @@ from jaxtyping import Array, Float
 from ebm_ppl._checks import check_count
 from ebm_ppl._types import PotentialFn, PRNGKey
 from ebm_ppl.potentials import EnergyPotential, potential_fn
-from ebm_ppl.samplers import AbstractUnadjustedKernel, Langevin, run_short_chain
+from ebm_ppl.samplers import AbstractUnadjustedKernel, BlockGibbs, Langevin, run_short_chain
 from ebm_ppl.samplers._start import check_finite_start
 from ebm_ppl.trainers._batch import Condition, at
 from ebm_ppl.trainers._schedule import Schedule, check_positive_schedule, value_at
@@ -119,6 +119,9 @@ class NegativePhase(eqx.Module):
             Where the chains stand then, and metrics: the mean acceptance probability and, if a Langevin
             kernel has noise of its own, its effective temperature.
         """
+        swept = self._swept(energy, x, condition, rng_key)
+        if swept is not None:
+            return swept, {"accept_prob": jnp.ones((), x.dtype)}
 
         def run_chain(
             rng_key: PRNGKey, noise: Array | None, x: Array, condition: Condition | None
@@ -137,6 +140,18 @@ class NegativePhase(eqx.Module):
         metrics = {"accept_prob": jnp.mean(accept_prob)}
         temperature = self._temperature(_first_potential(energy, condition), step)
         return x, metrics if temperature is None else metrics | {"temperature": temperature}
+
+    def _swept(
+        self, energy: Any, x: Array, condition: Condition | None, rng_key: PRNGKey
+    ) -> Array | None:
+        """The chains after block Gibbs sweeps of one energy, all drawn together; `None` for other kernels."""
+        first, *others = self.moves
+        if condition is not None or others:
+            return None
+        kernel = first.at(potential_fn(energy), 0)
+        if type(kernel) is not BlockGibbs:
+            return None
+        return kernel.sweep_all(rng_key, x, self.num_steps)
 
     def _noise(
         self, energy: Any, x: Array, condition: Condition | None, rng_key: PRNGKey

@@ -3,16 +3,17 @@
 from typing import Any
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from ebm_ppl._checks import check_count
+from ebm_ppl._random import fast_key
 from ebm_ppl._types import PRNGKey
 from ebm_ppl.samplers import MALA
 from ebm_ppl.trainers._base import AbstractObjective, Model, Prepared
 from ebm_ppl.trainers._batch import Batch, Condition, energies_of
 from ebm_ppl.trainers._derivatives import energy_gradients
+from ebm_ppl.trainers._minibatch import random_rows
 from ebm_ppl.trainers._negative_phase import KernelFactory, Move, NegativePhase
 
 
@@ -70,10 +71,7 @@ class PersistentCD(AbstractObjective):
         self.negative_phase.check(energy, data.x, data.condition)
         if data.condition is not None:
             return None, jnp.stack([data.x, data.x])
-        rows = jax.random.choice(
-            rng_key, data.num_examples, (self.num_chains,), replace=self.num_chains > len(data.x)
-        )
-        return None, data.x[rows]
+        return None, data.x[random_rows(fast_key(rng_key), data.num_examples, self.num_chains)]
 
     def prepare(
         self, model: Model, batch: Batch, carried: Array, step: Array, rng_key: PRNGKey

@@ -169,3 +169,48 @@ def test_bad_scales_and_means_are_refused():
         RestrictedBoltzmannMachine.random(KEY, 2, 1, visible_mean=np.full(3, 0.5))
     with pytest.raises(ValueError, match="`weight_scale` must be a finite number above 0; got 0"):
         GaussianBernoulliRBM.random(KEY, 2, 1, weight_scale=0.0)
+
+
+DATA = (np.random.default_rng(3).random((200, 12)) < np.linspace(0.1, 0.8, 12)).astype(float)
+DATA[:80, 2:5] = 1
+DATA[:120, 7:10] = DATA[:120, 7:8]
+
+
+def test_a_start_from_data_spans_the_principal_components():
+    machine = RestrictedBoltzmannMachine.from_data(DATA, 4, weight_scale=2.0)
+    weights = np.asarray(machine.weights, np.float64) / 2.0
+    values, vectors = np.linalg.eigh(np.cov(DATA.T, bias=True))
+    expected = (vectors[:, -4:] * values[-4:]) @ vectors[:, -4:].T
+    np.testing.assert_allclose(weights @ weights.T, expected, atol=1e-6)
+    mean = (DATA.sum(axis=0) + 0.5) / 201
+    np.testing.assert_allclose(machine.hidden_logits(jnp.asarray(mean)), np.zeros(4), atol=1e-5)
+    at_half = machine.visible_logits(jnp.full(4, 0.5))
+    np.testing.assert_allclose(at_half, special.logit(mean), atol=1e-5)
+
+
+def test_a_start_from_data_is_turned_towards_few_units_and_depends_on_data_alone():
+    weights = np.asarray(RestrictedBoltzmannMachine.from_data(DATA, 4).weights, np.float64) / 3.0
+    again = RestrictedBoltzmannMachine.from_data(DATA[::-1].astype(bool), 4).weights / 3.0
+    np.testing.assert_allclose(again, weights, atol=1e-5)
+    values, vectors = np.linalg.eigh(np.cov(DATA.T, bias=True))
+    principal = vectors[:, -4:] * np.sqrt(values[-4:])
+    rng = np.random.default_rng(4)
+    criterion = np.var(weights**2, axis=0).sum()
+    for _ in range(20):
+        rotation = stats.ortho_group.rvs(4, random_state=rng)
+        assert criterion > np.var((principal @ rotation) ** 2, axis=0).sum()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((DATA, 0), "`num_hidden` must be an integer of at least 1; got 0"),
+        ((DATA, 13), r"`num_hidden` must be a number in \[1.0, 12.0\]; got 13"),
+        ((DATA, 2, 0.0), "`weight_scale` must be a finite number above 0; got 0.0"),
+        ((DATA[0], 1), r"`data` must be zeros and ones of shape .* got shape \(12,\)"),
+        ((2 * DATA, 1), "`data` must be zeros and ones of shape .* values from 0.0 to 2.0"),
+    ],
+)
+def test_a_start_from_what_is_no_data_is_refused(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        RestrictedBoltzmannMachine.from_data(*arguments)
