@@ -26,6 +26,7 @@ from ebm_ppl.potentials import potential_fn as potential_fn
 from ebm_ppl.quadrature import QuadratureNormalizer as QuadratureNormalizer
 from ebm_ppl.samplers import MALA as MALA
 from ebm_ppl.samplers import BlockGibbs as BlockGibbs
+from ebm_ppl.samplers import ChEESHMC as ChEESHMC
 from ebm_ppl.samplers import GibbsWithGradients as GibbsWithGradients
 from ebm_ppl.samplers import IndependenceMetropolis as IndependenceMetropolis
 from ebm_ppl.samplers import Langevin as Langevin

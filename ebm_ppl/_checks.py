@@ -68,6 +68,12 @@ def check_count(name: str, value: Any, minimum: int = 1) -> None:
         _refuse(name, f"an integer of at least {minimum}", value)
 
 
+def check_flag(name: str, value: Any) -> None:
+    """Refuse anything but a truth value; a string or a number in its place is a mistake."""
+    if not isinstance(value, (bool, np.bool_)):
+        _refuse(name, "True or False", value)
+
+
 def check_shape(name: str, value: Any, expected: tuple[int, ...]) -> None:
     """Refuse an array whose shape is not `expected`."""
     shape = np.shape(value)

@@ -5,6 +5,7 @@ loop: MCMC compiles its own anew for warm-up and for every run.
 """
 
 import dataclasses
+import operator
 import time
 from typing import Any
 
@@ -118,7 +119,7 @@ def run_kernel(
 
     def keep(state: Any, _: None) -> tuple[Any, dict[str, Array]]:
         state = jax.lax.fori_loop(0, case.thinning, lambda _, s: sample(s), state)
-        return state, {"z": state.z} | {name: getattr(state, name) for name in fields}
+        return state, {"z": state.z} | {name: operator.attrgetter(name)(state) for name in fields}
 
     # One compiled block serves warm-up and sampling, as kernels know themselves when warm-up ends.
     block = jax.jit(lambda state: jax.lax.scan(keep, state, None, length=num_samples))

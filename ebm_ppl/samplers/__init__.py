@@ -13,6 +13,7 @@ from ebm_ppl.samplers._target import WhitenedTarget as WhitenedTarget
 from ebm_ppl.samplers._unadjusted import AbstractUnadjustedKernel as AbstractUnadjustedKernel
 from ebm_ppl.samplers.annealed_langevin import annealed_langevin as annealed_langevin
 from ebm_ppl.samplers.block_gibbs import BlockGibbs as BlockGibbs
+from ebm_ppl.samplers.chees_hmc import ChEESHMC as ChEESHMC
 from ebm_ppl.samplers.gibbs_with_gradients import GibbsWithGradients as GibbsWithGradients
 from ebm_ppl.samplers.independence import IndependenceMetropolis as IndependenceMetropolis
 from ebm_ppl.samplers.langevin import Langevin as Langevin

@@ -6,7 +6,8 @@ positions over Stan's expanding windows, merged batch by batch (Chan, Golub & Le
 """
 
 import dataclasses
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 from jax import lax
@@ -42,6 +43,7 @@ class AdaptationState(NamedTuple):
         dual_averaging: State of the search for the step size.
         moments: Moments of the positions of the current window.
         window_ends: Last iteration of each adaptation window; empty without warm-up.
+        learned: What else the kernel learns from all chains, as `AbstractKernel.init_learned` makes it.
     """
 
     step_size: Scalar
@@ -50,11 +52,43 @@ class AdaptationState(NamedTuple):
     dual_averaging: DualAveragingState
     moments: MomentsState
     window_ends: Int[Array, " windows"]
+    learned: Any = ()
 
     @property
     def num_warmup(self) -> Int[Array, ""] | int:
         """Number of warm-up iterations."""
         return self.window_ends[-1] + 1 if self.window_ends.size else 0
+
+
+class Pace(NamedTuple):
+    """How fast warm-up learns.
+
+    Attributes:
+        windows: Last iteration of each window of a warm-up of so many iterations, of which the first
+            and the last learn no covariance.
+        shrinkage: How strongly the search for the step size is drawn back to where it began.
+    """
+
+    windows: Callable[[int], list[int]]
+    shrinkage: float
+
+
+def _stan_windows(num_warmup: int) -> list[int]:
+    return [window.end for window in build_adaptation_schedule(num_warmup)]
+
+
+def _doubling_windows(num_warmup: int) -> list[int]:
+    """Each window lasts as long as all before it; the last eighth follows the last covariance."""
+    ends = [num_warmup * numerator // 32 - 1 for numerator in (1, 2, 4, 8, 16, 28, 32)]
+    return sorted({end for end in ends if end >= 0} | {num_warmup - 1})
+
+
+# Hoffman & Gelman (2014), Section 3.2.1. One chain needs time to learn a covariance, and its acceptance
+# is noise for the most part.
+STAN = Pace(_stan_windows, 0.05)
+# Many chains learn a covariance at once. Their mean acceptance has little noise, and falls off a cliff where
+# leapfrog steps become unstable: a search that strides is thrown back at every second step.
+POOLED = Pace(_doubling_windows, 0.3)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,24 +99,30 @@ class Adaptation:
         adapt_step_size: Whether to tune the step size.
         adapt_mass_matrix: Whether to tune the mass matrix.
         target_accept_prob: Mean acceptance probability that the step size is tuned to.
+        pace: How fast warm-up learns.
     """
 
     adapt_step_size: bool
     adapt_mass_matrix: bool
     target_accept_prob: float
+    pace: Pace = STAN
 
     def init(
-        self, num_warmup: int, step_size: Scalar, inverse_mass_matrix: Matrix
+        self,
+        num_warmup: int,
+        step_size: Scalar,
+        inverse_mass_matrix: Matrix,
+        learned: Any = (),
     ) -> AdaptationState:
         """The state before the first iteration."""
-        windows = build_adaptation_schedule(num_warmup) if num_warmup else []
         return AdaptationState(
             step_size,
             inverse_mass_matrix,
             matrix_sqrt(inverse_mass_matrix),
             start_search(step_size),
             no_moments(inverse_mass_matrix),
-            jnp.asarray([window.end for window in windows], dtype=int),
+            jnp.asarray(self.pace.windows(num_warmup) if num_warmup else [], dtype=int),
+            learned,
         )
 
     def update(
@@ -133,7 +173,9 @@ class Adaptation:
     def _tune_step_size(
         self, accepted: Scalar, is_last: Array, state: AdaptationState
     ) -> AdaptationState:
-        found = search(self.target_accept_prob - accepted, state.dual_averaging)
+        found = search(
+            self.target_accept_prob - accepted, state.dual_averaging, self.pace.shrinkage
+        )
         log_step_size = jnp.where(is_last, found.average_log_step_size, found.log_step_size)
         limits = jnp.finfo(state.step_size.dtype)
         step_size = jnp.clip(jnp.exp(log_step_size), limits.tiny, limits.max)

@@ -7,15 +7,22 @@ from typing import Any, ClassVar
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 from jax.flatten_util import ravel_pytree
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 from numpyro.infer import init_to_uniform
 from numpyro.util import is_prng_key
 
-from ebm_ppl._checks import check_count, check_interval, check_positive
+from ebm_ppl._checks import check_count, check_flag, check_interval, check_positive
 from ebm_ppl._random import fast_key, of_kind
 from ebm_ppl._types import Position, PotentialFn, PRNGKey, Scalar
-from ebm_ppl.samplers._adaptation import WARMUP_MEMORY, Adaptation
+from ebm_ppl.samplers._adaptation import (
+    STAN,
+    WARMUP_MEMORY,
+    Adaptation,
+    AdaptationState,
+    Pace,
+)
 from ebm_ppl.samplers._mass_matrix import as_inverse_mass_matrix
 from ebm_ppl.samplers._model_kernel import AbstractModelKernel
 from ebm_ppl.samplers._source import ModelArgs, ModelKwargs
@@ -118,6 +125,7 @@ class AbstractKernel(AbstractModelKernel):
         dense_mass: bool = False,
         target_accept_prob: float | Callable[[int], float] = 0.5,
         init_strategy: Callable = init_to_uniform,
+        pace: Pace = STAN,
     ) -> None:
         """Check and store what all kernels have in common.
 
@@ -133,6 +141,7 @@ class AbstractKernel(AbstractModelKernel):
             dense_mass: Whether the mass matrix is dense rather than diagonal.
             target_accept_prob: Acceptance probability to tune to, or a function of the dimension.
             init_strategy: NumPyro initialisation strategy for models.
+            pace: How fast warm-up learns.
 
         Raises:
             ValueError: If not exactly one of `model` and `potential_fn` is given, or an argument is
@@ -146,8 +155,7 @@ class AbstractKernel(AbstractModelKernel):
             "dense_mass": dense_mass,
         }
         for name, flag in flags.items():
-            if not isinstance(flag, (bool, np.bool_)):
-                raise ValueError(f"`{name}` must be True or False; got {flag!r}.")
+            check_flag(name, flag)
         check_positive("step_size", step_size)
         if not callable(target_accept_prob):
             check_interval("target_accept_prob", target_accept_prob, 0.0, 1.0)
@@ -157,6 +165,7 @@ class AbstractKernel(AbstractModelKernel):
         self._adapt_mass_matrix = adapt_mass_matrix
         self._dense_mass = dense_mass
         self._target_accept_prob = target_accept_prob
+        self._pace = pace
         self._is_batched = False
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -174,7 +183,7 @@ class AbstractKernel(AbstractModelKernel):
         target: WhitenedTarget,
         start: Point,
         auxiliary: Any,
-        step_size: Scalar,
+        step_size: Any,
     ) -> Transition:
         """Take one step of one chain.
 
@@ -183,7 +192,7 @@ class AbstractKernel(AbstractModelKernel):
             target: The potential in whitened coordinates.
             start: The current point, at whitened position 0, already evaluated.
             auxiliary: Carried variables, as `init_auxiliary` or the last step left them.
-            step_size: The step size, a scalar.
+            step_size: The step size, a scalar; or what `settings` makes of it.
 
         Returns:
             The new point and carried variables, the acceptance probability, and whether the
@@ -221,6 +230,48 @@ class AbstractKernel(AbstractModelKernel):
             A function of an unconstrained position, which `transition` finds as `target.context`.
         """
         return None
+
+    def init_learned(
+        self,
+        position: Float[Array, " dim"],  # noqa: ARG002
+    ) -> Any:
+        """What warm-up learns from all chains beside step size and mass matrix; by default nothing.
+
+        Args:
+            position: A flat position, for its shape and precision.
+
+        Returns:
+            A pytree of arrays, `adaptation.learned` before the first step.
+        """
+        return ()
+
+    def settings(
+        self,
+        adaptation: AdaptationState,
+        iteration: Int[Array, ""],  # noqa: ARG002
+    ) -> Any:
+        """What all chains share in a step; by default the step size alone.
+
+        Args:
+            adaptation: What warm-up has learned so far.
+            iteration: Number of steps before this one.
+
+        Returns:
+            What `transition` is given as `step_size`.
+        """
+        return adaptation.step_size
+
+    def learn(self, before: KernelState, after: KernelState) -> Any:  # noqa: ARG002
+        """Learn from a step of warm-up, of one chain or of all chains; by default nothing.
+
+        Args:
+            before: The state before the step.
+            after: The state after it, with the new step size and mass matrix.
+
+        Returns:
+            The new `adaptation.learned`.
+        """
+        return before.adaptation.learned
 
     def init(
         self,
@@ -275,7 +326,9 @@ class AbstractKernel(AbstractModelKernel):
             auxiliary=auxiliary,
             rng_key=rng_key,
             iteration=jnp.asarray(0),
-            adaptation=self._rules(position.size).init(num_warmup, step_size, matrix),
+            adaptation=self._rules(position.size).init(
+                num_warmup, step_size, matrix, self.init_learned(position)
+            ),
         )
 
     def sample(
@@ -294,6 +347,7 @@ class AbstractKernel(AbstractModelKernel):
         potential_fn = self.get_potential_fn(model_args, model_kwargs)
         context = self.context(model_args, model_kwargs)
         adaptation = state.adaptation
+        settings = self.settings(adaptation, state.iteration)
 
         def step(
             rng_key: PRNGKey, z: Position, potential_energy: Scalar, z_grad: Any, auxiliary: Any
@@ -310,7 +364,7 @@ class AbstractKernel(AbstractModelKernel):
                 potential_energy, None if z_grad is None else ravel_pytree(z_grad)[0]
             )
             next_key, key = jax.random.split(fast_key(rng_key))
-            new = self.transition(key, target, start, auxiliary, adaptation.step_size)
+            new = self.transition(key, target, start, auxiliary, settings)
             z_grad = None if new.point.z_grad is None else unravel(new.point.z_grad)
             return of_kind(next_key, rng_key), unravel(new.point.z), z_grad, new
 
@@ -328,7 +382,7 @@ class AbstractKernel(AbstractModelKernel):
         mean = state.mean_accept_prob
         mean = mean + (new.accept_prob - mean) / count.astype(mean.dtype)
         positions = jnp.atleast_2d(new.point.z)
-        return KernelState(
+        after = KernelState(
             z=z,
             potential_energy=new.point.potential_energy,
             z_grad=z_grad,
@@ -346,6 +400,14 @@ class AbstractKernel(AbstractModelKernel):
                 adaptation,
             ),
         )
+        if not jax.tree.leaves(adaptation.learned) or adaptation.window_ends.size == 0:
+            return after
+        learned = lax.cond(
+            state.iteration < num_warmup,
+            lambda: self.learn(state, after),
+            lambda: adaptation.learned,
+        )
+        return after._replace(adaptation=after.adaptation._replace(learned=learned))
 
     def _rules(self, dim: int) -> Adaptation:
         target = self._target_accept_prob
@@ -353,6 +415,7 @@ class AbstractKernel(AbstractModelKernel):
             self._adapt_step_size,
             self._adapt_mass_matrix,
             target(dim) if callable(target) else target,
+            self._pace,
         )
 
     def _evaluate(self, potential_fn: PotentialFn, z: Position) -> tuple[Scalar, Any]:

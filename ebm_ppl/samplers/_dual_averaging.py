@@ -6,8 +6,8 @@ import jax.numpy as jnp
 
 from ebm_ppl._types import Scalar
 
-# Hoffman & Gelman (2014), Section 3.2.1: gamma, t_0, kappa.
-_SHRINKAGE, _DELAY, _FORGETTING = 0.05, 10.0, 0.75
+# Hoffman & Gelman (2014), Section 3.2.1: t_0 and kappa.
+_DELAY, _FORGETTING = 10.0, 0.75
 
 
 class DualAveragingState(NamedTuple):
@@ -31,12 +31,13 @@ def start_search(step_size: Scalar) -> DualAveragingState:
     return DualAveragingState(zero, zero, zero, zero, jnp.log(step_size))
 
 
-def search(error: Scalar, state: DualAveragingState) -> DualAveragingState:
+def search(error: Scalar, state: DualAveragingState, shrinkage: float) -> DualAveragingState:
     """One step (Hoffman & Gelman 2014, Algorithm 5).
 
     Args:
         error: Target acceptance probability minus the one observed.
         state: The state before.
+        shrinkage: Their gamma: the larger, the shorter the steps.
 
     Returns:
         The state after.
@@ -44,7 +45,7 @@ def search(error: Scalar, state: DualAveragingState) -> DualAveragingState:
     count = state.num_steps + 1
     weight = 1 / (count + _DELAY)
     average_error = (1 - weight) * state.average_error + weight * error
-    log_step_size = state.anchor - jnp.sqrt(count) / _SHRINKAGE * average_error
+    log_step_size = state.anchor - jnp.sqrt(count) / shrinkage * average_error
     weight = count**-_FORGETTING
     average = (1 - weight) * state.average_log_step_size + weight * log_step_size
     return DualAveragingState(log_step_size, average, average_error, count, state.anchor)

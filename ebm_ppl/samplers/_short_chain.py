@@ -74,19 +74,23 @@ def _run_ours(
     else:
         randomness = jax.random.split(key_steps, num_steps)
 
-    def advance(carry: tuple[Any, ...], randomness: Array) -> tuple[tuple[Any, ...], Scalar]:
+    def advance(
+        carry: tuple[Any, ...], step: tuple[Array, Array]
+    ) -> tuple[tuple[Any, ...], Scalar]:
         flat, potential_energy, z_grad, auxiliary = carry
+        randomness, iteration = step
         target = target_at(flat)
         start = target.start(potential_energy, z_grad)
         if isinstance(kernel, AbstractUnadjustedKernel):
             new = kernel.settle(randomness, target, start, auxiliary, adaptation.step_size)
         else:
-            new = kernel.transition(randomness, target, start, auxiliary, adaptation.step_size)
+            settings = kernel.settings(adaptation, iteration)
+            new = kernel.transition(randomness, target, start, auxiliary, settings)
         point = new.point
         return (point.z, point.potential_energy, point.z_grad, new.auxiliary), new.accept_prob
 
     carry = (flat, state.potential_energy, z_grad, state.auxiliary)
-    carry, accept_prob = jax.lax.scan(advance, carry, randomness[:-1])
+    carry, accept_prob = jax.lax.scan(advance, carry, (randomness[:-1], jnp.arange(num_steps - 1)))
     total = jnp.sum(accept_prob)
     # The last step stands outside the loop, where XLA leaves out the gradient that nobody reads.
     if isinstance(kernel, AbstractUnadjustedKernel):
@@ -97,5 +101,5 @@ def _run_ours(
         finite = jnp.all(jnp.isfinite(end.z))
         flat, last = select(finite, end.z, flat), finite.astype(flat.dtype)
     else:
-        (flat, *_), last = advance(carry, randomness[-1])
+        (flat, *_), last = advance(carry, (randomness[-1], jnp.asarray(num_steps - 1)))
     return unravel(flat), (total + last) / num_steps

@@ -120,6 +120,22 @@ class WhitenedTarget:
         position = jnp.zeros_like(self.origin)
         return Point(position, potential_energy, self._whiten(z_grad), self.origin, z_grad)
 
+    def known(
+        self, z: Float[Array, " dim"], potential_energy: Scalar, z_grad: Float[Array, " dim"] | None
+    ) -> Point:
+        """The point at an unconstrained position, from values already known.
+
+        Args:
+            z: Unconstrained position, flat, shape `(dim,)`.
+            potential_energy: Potential energy there.
+            z_grad: Its gradient there, shape `(dim,)`; `None` for kernels without gradients.
+
+        Returns:
+            The point at `z`.
+        """
+        position = solve(self.scale, z - self.origin)
+        return Point(position, potential_energy, self._whiten(z_grad), z, z_grad)
+
     def _whiten(self, z_grad: Float[Array, " dim"] | None) -> Float[Array, " dim"] | None:
         return None if z_grad is None else apply(self.scale.T, z_grad)
 

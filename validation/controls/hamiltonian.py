@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from ebm_ppl._types import PRNGKey, Scalar
-from ebm_ppl.samplers import AbstractKernel, Point, Transition, WhitenedTarget
+from ebm_ppl.samplers import AbstractKernel, ChEESHMC, Point, Transition, WhitenedTarget
 from validation.controls._base import Control, claims
 
 NUM_STEPS = 4
@@ -191,6 +191,23 @@ class _WeighsPotentialOnly(_Trajectory):
         return -points.potential_energy
 
 
+class _LengthOfItsOwn(ChEESHMC):
+    """Near the origin a chain takes three times the steps that the others take."""
+
+    def transition(
+        self,
+        rng_key: PRNGKey,
+        target: WhitenedTarget,
+        start: Point,
+        auxiliary: Any,
+        step_size: Any,
+    ) -> Transition:
+        is_near = jnp.sum(start.z**2) < 1.0
+        num_steps = jnp.where(is_near, 3 * step_size.num_steps, step_size.num_steps)
+        shared = step_size._replace(num_steps=num_steps)
+        return super().transition(rng_key, target, start, auxiliary, shared)
+
+
 def _hamiltonian(
     kernel: type[_HMC] | type[_Trajectory], name: str, wrong_because: str, **options: Any
 ) -> Control:
@@ -199,6 +216,12 @@ def _hamiltonian(
 
 
 CONTROLS = (
+    Control(
+        "trajectory length of each chain's own",
+        "how far a chain goes depends on where it stands",
+        claims(lambda potential: _LengthOfItsOwn(potential_fn=potential), num_transitions=3),
+        step_size=0.5,
+    ),
     _hamiltonian(
         _NoCorrection, "HMC without correction", "the leapfrog error is never corrected", quick=True
     ),
