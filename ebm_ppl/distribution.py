@@ -147,7 +147,7 @@ class EnergyDistribution(Distribution):
     def mean(self) -> Float[Array, "..."]:
         """Mean of shape `event_shape`, by quadrature or over all states.
 
-        For fixed parameters, and at most two real coordinates.
+        For fixed parameters, and at most three real coordinates.
         """
         return jnp.asarray(self._law("mean").mean(), dtype=float).reshape(self.event_shape)
 
@@ -161,6 +161,7 @@ class EnergyDistribution(Distribution):
         return jnp.asarray(self._law("entropy").entropy(), dtype=float)
 
     def _grid_table(self) -> GridTable:
+        self._refuse_dimension("sample", most=2)
         if isinstance(self.log_z, QuadratureNormalizer):
             return GridTable.from_normalizer(self.energy, self.log_z)
         if self._table is None:
@@ -185,15 +186,18 @@ class EnergyDistribution(Distribution):
         known = self._density or self._computed
         if isinstance(known, QuadratureDensity):
             return known
-        if self.energy.event_size > 2:
-            raise NotImplementedError(
-                f"`{purpose}` needs a quadrature grid, which exists for 1 or 2 coordinates; "
-                f"{type(self.energy).__name__} has {self.energy.event_size}. Run an MCMC kernel."
-            )
+        self._refuse_dimension(purpose, most=3)
         self._refuse_traced(purpose)
         with jax.ensure_compile_time_eval():
             self._computed = known = normalize(self.energy)
         return known
+
+    def _refuse_dimension(self, purpose: str, most: int) -> None:
+        if self.energy.event_size > most:
+            raise NotImplementedError(
+                f"`{purpose}` needs a quadrature grid of at most {most} coordinates; "
+                f"{type(self.energy).__name__} has {self.energy.event_size}. Run an MCMC kernel."
+            )
 
     def _refuse_traced(self, purpose: str) -> None:
         if is_traced(self.energy):

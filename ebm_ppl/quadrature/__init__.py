@@ -1,4 +1,4 @@
-"""Ground truth in float64: by quadrature for one or two coordinates, by tables for discrete energies."""
+"""Ground truth in float64: by quadrature for one to three coordinates, by tables for discrete energies."""
 
 from ebm_ppl._errors import NonFiniteEnergyError as NonFiniteEnergyError
 from ebm_ppl._errors import NotNormalizableError as NotNormalizableError

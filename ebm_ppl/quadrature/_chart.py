@@ -1,4 +1,4 @@
-"""From an energy on its support to a potential on the real line or plane, in float64."""
+"""From an energy on its support to a potential on the real line, plane or space, in float64."""
 
 from typing import Any
 
@@ -13,8 +13,11 @@ from ebm_ppl._checks import is_traced
 from ebm_ppl._precision import float64, to_float64
 from ebm_ppl.energies._base import AbstractEnergy
 
-_CHUNK = {1: 4096, 2: 16384}
-"""Batch size of one compiled evaluation, per dimension: one shape, so one compilation."""
+_CHUNK = {1: 4096, 2: 16384, 3: 16384}
+"""Batch size of one compiled evaluation, per dimension: one shape, so one compilation.
+
+On CPUs JAX 0.10 mixes up the rows of a batch of more than 16384 products with a 3 x 3 matrix.
+"""
 
 
 def base_constraint(support: constraints.Constraint) -> constraints.Constraint:
@@ -101,7 +104,7 @@ def _backward(support: Any, x: Float[Array, " n *event"]) -> Float[Array, " n *e
 
 
 class Chart:
-    """An energy of one or two coordinates, evaluated in batches of NumPy float64 points.
+    """An energy of one to three coordinates, evaluated in batches of NumPy float64 points.
 
     Points are rows: every array of points has shape `(n, dim)`.
     """
@@ -114,9 +117,9 @@ class Chart:
                 "`energy` must have concrete parameters; got traced ones. "
                 "QuadratureNormalizer integrates under `jax.jit` and `jax.grad`."
             )
-        if energy.event_size not in (1, 2):
+        if energy.event_size not in (1, 2, 3):
             raise ValueError(
-                "`energy` must have one or two coordinates in all for quadrature; "
+                "`energy` must have one to three coordinates in all for quadrature; "
                 f"got event_shape {energy.event_shape}."
             )
         with float64():

@@ -17,6 +17,7 @@ from ebm_ppl.quadrature._line import LineGrid
 from ebm_ppl.quadrature._marginal import Marginal, swapped
 from ebm_ppl.quadrature._plane import PlaneGrid
 from ebm_ppl.quadrature._rules import Rule
+from ebm_ppl.quadrature._space import SpaceGrid
 
 Bounds = tuple[tuple[float, float], ...]
 
@@ -26,11 +27,12 @@ class QuadratureDensity:
     r"""A density $p(x) = \exp(-E(x)) / Z$ with its partition function from quadrature, in float64.
 
     `normalize` makes it. It lives on the host: every method takes and returns NumPy float64 arrays,
-    with batch axes first, then the energy's `event_shape`.
+    with batch axes first, then the energy's `event_shape`. With three coordinates there are densities,
+    moments, entropy and divergences, but neither distribution functions nor draws.
 
     Attributes:
         energy: The energy, as it was given.
-        dim: Number of coordinates, 1 or 2.
+        dim: Number of coordinates, 1 to 3.
         log_z: Log partition function.
         log_z_error: Estimated absolute error of `log_z`, that is, the relative error of $Z$.
         rule: `"simpson"` or `"trapezoid"`: whichever has the smaller estimated error.
@@ -50,7 +52,7 @@ class QuadratureDensity:
     other_log_z: float
     other_log_z_error: float
     _chart: Chart = dataclasses.field(repr=False)
-    _grid: LineGrid | PlaneGrid = dataclasses.field(repr=False)
+    _grid: LineGrid | PlaneGrid | SpaceGrid = dataclasses.field(repr=False)
 
     def _is_inside(self, points: np.ndarray) -> np.ndarray:
         low, high = np.array(self.bounds).T
@@ -104,13 +106,16 @@ class QuadratureDensity:
         Returns:
             Probabilities, shape batch + (dim,).
 
+        Raises:
+            ValueError: If the density has three coordinates.
+
         References:
             Rosenblatt, "Remarks on a multivariate transformation", Ann. Math. Statist. 23 (1952).
         """
         points, batch = self._chart.as_points(x)
         low, high = np.array(self.bounds).T
         z = self._chart.from_support(np.clip(points, low, high))
-        return self._grid.rosenblatt(z).reshape(*batch, self.dim)
+        return self._tabulated("rosenblatt").rosenblatt(z).reshape(*batch, self.dim)
 
     def inverse_rosenblatt(self, probability: Any) -> np.ndarray:
         """Inverse of `rosenblatt`: points of shape batch + event_shape.
@@ -119,7 +124,8 @@ class QuadratureDensity:
             probability: Probabilities, shape batch + (dim,).
 
         Raises:
-            ValueError: If a probability is outside [0, 1] or the last axis is not `dim`.
+            ValueError: If a probability is outside [0, 1], the last axis is not `dim`, or the density
+                has three coordinates.
         """
         probability = np.asarray(probability, np.float64)
         if probability.ndim == 0 or probability.shape[-1] != self.dim:
@@ -128,7 +134,8 @@ class QuadratureDensity:
             )
         if not np.all((probability >= 0) & (probability <= 1)):
             raise ValueError("`probability` must be in [0, 1] everywhere.")
-        z = self._grid.inverse_rosenblatt(probability.reshape(-1, self.dim))
+        grid = self._tabulated("inverse_rosenblatt")
+        z = grid.inverse_rosenblatt(probability.reshape(-1, self.dim))
         x = self._chart.to_support(z)
         return x.reshape(*probability.shape[:-1], *self.energy.event_shape)
 
@@ -141,6 +148,9 @@ class QuadratureDensity:
 
         Returns:
             Draws, shape sample_shape + event_shape.
+
+        Raises:
+            ValueError: If the density has three coordinates.
         """
         with float64():
             uniform = jax.random.uniform(rng_key, (*sample_shape, self.dim), jnp.float64)
@@ -151,12 +161,16 @@ class QuadratureDensity:
 
         Args:
             axis: Index of the coordinate, 0 or 1.
+
+        Raises:
+            ValueError: If there is no such coordinate, or the density has three.
         """
+        grid = self._tabulated("marginal")
         if axis not in range(self.dim):
             raise ValueError(f"`axis` must be an integer below {self.dim}; got {axis!r}.")
         if axis == 1:
             return self._swapped.marginal(0)
-        return Marginal(self._chart, self._grid)
+        return Marginal(self._chart, grid)
 
     @functools.cached_property
     def _swapped(self) -> "QuadratureDensity":
@@ -241,7 +255,15 @@ class QuadratureDensity:
             `None` for one coordinate; densities of the grid coordinates up to a factor, shape (n,)
             or (n, m).
         """
-        return self._grid.tabulate()
+        return self._tabulated("tabulate").tabulate()
+
+    def _tabulated(self, method: str) -> LineGrid | PlaneGrid:
+        """The grid, where it has cumulative tables."""
+        if isinstance(self._grid, SpaceGrid):
+            raise ValueError(
+                f"`{method}` needs a density of one or two coordinates; got {self.dim}."
+            )
+        return self._grid
 
     def _check_dim(self, dim: int, method: str, instead: str) -> None:
         if self.dim != dim:

@@ -5,17 +5,18 @@ from collections.abc import Iterator
 import numpy as np
 from scipy.interpolate import CubicSpline
 
+from ebm_ppl.quadrature._box_bracket import BoxBracket
 from ebm_ppl.quadrature._chart import Chart
+from ebm_ppl.quadrature._landscape import Landscape, refined_profile
 from ebm_ppl.quadrature._maps import Axis, CoordinateMap, Knots, Uniform, anchored_axis
 from ebm_ppl.quadrature._plane import Frame
-from ebm_ppl.quadrature._plane_bracket import PlaneBracket, _Plane, refined_profile
 
 # More rows would follow the noise of their own estimates, and the interpolation would suffer.
 _ROWS = 128
 _COLUMNS = 257
 
 
-def candidate_frames(chart: Chart, bracket: PlaneBracket, adapt: bool) -> Iterator[Frame]:
+def candidate_frames(chart: Chart, bracket: BoxBracket, adapt: bool) -> Iterator[Frame]:
     """Frames to try, the simplest first.
 
     Args:
@@ -24,13 +25,13 @@ def candidate_frames(chart: Chart, bracket: PlaneBracket, adapt: bool) -> Iterat
         adapt: Whether rows may be standardised; not where columns end at a bound.
     """
     main, other = bracket.maps
-    z_range = _z_range(bracket, 0)
+    z_range = bracket.z_range(0)
     row_maps: list[CoordinateMap] = [Uniform()]
     row_maps += [Knots(main.centers, main.scales * shrink) for shrink in (1.0, 0.1, 0.01)]
     for row_map in row_maps:
         rows = anchored_axis(row_map, z_range, bracket.mode[0], bracket.fixed[0])
         if not adapt:
-            columns = _z_range(bracket, 1)
+            columns = bracket.z_range(1)
             for column_map in (Uniform(), other):
                 axis = anchored_axis(column_map, columns, bracket.mode[1], bracket.fixed[1])
                 yield Frame(rows, axis)
@@ -41,13 +42,8 @@ def candidate_frames(chart: Chart, bracket: PlaneBracket, adapt: bool) -> Iterat
             yield Frame(rows, Axis(column_map, *map(float, ends)), location, log_scale)
 
 
-def _z_range(bracket: PlaneBracket, axis: int) -> tuple[float, float]:
-    ends = bracket.maps[axis].to_z(np.array([bracket.low[axis], bracket.high[axis]]))
-    return float(ends[0]), float(ends[1])
-
-
 def _standardise_rows(
-    chart: Chart, bracket: PlaneBracket, rows: Axis
+    chart: Chart, bracket: BoxBracket, rows: Axis
 ) -> tuple[CubicSpline, CubicSpline, tuple[float, float]]:
     """Splines of location and log scale of the rows, and the range of v that holds all mass.
 
@@ -55,7 +51,7 @@ def _standardise_rows(
     vary smoothly from row to row (as a median would not, between two modes), and exist for heavy
     tails.
     """
-    plane = _Plane(chart, bracket.maps)
+    plane = Landscape(chart, bracket.maps)
     u = rows.nodes(_ROWS)
     first = rows.map.to_z(u)
     t = bracket.maps[0].to_u(first)
@@ -89,15 +85,15 @@ def _standardise_rows(
 
 
 def _row_nodes(
-    plane: _Plane,
+    plane: Landscape,
     t: np.ndarray,
     center: np.ndarray,
     depth: np.ndarray,
-    bracket: PlaneBracket,
+    bracket: BoxBracket,
     ticks: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Sorted nodes z2 of each row, crowded at its mode and spread over the box, and V there."""
-    low, high = _z_range(bracket, 1)
+    low, high = bracket.z_range(1)
     column = bracket.maps[1]
 
     def value(z: np.ndarray) -> np.ndarray:

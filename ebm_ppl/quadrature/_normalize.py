@@ -8,6 +8,7 @@ import numpy as np
 from ebm_ppl._checks import check_count, check_positive
 from ebm_ppl._errors import NotNormalizableError
 from ebm_ppl.energies._base import AbstractEnergy
+from ebm_ppl.quadrature._box_bracket import BoxBracket, find_box_bracket
 from ebm_ppl.quadrature._bracket import Bracket, find_bracket
 from ebm_ppl.quadrature._chart import Chart
 from ebm_ppl.quadrature._density import Bounds, QuadratureDensity
@@ -15,14 +16,14 @@ from ebm_ppl.quadrature._frame import candidate_frames
 from ebm_ppl.quadrature._line import LineGrid
 from ebm_ppl.quadrature._maps import Axis, Knots, Uniform, anchored_axis
 from ebm_ppl.quadrature._plane import Frame, PlaneGrid
-from ebm_ppl.quadrature._plane_bracket import find_plane_bracket
+from ebm_ppl.quadrature._space import SpaceGrid, check_memory
 
-Grid = LineGrid | PlaneGrid
+Grid = LineGrid | PlaneGrid | SpaceGrid
 
-_COARSEST = 64
-_EXPLORED = {1: 2**12, 2: 2**8}
-_FINEST = {1: 2**15, 2: 2**11}
-_TOLERANCE = {1: 1e-10, 2: 1e-8}
+_COARSEST = {1: 64, 2: 64, 3: 32}
+_EXPLORED = {1: 2**12, 2: 2**8, 3: 2**6}
+_FINEST = {1: 2**15, 2: 2**11, 3: 2**7}
+_TOLERANCE = {1: 1e-10, 2: 1e-8, 3: 1e-8}
 _UNRELIABLE = 1e-2
 _MAX_MISSING = 1e-6
 _SAFETY = 4.0  # Rounding of x spoils the density at the last nodes that floats resolve.
@@ -35,13 +36,17 @@ def normalize(
     num_intervals: int | None = None,
     relative_tolerance: float | None = None,
 ) -> QuadratureDensity:
-    r"""Integrate $\exp(-E)$ over the support of an energy of one or two coordinates, in float64.
+    r"""Integrate $\exp(-E)$ over the support of an energy of one to three coordinates, in float64.
 
     Without `bounds` the mass is bracketed automatically, after a check that it is finite. The grid
     lies in an unconstrained coordinate, uniform or stretched, is doubled until the integral stops
     changing, and gives the integral by Simpson's and the trapezoid rule; the one with the smaller
     estimated error is reported. Wells narrower than about 1/4000 of the extent of the mass may be
-    overlooked.
+    overlooked, with three coordinates about 1/30.
+
+    A grid in space is the plain tensor product of three axes. It is kept within 256 MiB, which is 200
+    intervals along each axis; a density that needs more, such as a thin ridge across the axes, comes with
+    the error that was reached, or is refused.
 
     Args:
         energy: The energy; its support constrains each coordinate by itself.
@@ -50,7 +55,8 @@ def normalize(
             as `relative_tolerance` needs. With finite `bounds` the nodes are then uniform between
             them.
         relative_tolerance: Estimated relative error of $Z$ to aim at; by default 1e-10 for one
-            coordinate (at most 32768 intervals) and 1e-8 for two (at most 2048).
+            coordinate (at most 32768 intervals) and 1e-8 for two (at most 2048) or three (at
+            most 128).
 
     Returns:
         The normalised density, with the estimated error that was reached.
@@ -58,8 +64,9 @@ def normalize(
     Raises:
         NotNormalizableError: If $Z$ is infinite, or the mass cannot be found or resolved.
         NonFiniteEnergyError: If the energy is NaN or minus infinity where the density has mass.
-        ValueError: If the energy has more than two coordinates, its support couples them, its
-            parameters are traced, or an argument is out of range.
+        ValueError: If the energy has more than three coordinates, its support couples them, its
+            parameters are traced, an argument is out of range, or `num_intervals` would take a grid in
+            space beyond 256 MiB.
 
     Example:
         >>> import numpy as np
@@ -78,14 +85,15 @@ def normalize(
         check_count("num_intervals", num_intervals, minimum=4)
         if num_intervals % 4:
             raise ValueError(f"`num_intervals` must be a multiple of four; got {num_intervals}.")
+        if chart.dim == 3:
+            check_memory(num_intervals)
     if relative_tolerance is None:
         relative_tolerance = _TOLERANCE[chart.dim]
     check_positive("relative_tolerance", relative_tolerance)
     limits = _read_bounds(chart, bounds)
     z_limits = _z_limits(chart, limits)
     uniform = num_intervals is not None and bool(np.all(np.isfinite(z_limits)))
-    find = _line_candidates if chart.dim == 1 else _plane_candidates
-    candidates, unresolved = find(chart, z_limits, uniform)
+    candidates, unresolved = _CANDIDATES[chart.dim](chart, z_limits, uniform)
     if num_intervals is not None:
         grid = min(
             (make(num_intervals) for make in candidates), key=lambda grid: grid.estimate.error
@@ -132,9 +140,8 @@ def mass_range(energy: AbstractEnergy, threshold: float, widening: float) -> np.
         bracket = find_bracket(chart, threshold=threshold)
         z = np.array([[bracket.low, bracket.high]])
     else:
-        plane = find_plane_bracket(chart, threshold=threshold)
-        corners = zip(plane.maps, plane.low, plane.high, strict=True)
-        z = np.array([one.to_z(np.array([low, high])) for one, low, high in corners])
+        box = find_box_bracket(chart, threshold=threshold)
+        z = np.array([box.z_range(axis) for axis in range(chart.dim)])
     middle, half = z.mean(1, keepdims=True), widening * np.diff(z, axis=1) / 2
     return chart.to_support((middle + half * np.array([-1.0, 1.0])).T).T
 
@@ -169,11 +176,37 @@ def _plane_candidates(
         frames: Iterable[Frame] = [Frame(rows, columns)]
         unresolved: Unresolved = [(False, False)] * 2
     else:
-        first, second = ((float(low), float(high)) for low, high in z_limits)
-        bracket = find_plane_bracket(chart, (first, second))
+        bracket = find_box_bracket(chart, z_limits)
         frames = candidate_frames(chart, bracket, adapt=not any(bracket.fixed[1]))
         unresolved = bracket.unresolved
     return (lambda n, frame=frame: PlaneGrid(chart, frame, n) for frame in frames), unresolved
+
+
+def _space_candidates(
+    chart: Chart, z_limits: np.ndarray, uniform: bool
+) -> tuple[Iterable[Callable[[int], Grid]], Unresolved]:
+    if uniform:
+        choices = [tuple(Axis(Uniform(), float(low), float(high)) for low, high in z_limits)]
+        unresolved: Unresolved = [(False, False)] * 3
+    else:
+        bracket = find_box_bracket(chart, z_limits)
+        choices, unresolved = list(_space_axes(bracket)), bracket.unresolved
+    return [lambda n, axes=axes: SpaceGrid(chart, axes, n) for axes in choices], unresolved
+
+
+def _space_axes(bracket: BoxBracket) -> Iterable[tuple[Axis, ...]]:
+    stretched = (
+        tuple(Knots(one.centers, one.scales * shrink) for one in bracket.maps)
+        for shrink in (1.0, 0.1)
+    )
+    for maps in ((Uniform(),) * 3, *stretched):
+        yield tuple(
+            anchored_axis(one, bracket.z_range(axis), bracket.mode[axis], bracket.fixed[axis])
+            for axis, one in enumerate(maps)
+        )
+
+
+_CANDIDATES = {1: _line_candidates, 2: _plane_candidates, 3: _space_candidates}
 
 
 def _search(candidates: Iterable[Callable[[int], Grid]], dim: int, tolerance: float) -> Grid:
@@ -182,7 +215,7 @@ def _search(candidates: Iterable[Callable[[int], Grid]], dim: int, tolerance: fl
     best_make: Callable[[int], Grid] | None = None
     for make in candidates:
         previous = np.inf
-        count = _COARSEST
+        count = _COARSEST[dim]
         while count <= _EXPLORED[dim]:
             grid = make(count)
             if best is None or grid.estimate.error <= best.estimate.error:

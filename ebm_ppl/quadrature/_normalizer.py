@@ -21,7 +21,7 @@ from ebm_ppl.quadrature._chart import (
 )
 from ebm_ppl.quadrature._normalize import mass_range, normalize
 
-_DEFAULT_INTERVALS = {1: 512, 2: 128}
+_DEFAULT_INTERVALS = {1: 512, 2: 128, 3: 64}
 _EDGE_SHARE = 32
 _MISMATCH = 1e-4
 _THRESHOLD = 25.0  # Nats; far below `edge_tolerance`, and short enough for a uniform grid.
@@ -32,9 +32,9 @@ def _as_pairs(bounds: Any) -> tuple[tuple[float, float], ...]:
     pairs = np.asarray(bounds, np.float64)
     if pairs.ndim == 1:
         pairs = pairs[None]
-    if pairs.ndim != 2 or pairs.shape[1] != 2 or len(pairs) not in (1, 2):
+    if pairs.ndim != 2 or pairs.shape[1] != 2 or len(pairs) not in (1, 2, 3):
         raise ValueError(
-            f"Expected `bounds` of shape (2,) or (dim, 2) with dim 1 or 2; got {pairs.shape}."
+            f"Expected `bounds` of shape (2,) or (dim, 2) with dim 1 to 3; got {pairs.shape}."
         )
     if not (np.isfinite(pairs).all() and np.all(pairs[:, 0] < pairs[:, 1])):
         raise ValueError(f"`bounds` must be finite with lower end below upper; got {bounds!r}.")
@@ -70,8 +70,8 @@ class QuadratureNormalizer(eqx.Module):
 
     Attributes:
         bounds: Per coordinate, the range of the support that the grid spans.
-        num_intervals: Number of intervals along each axis; by default 512 for one coordinate and
-            128 for two.
+        num_intervals: Number of intervals along each axis; by default 512 for one coordinate, 128
+            for two and 64 for three.
         edge_tolerance: Largest share of the mass in the outermost 1/32 of the grid at an end.
 
     Raises:

@@ -133,7 +133,14 @@ class GridTable(eqx.Module):
 
         Returns:
             The table.
+
+        Raises:
+            ValueError: If the energy has more than two coordinates.
         """
+        if energy.event_size not in _REFINEMENT:
+            raise ValueError(
+                f"`energy` must have one or two coordinates for a table; got {energy.event_size}."
+            )
         nodes, log_density = normalizer.log_density_table(energy, _REFINEMENT[energy.event_size])
         density = jnp.exp(log_density - jnp.max(log_density))
         second = None

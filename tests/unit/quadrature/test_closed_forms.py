@@ -183,8 +183,8 @@ def test_ignores_overflow_far_beyond_the_mass():
 
 
 def test_refuses_bad_arguments():
-    energy = from_callable(lambda x: 0.5 * jnp.sum(x**2), (3,))
-    with pytest.raises(ValueError, match="one or two coordinates"):
+    energy = from_callable(lambda x: 0.5 * jnp.sum(x**2), (4,))
+    with pytest.raises(ValueError, match="one to three coordinates"):
         normalize(energy)
     with pytest.raises(ValueError, match=r"energy.support"):
         normalize(from_callable(lambda x: jnp.sum(x), (2,), constraints.ordered_vector))
