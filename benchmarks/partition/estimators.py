@@ -16,7 +16,7 @@ from ebm_ppl.partition import (
     bridge_sampling,
     estimate_from_log_weights,
 )
-from ebm_ppl.partition._annealed_importance import forward_log_weights, reverse_log_weights
+from ebm_ppl.partition._anneal import forward_log_weights, reverse_log_weights
 from ebm_ppl.partition._importance import importance_log_weights
 from ebm_ppl.partition._moves import CompensatedSum, as_moves
 from ebm_ppl.partition._sequential import run_particles

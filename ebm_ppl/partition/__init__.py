@@ -3,9 +3,6 @@
 from ebm_ppl.partition._annealed_importance import (
     annealed_importance_sampling as annealed_importance_sampling,
 )
-from ebm_ppl.partition._annealed_importance import (
-    reverse_annealed_importance_sampling as reverse_annealed_importance_sampling,
-)
 from ebm_ppl.partition._bridge import bridge_sampling as bridge_sampling
 from ebm_ppl.partition._estimate import HeavyTailWarning as HeavyTailWarning
 from ebm_ppl.partition._estimate import LogPartitionEstimate as LogPartitionEstimate
@@ -15,6 +12,9 @@ from ebm_ppl.partition._importance import importance_sampling as importance_samp
 from ebm_ppl.partition._pareto import pareto_k as pareto_k
 from ebm_ppl.partition._pilot import AnnealingSchedule as AnnealingSchedule
 from ebm_ppl.partition._pilot import adaptive_schedule as adaptive_schedule
+from ebm_ppl.partition._reverse_annealed_importance import (
+    reverse_annealed_importance_sampling as reverse_annealed_importance_sampling,
+)
 from ebm_ppl.partition._sequential import sequential_monte_carlo as sequential_monte_carlo
 from ebm_ppl.partition._thermodynamic import SlowExchangeWarning as SlowExchangeWarning
 from ebm_ppl.partition._thermodynamic import thermodynamic_integration as thermodynamic_integration

@@ -10,14 +10,12 @@ import jax.numpy as jnp
 import numpy as np
 import numpyro.distributions as dist
 from jaxtyping import Array, Float
-from numpyro.diagnostics import effective_sample_size
-from scipy import optimize, stats
 
 from ebm_ppl._checks import check_count, check_interval, check_key, check_shape
-from ebm_ppl._errors import NonFiniteEnergyError
 from ebm_ppl._types import PRNGKey
 from ebm_ppl.energies import AbstractEnergy
-from ebm_ppl.partition._estimate import LEAST_ESS, LogPartitionEstimate, warn_if_unreliable
+from ebm_ppl.partition._bridge_estimate import estimate_from_bridge
+from ebm_ppl.partition._estimate import LogPartitionEstimate
 from ebm_ppl.potentials import potential_fn
 
 _FEWEST_DRAWS = 8  # in a chain: half of them fit the proposal, and the rest need an autocorrelation
@@ -59,9 +57,10 @@ def bridge_sampling(
 
     Returns:
         The estimate. Its standard error is Frühwirth-Schnatter's relative mean squared error of
-        $\hat Z$. Diagnostics: `level`; `overlap`, $\int p q / (s_1 p + s_2 q)$, which is 1 if proposal and
-        target agree; `ess_target` and `ess_proposal`, the effective sample sizes of the two sums, of which
-        `ess` is the smaller.
+        $\hat Z$; its interval is studentised by resampling as many terms of either sum as there are
+        effective draws. Diagnostics: `level`; `overlap`, $\int p q / (s_1 p + s_2 q)$, which is 1 if
+        proposal and target agree; `ess_target` and `ess_proposal`, the effective sample sizes of the two
+        sums, of which `ess` is the smaller.
 
     Raises:
         ValueError: If shapes do not fit, or a number is outside its bounds.
@@ -104,57 +103,6 @@ def bridge_sampling(
     log_ratio, proposal_log_ratio = _log_ratios(potential, proposal, positions, rng_key, count)
     return estimate_from_bridge(
         np.asarray(log_ratio, np.float64), np.asarray(proposal_log_ratio, np.float64), level
-    )
-
-
-def estimate_from_bridge(
-    log_ratio: Float[np.ndarray, "num_chains num_draws"],
-    proposal_log_ratio: Float[np.ndarray, " n"],
-    level: float,
-) -> LogPartitionEstimate:
-    r"""Estimate from $-U - \log q$ at draws of the target and at draws of the proposal.
-
-    Args:
-        log_ratio: At the target's draws, by chain.
-        proposal_log_ratio: At the proposal's draws.
-        level: Probability that the interval is to cover $\log Z$.
-
-    Returns:
-        The estimate, as `bridge_sampling` describes it.
-    """
-    if not np.isfinite(log_ratio).all():
-        raise NonFiniteEnergyError("The target's or the proposal's density is 0 or NaN at a draw.")
-    if np.isnan(proposal_log_ratio).any() or not np.isfinite(proposal_log_ratio).any():
-        raise NonFiniteEnergyError(
-            "The target's density is NaN at a draw of the proposal, or 0 at all."
-        )
-    count = len(proposal_log_ratio)
-    size = float(log_ratio.size)
-    # The bridge is best for the effective number of draws, which takes a bridge to find.
-    for _ in range(2):
-        log_z = _solve(log_ratio, proposal_log_ratio, size, count)
-        target_terms, proposal_terms = _terms(log_ratio, proposal_log_ratio, log_z, size, count)
-        size = _effective_size(target_terms)
-    log_z = _solve(log_ratio, proposal_log_ratio, size, count)
-    target_terms, proposal_terms = _terms(log_ratio, proposal_log_ratio, log_z, size, count)
-    target_error = np.var(target_terms, ddof=1) / np.mean(target_terms) ** 2 / size
-    proposal_error = np.var(proposal_terms, ddof=1) / np.mean(proposal_terms) ** 2 / count
-    error = math.sqrt(target_error + proposal_error)
-    ess_proposal = float(np.sum(proposal_terms) ** 2 / np.sum(proposal_terms**2))
-    ess = min(size, ess_proposal)
-    warn_if_unreliable(-math.inf, ess)
-    half_width = float(stats.t.ppf((1 + level) / 2, max(ess - 1, 1))) * error
-    return LogPartitionEstimate(
-        log_z=log_z,
-        std_error=error,
-        interval=None if ess < LEAST_ESS else (log_z - half_width, log_z + half_width),
-        ess=ess,
-        diagnostics={
-            "level": level,
-            "overlap": float(np.mean(proposal_terms)),
-            "ess_target": size,
-            "ess_proposal": ess_proposal,
-        },
     )
 
 
@@ -221,40 +169,3 @@ def _log_ratios(
 
     drawn = jnp.asarray(proposal.sample(rng_key, (count,)), dtype=float)
     return jax.vmap(jax.vmap(log_ratio))(positions), jax.vmap(log_ratio)(drawn)
-
-
-def _solve(log_ratio: np.ndarray, proposal_log_ratio: np.ndarray, size: float, count: int) -> float:
-    """Root of the bridge's equation in log Z, which decreases."""
-    log_s1, log_s2 = math.log(size / (size + count)), math.log(count / (size + count))
-
-    def excess(log_z: float) -> float:
-        above = proposal_log_ratio - np.logaddexp(log_s1 + proposal_log_ratio, log_s2 + log_z)
-        below = -np.logaddexp(log_s1 + log_ratio, log_s2 + log_z)
-        sums = np.logaddexp.reduce(above), np.logaddexp.reduce(below, axis=None)
-        return float(sums[0] - sums[1]) + math.log(log_ratio.size / count) - log_z
-
-    finite = proposal_log_ratio[np.isfinite(proposal_log_ratio)]
-    low = min(log_ratio.min(), finite.min()) - 1 - math.log(count)
-    high = max(log_ratio.max(), finite.max()) + 1
-    root: Any = optimize.brentq(excess, low, high, xtol=1e-12)
-    return float(root)
-
-
-def _terms(
-    log_ratio: np.ndarray, proposal_log_ratio: np.ndarray, log_z: float, size: float, count: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Q / (s1 p + s2 q) at the target's draws, and p / (s1 p + s2 q) at the proposal's."""
-    log_s1, log_s2 = math.log(size / (size + count)), math.log(count / (size + count))
-    ours, theirs = log_ratio - log_z, proposal_log_ratio - log_z
-    return (
-        np.exp(-np.logaddexp(log_s1 + ours, log_s2)),
-        np.exp(theirs - np.logaddexp(log_s1 + theirs, log_s2)),
-    )
-
-
-def _effective_size(terms: Float[np.ndarray, "num_chains num_draws"]) -> float:
-    """Effective number of draws for the mean of terms; constant terms are as good as independent ones."""
-    if np.ptp(terms) < 1e-12:
-        return float(terms.size)
-    # Anticorrelated chains would count for more than their draws, on the word of a noisy estimate.
-    return float(np.clip(np.asarray(effective_sample_size(terms)), 1.0, terms.size))

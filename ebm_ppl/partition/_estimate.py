@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from ebm_ppl._checks import check_interval
 from ebm_ppl._errors import NonFiniteEnergyError
-from ebm_ppl.partition._interval import log_mean, log_mean_interval
+from ebm_ppl.partition._interval import log_mean_interval
 from ebm_ppl.partition._pareto import pareto_k
+from ebm_ppl.partition._replicates import log_mean
 
 PARETO_K_LIMIT = 0.7
 """Above this tail shape an average of weights says nothing about its own error."""
@@ -49,7 +50,7 @@ class LogPartitionEstimate(eqx.Module):
         >>> from ebm_ppl.partition import estimate_from_log_weights
         >>> log_weights = np.random.default_rng(0).normal(-0.5, 1.0, 1000)  # the mean weight is 1
         >>> print(estimate_from_log_weights(log_weights))
-        log Z = -0.078 ± 0.038, 95% interval [-0.146, 0.001]
+        log Z = -0.078 ± 0.038, 95% interval [-0.146, 0.009]
     """
 
     log_z: float

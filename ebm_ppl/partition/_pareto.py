@@ -1,5 +1,6 @@
 """How heavy the tail of importance weights is: the shape of a generalised Pareto law."""
 
+import dataclasses
 import math
 
 import numpy as np
@@ -8,6 +9,26 @@ from jaxtyping import Float
 _FEWEST_IN_TAIL = 5
 # A prior of weight ten at one half steadies the shape of short tails.
 _PRIOR_WEIGHT, _PRIOR_SHAPE = 10, 0.5
+
+
+@dataclasses.dataclass(frozen=True)
+class Tail:
+    """The largest weights of a sample, divided by the largest, and the law fitted to them.
+
+    Attributes:
+        threshold: Weight above which the tail begins.
+        excess: By how much the weights of the tail exceed it, in ascending order.
+        shape: Shape of the generalised Pareto law of the excess.
+    """
+
+    threshold: float
+    excess: Float[np.ndarray, " size"]
+    shape: float
+
+    @property
+    def shape_error(self) -> float:
+        """Standard error of the shape, that of maximum likelihood with the prior's weight."""
+        return (1 + self.shape) / math.sqrt(len(self.excess) + _PRIOR_WEIGHT)
 
 
 def pareto_k(log_weights: Float[np.ndarray, " n"]) -> float:
@@ -32,18 +53,30 @@ def pareto_k(log_weights: Float[np.ndarray, " n"]) -> float:
         A. Vehtari, D. Simpson, A. Gelman, Y. Yao and J. Gabry (2024). Pareto smoothed importance sampling.
         *Journal of Machine Learning Research* 25(72).
     """
-    count = len(log_weights)
-    size = math.ceil(min(0.2 * count, 3 * math.sqrt(count)))
-    if size < _FEWEST_IN_TAIL:
+    if _tail_size(len(log_weights)) < _FEWEST_IN_TAIL:
         return math.nan
+    tail = fit_tail(log_weights)
+    return -math.inf if tail is None else tail.shape
+
+
+def fit_tail(log_weights: Float[np.ndarray, " n"]) -> Tail | None:
+    """Fit the tail of weights, as `pareto_k` describes; `None` where there is none or too little of it."""
+    size = _tail_size(len(log_weights))
+    if size < _FEWEST_IN_TAIL:
+        return None
     ordered = np.sort(log_weights)[-size - 1 :]
     weights = np.exp(ordered - ordered[-1])
     excess = weights[1:] - weights[0]
     excess = excess[excess > 0]
     if len(excess) == 0 or excess[0] == excess[-1]:
-        return -math.inf
+        return None
     size, shape = len(excess), _fit_shape(excess)
-    return (size * shape + _PRIOR_WEIGHT * _PRIOR_SHAPE) / (size + _PRIOR_WEIGHT)
+    shape = (size * shape + _PRIOR_WEIGHT * _PRIOR_SHAPE) / (size + _PRIOR_WEIGHT)
+    return Tail(float(weights[0]), excess, shape)
+
+
+def _tail_size(count: int) -> int:
+    return math.ceil(min(0.2 * count, 3 * math.sqrt(count)))
 
 
 def _fit_shape(excess: Float[np.ndarray, " n"]) -> float:

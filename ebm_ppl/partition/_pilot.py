@@ -61,7 +61,7 @@ def adaptive_schedule(
     base: Any = None,
     kernel: Callable[..., Any] | None = None,
     num_steps: int = 1,
-    threshold: float = 0.99,
+    threshold: float = 0.995,
     num_particles: int = 500,
     target_accept_prob: float = _ACCEPT_PROB,
 ) -> AnnealingSchedule:

@@ -12,7 +12,7 @@ from numpyro.infer.util import potential_energy, unconstrain_fn
 import ebm_ppl as ebm
 from ebm_ppl.energies import Gamma, Gaussian, GaussianMixture, from_callable
 from ebm_ppl.partition import SmallSampleWarning, bridge_sampling
-from ebm_ppl.partition._bridge import estimate_from_bridge
+from ebm_ppl.partition._bridge_estimate import estimate_from_bridge
 
 KEY = jax.random.key(0)
 
@@ -56,7 +56,7 @@ def test_errors_are_as_large_as_they_claim(correlation):
 
 def test_an_error_that_ignores_correlation_is_seen(monkeypatch):
     monkeypatch.setattr(
-        "ebm_ppl.partition._bridge._effective_size", lambda terms: float(terms.size)
+        "ebm_ppl.partition._bridge_estimate._effective_size", lambda terms: float(terms.size)
     )
     assert standardised_errors(0.9).std() > 1.3
 
