@@ -18,11 +18,16 @@ from ebm_ppl.partition import (
 )
 from ebm_ppl.partition._anneal import forward_log_weights, reverse_log_weights
 from ebm_ppl.partition._importance import importance_log_weights
-from ebm_ppl.partition._moves import CompensatedSum, as_moves
+from ebm_ppl.partition._kronrod import kronrod
+from ebm_ppl.partition._ladders import run_ladders
+from ebm_ppl.partition._moves import CompensatedSum, Moves, as_moves
+from ebm_ppl.partition._pilot import as_schedule
 from ebm_ppl.partition._sequential import run_particles
+from ebm_ppl.partition._thermodynamic import estimate_from_ladders
 
 Estimates: TypeAlias = Iterator[LogPartitionEstimate]
-_CHAINS, _DRAWS, _PARTICLES, _RUNS_OF_PARTICLES, _TEMPERATURES = 100, 200, 50, 20, 100
+_CHAINS, _DRAWS, _PARTICLES, _RUNS_OF_PARTICLES = 100, 200, 50, 20
+_LADDERS, _MOVES, _WARMUP, _RULE = 8, 100, 50, (1, 3.0)
 _AT_ONCE = 50_000
 
 
@@ -30,12 +35,14 @@ def importance(problem: Problem, key: Any, num_runs: int) -> Estimates:
     """Importance sampling, 200 draws a run unless the problem says otherwise."""
     path: Any = problem.path
     log_weights, _ = importance_log_weights(path, key, num_runs * problem.num_draws)
-    yield from _from_weights(np.asarray(log_weights, np.float64), num_runs, 1)
+    values = np.asarray(log_weights, np.float64) + float(path.log_z_base)
+    yield from _from_weights(values, num_runs, 1)
 
 
 def annealed(problem: Problem, key: Any, num_runs: int) -> Estimates:
     """Annealed importance sampling, 100 chains a run."""
-    moves, schedule = as_moves(None, 1, problem.path), _schedule(problem, key)
+    moves = as_moves(None, 1, problem.path)
+    schedule = _schedule(problem, moves, key)
 
     def block(key: Any, count: int) -> CompensatedSum:
         return forward_log_weights(problem.path, moves, schedule, key, count)[0]
@@ -45,8 +52,9 @@ def annealed(problem: Problem, key: Any, num_runs: int) -> Estimates:
 
 
 def heated(problem: Problem, key: Any, num_runs: int) -> Estimates:
-    """Reverse annealed importance sampling, 100 exact draws a run."""
-    moves, schedule = as_moves(None, 1, problem.path), _schedule(problem, key)
+    """Reverse annealed importance sampling, 100 exact draws a run, two moves at a temperature by default."""
+    moves = as_moves(None, 1 if problem.num_temperatures else 2, problem.path)
+    schedule = _schedule(problem, moves, key)
 
     def block(key: Any, count: int) -> CompensatedSum:
         key_draws, key_moves = jax.random.split(key)
@@ -80,7 +88,26 @@ def bridge(problem: Problem, key: Any, num_runs: int) -> Estimates:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for run, run_key in zip(draws, keys, strict=True):
-            yield bridge_sampling(problem.path.energy, run, run_key)
+            yield bridge_sampling(problem.path.energy, run, run_key, proposal=problem.proposal)
+
+
+def thermodynamic(problem: Problem, key: Any, num_runs: int) -> Estimates:
+    """Thermodynamic integration, 8 ladders of 15 temperatures with 100 moves after 50."""
+    path, moves = problem.path, as_moves(None, 1, problem.path)
+    nodes, *_ = kronrod(*_RULE)
+    ladder = np.concatenate([[0.0], nodes, [1.0]])
+    schedule = as_schedule(ladder, path, moves, jax.random.fold_in(key, 1), 0.5)
+    sizes = None if schedule.step_sizes is None else schedule.step_sizes[:-1]
+
+    def block(key: Any, count: int) -> CompensatedSum:
+        levels = schedule.inverse_temperatures[1:-1]
+        total, _ = run_ladders(path, moves, levels, sizes, key, count, _MOVES, _WARMUP)
+        return CompensatedSum(total.total.T, total.lost.T)
+
+    sums = _in_blocks(block, key, num_runs * _LADDERS, _AT_ONCE // len(nodes))
+    means = sums.reshape(num_runs, _LADDERS, -1) / _MOVES
+    for run in means:
+        yield estimate_from_ladders(run.T, _RULE, float(path.log_z_base), 0.95, {})
 
 
 ESTIMATORS: dict[str, Callable[[Problem, Any, int], Estimates]] = {
@@ -89,13 +116,15 @@ ESTIMATORS: dict[str, Callable[[Problem, Any, int], Estimates]] = {
     "heated": heated,
     "particles": particles,
     "bridge": bridge,
+    "thermodynamic": thermodynamic,
 }
 
 
-def _schedule(problem: Problem, key: Any) -> AnnealingSchedule:
-    if problem.name.startswith("digits"):
-        return AnnealingSchedule(jnp.linspace(0.0, 1.0, _TEMPERATURES + 1))
-    return adaptive_schedule(problem.path, jax.random.fold_in(key, 1))
+def _schedule(problem: Problem, moves: Moves, key: Any) -> AnnealingSchedule:
+    """The problem's number of even steps, or what a pilot run finds by default."""
+    if problem.num_temperatures:
+        return AnnealingSchedule(jnp.linspace(0.0, 1.0, problem.num_temperatures + 1))
+    return adaptive_schedule(problem.path, jax.random.fold_in(key, 1), num_steps=moves.num_steps)
 
 
 def _in_blocks(
@@ -105,8 +134,7 @@ def _in_blocks(
     count = -(-total // at_once)
     size = -(-total // count)
     parts = [block(part, size) for part in jax.random.split(key, count)]
-    values = [np.asarray(p.total, np.float64) - np.asarray(p.lost, np.float64) for p in parts]
-    return np.concatenate(values)[:total]
+    return np.concatenate([part.in_float64 for part in parts])[:total]
 
 
 def _from_weights(log_weights: np.ndarray, num_runs: int, sign: int) -> Estimates:

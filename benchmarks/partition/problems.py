@@ -11,6 +11,7 @@ import numpy as np
 import numpyro.distributions as dist
 import optax
 from sklearn.datasets import load_digits
+from sklearn.model_selection import train_test_split
 
 from ebm_ppl import energies, quadrature
 from ebm_ppl.annealing import AbstractPath, GeometricPath, RestrictedBoltzmannPath
@@ -18,7 +19,8 @@ from ebm_ppl.energies import RestrictedBoltzmannMachine
 from ebm_ppl.partition import EnumerationNormalizer
 
 _HIDDEN = 16
-_WEIGHT_DECAY = 2e-3
+_WEIGHT_DECAY = 5e-4
+_TEMPERATURES = 100
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,6 +33,9 @@ class Problem:
         log_z: The exact value.
         sample: Independent exact draws, from a key and a number; `None` where there is no sampler.
         num_draws: Number of draws in a run of importance sampling.
+        num_temperatures: Number of evenly spaced steps of annealed runs; `None` to leave it to a pilot run.
+        proposal: Proposal of bridge sampling; `None` for one that is fitted to half of the draws.
+        estimators: Names of the estimators that are asked; all by default.
     """
 
     name: str
@@ -38,6 +43,13 @@ class Problem:
     log_z: float
     sample: Callable[[Any, int], Any] | None
     num_draws: int = 200
+    num_temperatures: int | None = None
+    proposal: dist.Distribution | None = None
+    estimators: tuple[str, ...] | None = None
+
+    def asks(self, estimator: str) -> bool:
+        """Whether an estimator is asked."""
+        return self.estimators is None or estimator in self.estimators
 
 
 def analytic() -> list[Problem]:
@@ -85,15 +97,51 @@ def missed_mode(num_draws: int) -> Problem:
     )
 
 
-def digits() -> list[Problem]:
-    """A machine with 16 hidden units, trained on binary digits, from two base laws."""
-    data = jnp.asarray(load_digits().data >= 8, dtype=float)
+def machines() -> list[Problem]:
+    """Restricted Boltzmann machines: a small one, and some that were trained on digits.
+
+    Where the law of independent units is the proposal it has to be near: the small machine's couplings are
+    weak. The digits are learned with weight decay and without, which leaves sharper modes.
+    """
+    small = RestrictedBoltzmannMachine.random(jax.random.key(2), 10, 6, 0.5)
+    sample, log_z = _exact_machine(small)
+    mean = jnp.clip(jnp.mean(sample(jax.random.key(3), 10_000), axis=0), 0.02, 0.98)
+    problems = [
+        Problem(
+            "small machine",
+            RestrictedBoltzmannPath(small, mean),
+            log_z,
+            sample,
+            proposal=dist.Bernoulli(probs=mean).to_event(1),
+        )
+    ]
+    pixels, labels = load_digits(return_X_y=True)
+    kept, _ = train_test_split(pixels >= 8, test_size=0.2, random_state=0, stratify=labels)
+    data = jnp.asarray(kept, dtype=float)
     mean = jnp.clip(data.mean(0), 0.02, 0.98)
-    machine = _train(
-        data, RestrictedBoltzmannMachine.random(jax.random.key(0), 64, _HIDDEN, 0.1, mean)
-    )
-    log_z = float(EnumerationNormalizer()(machine))
-    states = ((jnp.arange(2**_HIDDEN)[:, None] >> jnp.arange(_HIDDEN)) & 1).astype(float)
+    start = RestrictedBoltzmannMachine.random(jax.random.key(0), 64, _HIDDEN, 0.1, mean)
+    annealing = ("annealed", "heated")
+    for name, decay, asked in (
+        ("digits", _WEIGHT_DECAY, (*annealing, "particles", "thermodynamic")),
+        ("digits without decay", 0.0, annealing),
+    ):
+        machine = _train(data, start, decay)
+        sample, log_z = _exact_machine(machine)
+        common: Any = {"num_temperatures": _TEMPERATURES, "estimators": asked}
+        for base, path in (
+            ("base from data", RestrictedBoltzmannPath(machine, mean)),
+            ("fair coins", RestrictedBoltzmannPath(machine)),
+        ):
+            problems.append(Problem(f"{name}, {base}", path, log_z, sample, **common))
+    return problems
+
+
+def _exact_machine(
+    machine: RestrictedBoltzmannMachine,
+) -> tuple[Callable[[Any, int], Any], float]:
+    """Independent draws and log Z of a machine whose hidden layer has few states."""
+    log_z, hidden = float(EnumerationNormalizer()(machine)), len(machine.hidden_bias)
+    states = ((jnp.arange(2**hidden)[:, None] >> jnp.arange(hidden)) & 1).astype(float)
     energy = jax.lax.map(machine.hidden_marginal, states, batch_size=4096)
     cumulated = np.cumsum(np.exp(-np.asarray(energy, np.float64) - log_z))
 
@@ -101,16 +149,15 @@ def digits() -> list[Problem]:
         """Draw the hidden layer from all of its states, and the visible one given it."""
         key_hidden, key_visible = jax.random.split(key)
         levels = np.asarray(jax.random.uniform(key_hidden, (count,)), np.float64)
-        chosen = states[np.minimum(np.searchsorted(cumulated, levels), 2**_HIDDEN - 1)]
+        chosen = states[np.minimum(np.searchsorted(cumulated, levels), 2**hidden - 1)]
         return jax.vmap(machine.sample_visible)(jax.random.split(key_visible, count), chosen)
 
-    return [
-        Problem("digits, base from data", RestrictedBoltzmannPath(machine, mean), log_z, sample),
-        Problem("digits, fair coins", RestrictedBoltzmannPath(machine), log_z, sample),
-    ]
+    return sample, log_z
 
 
-def _train(data: jax.Array, machine: RestrictedBoltzmannMachine) -> RestrictedBoltzmannMachine:
+def _train(
+    data: jax.Array, machine: RestrictedBoltzmannMachine, weight_decay: float
+) -> RestrictedBoltzmannMachine:
     """Contrastive divergence along persistent chains with weight decay, written out."""
     optimizer = optax.adam(0.01)
 
@@ -123,7 +170,7 @@ def _train(data: jax.Array, machine: RestrictedBoltzmannMachine) -> RestrictedBo
 
         def loss(machine: Any) -> Any:
             contrast = jnp.mean(jax.vmap(machine)(batch)) - jnp.mean(jax.vmap(machine)(chains))
-            return contrast + 0.5 * _WEIGHT_DECAY * jnp.sum(machine.weights**2)
+            return contrast + 0.5 * weight_decay * jnp.sum(machine.weights**2)
 
         updates, state = optimizer.update(jax.grad(loss)(machine), state)
         return (optax.apply_updates(machine, updates), state, chains), None

@@ -11,7 +11,7 @@ from scipy import optimize
 from ebm_ppl._errors import NonFiniteEnergyError
 from ebm_ppl.partition._estimate import LEAST_ESS, LogPartitionEstimate, warn_if_unreliable
 
-_REPLICATES = 1_000
+_REPLICATES = 500
 
 
 def estimate_from_bridge(
@@ -45,7 +45,8 @@ def estimate_from_bridge(
     log_z = _solve(log_ratio, proposal_log_ratio, size, count)
     target_terms, proposal_terms = _terms(log_ratio, proposal_log_ratio, log_z, size, count)
     error = math.hypot(
-        _relative_error(target_terms.reshape(-1), size), _relative_error(proposal_terms, count)
+        _relative_error(target_terms.reshape(-1), size),
+        _relative_error(proposal_terms, float(count)),
     )
     ess_proposal = float(np.sum(proposal_terms) ** 2 / np.sum(proposal_terms**2))
     ess = min(size, ess_proposal)
@@ -105,7 +106,7 @@ def _effective_size(terms: Float[np.ndarray, "num_chains num_draws"]) -> float:
     return float(np.clip(np.asarray(effective_sample_size(terms)), 1.0, terms.size))
 
 
-def _relative_error(terms: np.ndarray, size: float | int) -> Any:
+def _relative_error(terms: np.ndarray, size: float) -> Any:
     """Standard error of the logarithm of the mean of terms which are worth `size` independent ones."""
     return np.std(terms, axis=-1, ddof=1) / np.mean(terms, axis=-1) / math.sqrt(size)
 
@@ -127,7 +128,7 @@ def _studentised_quantiles(
         flat = terms.reshape(-1)
         drawn = flat[rng.integers(0, flat.size, (_REPLICATES, max(round(count), 2)))]
         error = error + sign * np.log(np.mean(drawn, axis=1) / np.mean(flat))
-        square = square + _relative_error(drawn, drawn.shape[1]) ** 2
+        square = square + _relative_error(drawn, float(drawn.shape[1])) ** 2
     studentised = error / np.sqrt(np.maximum(square, np.finfo(float).tiny))
     low, high = np.quantile(studentised, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)

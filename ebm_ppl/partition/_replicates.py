@@ -9,7 +9,7 @@ from scipy import stats
 
 from ebm_ppl.partition._pareto import fit_tail
 
-_REPLICATES = 1_000
+_REPLICATES = 500
 # Replicates hold at most so many weights; quantiles then approach those of the normal law as n^(-1/2).
 _LARGEST_REPLICATE = 400
 _PRIOR_COUNT = 20  # weight of a prior that log weights are not skewed

@@ -2,7 +2,7 @@
 
 import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import equinox as eqx
@@ -14,22 +14,14 @@ from scipy import stats
 
 from ebm_ppl._checks import check_count, check_interval, check_key, check_positive
 from ebm_ppl._errors import NonFiniteEnergyError
-from ebm_ppl._random import fast_key
-from ebm_ppl._types import PRNGKey, Scalar
+from ebm_ppl._types import PRNGKey
 from ebm_ppl.annealing import AbstractPath
 from ebm_ppl.energies import AbstractEnergy
 from ebm_ppl.partition._estimate import LogPartitionEstimate
 from ebm_ppl.partition._kronrod import kronrod
-from ebm_ppl.partition._moves import (
-    CompensatedSum,
-    Moves,
-    as_moves,
-    as_path,
-    log_ratios,
-    start_at_base,
-)
+from ebm_ppl.partition._ladders import run_ladders
+from ebm_ppl.partition._moves import as_moves, as_path, log_ratios, start_at_base
 from ebm_ppl.partition._pilot import as_schedule
-from ebm_ppl.potentials import potential_fn
 
 _LEAST_EXCHANGE = 0.02
 
@@ -125,7 +117,7 @@ def thermodynamic_integration(
     check_key("rng_key", rng_key)
     path = as_path(target, base)
     moves = as_moves(kernel, num_steps, path)
-    nodes, fine, coarse = kronrod(num_panels, power)
+    nodes, *_ = kronrod(num_panels, power)
     key_check, key_pilot, key_run = jax.random.split(rng_key, 3)
     if not bool(_is_finite_at_base(path, key_check)):
         raise NonFiniteEnergyError(
@@ -134,7 +126,7 @@ def thermodynamic_integration(
         )
     ladder = as_schedule(np.concatenate([[0.0], nodes, [1.0]]), path, moves, key_pilot, 0.5)
     step_sizes = None if ladder.step_sizes is None else ladder.step_sizes[:-1]
-    total, exchanges = _run_ladders(
+    total, exchanges = run_ladders(
         path,
         moves,
         ladder.inverse_temperatures[1:-1],
@@ -144,14 +136,6 @@ def thermodynamic_integration(
         num_draws,
         num_warmup,
     )
-    means = total.in_float64 / num_draws
-    if not np.isfinite(means).all():
-        raise NonFiniteEnergyError("The integrand is not finite at every temperature.")
-    ensembles = fine @ means + float(path.log_z_base)
-    log_z, error = _mean_and_error(ensembles)
-    gap, gap_error = _mean_and_error((fine - coarse) @ means)
-    quadrature_error = max(abs(gap) - 2 * gap_error, 0.0)
-    half_width = float(stats.t.ppf((1 + level) / 2, num_ensembles - 1)) * error + quadrature_error
     # Pairs attempt to exchange every other time.
     rates = 2 * np.asarray(exchanges, np.float64) / num_draws
     if rates.min() < _LEAST_EXCHANGE:
@@ -161,18 +145,58 @@ def thermodynamic_integration(
             SlowExchangeWarning,
             stacklevel=2,
         )
+    return estimate_from_ladders(
+        total.in_float64 / num_draws,
+        (num_panels, power),
+        float(path.log_z_base),
+        level,
+        {"exchange": rates},
+    )
+
+
+def estimate_from_ladders(
+    means: Float[np.ndarray, "nodes ensembles"],
+    rule: tuple[int, float],
+    log_z_base: float,
+    level: float,
+    diagnostics: Mapping[str, Any],
+) -> LogPartitionEstimate:
+    """Estimate from the mean integrand at each node in each ensemble.
+
+    Args:
+        means: Mean integrands.
+        rule: Number of panels and power of the rule whose nodes they are.
+        log_z_base: Log partition function of the base law.
+        level: Probability that the interval is to cover log Z.
+        diagnostics: What is to stand among the estimate's diagnostics.
+
+    Returns:
+        The estimate, as `thermodynamic_integration` describes it.
+
+    Raises:
+        NonFiniteEnergyError: If a mean is not finite.
+    """
+    if not np.isfinite(means).all():
+        raise NonFiniteEnergyError("The integrand is not finite at every temperature.")
+    nodes, fine, coarse = kronrod(*rule)
+    ensembles = fine @ means + log_z_base
+    log_z, error = _mean_and_error(ensembles)
+    gap, gap_error = _mean_and_error((fine - coarse) @ means)
+    quadrature_error = max(abs(gap) - 2 * gap_error, 0.0)
+    count = len(ensembles)
+    half_width = float(stats.t.ppf((1 + level) / 2, count - 1)) * error + quadrature_error
     return LogPartitionEstimate(
         log_z=log_z,
         std_error=error,
         interval=(log_z - half_width, log_z + half_width),
-        ess=float(num_ensembles),
+        ess=float(count),
         diagnostics={
             "level": level,
             "inverse_temperatures": nodes,
             "integrand": means.mean(axis=1),
             "ensembles": ensembles,
-            "exchange": rates,
             "quadrature_error": quadrature_error,
+            **diagnostics,
         },
     )
 
@@ -186,96 +210,3 @@ def _is_finite_at_base(path: AbstractPath, rng_key: PRNGKey) -> Array:
     """Whether the target has mass at a thousand draws of the base law."""
     z = start_at_base(path, rng_key, 1_000)
     return jnp.all(jnp.isfinite(log_ratios(path, z, jnp.zeros(()), jnp.ones(()))))
-
-
-@eqx.filter_jit
-def _run_ladders(
-    path: AbstractPath,
-    moves: Moves,
-    ladder: Float[Array, " nodes"],
-    step_sizes: Float[Array, " nodes"] | None,
-    rng_key: PRNGKey,
-    num_ensembles: int,
-    num_draws: int,
-    num_warmup: int,
-) -> tuple[CompensatedSum, Float[Array, " pairs"]]:
-    """Sums of the integrand by node and ensemble, and the mean number of exchanges of each pair."""
-    key_base, key_start, key_warmup, key_draws = jax.random.split(fast_key(rng_key), 4)
-    num_nodes = len(ladder)
-
-    def descend(z: Array, level: tuple[Scalar, Scalar | None, PRNGKey]) -> tuple[Array, Array]:
-        z, _ = moves.run(path, level[0], level[1], z, level[2])
-        return z, z
-
-    def iterate(z: Array, key: PRNGKey, parity: Array) -> tuple[Array, Array]:
-        key_move, key_exchange = jax.random.split(key)
-        keys = jax.random.split(key_move, num_nodes)
-        z, _ = jax.vmap(lambda *at: moves.run(path, *at))(ladder, step_sizes, z, keys)
-        return exchange_neighbours(path, ladder, z, key_exchange, parity)
-
-    def warm_up(z: Array, step: tuple[PRNGKey, Array]) -> tuple[Array, None]:
-        return iterate(z, *step)[0], None
-
-    def draw(
-        carry: tuple[Array, CompensatedSum, Array], step: tuple[PRNGKey, Array]
-    ) -> tuple[tuple[Array, CompensatedSum, Array], None]:
-        z, total, exchanges = carry
-        z, exchanged = iterate(z, *step)
-        return (z, total.add(_integrand(path, ladder, z)), exchanges + exchanged), None
-
-    z = start_at_base(path, key_base, num_ensembles)
-    starts = (ladder, step_sizes, jax.random.split(key_start, num_nodes))
-    _, z = jax.lax.scan(descend, z, starts)
-    warmup = (jax.random.split(key_warmup, num_warmup), jnp.arange(num_warmup) % 2)
-    z, _ = jax.lax.scan(warm_up, z, warmup)
-    draws = (jax.random.split(key_draws, num_draws), jnp.arange(num_draws) % 2)
-    nothing = (CompensatedSum.zeros((num_nodes, num_ensembles)), jnp.zeros(num_nodes - 1))
-    (_, total, exchanges), _ = jax.lax.scan(draw, (z, *nothing), draws)
-    return total, exchanges
-
-
-def exchange_neighbours(
-    path: AbstractPath,
-    ladder: Float[Array, " nodes"],
-    z: Float[Array, "nodes ensembles *position"],
-    rng_key: PRNGKey,
-    parity: Array,
-) -> tuple[Float[Array, "nodes ensembles *position"], Float[Array, " pairs"]]:
-    """Let even or odd pairs of neighbours exchange their states, in each ensemble by itself.
-
-    Args:
-        path: The path.
-        ladder: Inverse temperatures of the nodes.
-        z: Unconstrained positions.
-        rng_key: Random key.
-        parity: 0 for the pairs that begin at nodes 0, 2, ..., 1 for the others.
-
-    Returns:
-        The positions after, and the share of ensembles in which each pair exchanged.
-    """
-    num_nodes, num_ensembles = z.shape[:2]
-    step = jax.vmap(lambda z, start, end: log_ratios(path, z, start, end))
-    log_accept = step(z[:-1], ladder[:-1], ladder[1:]) + step(z[1:], ladder[1:], ladder[:-1])
-    takes_turn = (jnp.arange(num_nodes - 1) % 2 == parity)[:, None]
-    uniform = jax.random.uniform(rng_key, log_accept.shape)
-    exchanged = takes_turn & (jnp.log(uniform) < log_accept)
-    nobody = jnp.zeros((1, num_ensembles), bool)
-    up, down = jnp.concatenate([exchanged, nobody]), jnp.concatenate([nobody, exchanged])
-    origin = jnp.arange(num_nodes)[:, None] + up.astype(int) - down.astype(int)
-    z = z[origin, jnp.arange(num_ensembles)[None]]
-    return z, jnp.mean(exchanged, axis=1)
-
-
-def _integrand(
-    path: AbstractPath,
-    ladder: Float[Array, " nodes"],
-    z: Float[Array, "nodes ensembles *position"],
-) -> Float[Array, "nodes ensembles"]:
-    r"""Derivative of $\log f_\beta$ in $\beta$, at every position."""
-    constrain = potential_fn(path.energy).constrain
-
-    def slope(z: Array, node: Scalar) -> Scalar:
-        x = constrain(z)
-        return jax.grad(lambda end: path.log_ratio(x, node, end))(node)
-
-    return jax.vmap(jax.vmap(slope, in_axes=(0, None)))(z, ladder)

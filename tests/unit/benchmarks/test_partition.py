@@ -2,6 +2,7 @@
 
 import pytest
 
+from benchmarks import annealing
 from benchmarks.partition import problems
 from benchmarks.partition.__main__ import as_row, measure
 
@@ -20,3 +21,12 @@ def test_bridges_cover():
     result = measure("bridge", problem, 200, 0)
     assert result["coverage"] > 0.72
     assert result["no_interval"] == 0.0
+
+
+def test_annealing_is_compared_on_one_task():
+    """Each implementation's 200 chains are within 5.5 standard errors of 0.02 of the exact log Z."""
+    runs, exact = annealing.implementations(chains=200, temperatures=100)
+    for name, turns in annealing.measure(runs, turns=1).items():
+        for seconds, log_z in turns:
+            assert seconds > 0
+            assert abs(log_z - exact) < 0.11, name

@@ -15,7 +15,7 @@ from ebm_ppl.partition import (
     thermodynamic_integration,
 )
 from ebm_ppl.partition._kronrod import kronrod
-from ebm_ppl.partition._thermodynamic import _integrand, exchange_neighbours
+from ebm_ppl.partition._ladders import exchange_neighbours, integrand
 
 KEY = jax.random.key(0)
 MACHINE = RestrictedBoltzmannMachine(
@@ -62,7 +62,7 @@ def test_the_integrand_is_the_slope_of_log_z():
     path = RestrictedBoltzmannPath(MACHINE, 0.3)
     states = jnp.array(np.stack(np.meshgrid(*[[0.0, 1.0]] * 8), -1).reshape(-1, 8))
     nodes = jnp.array([0.2, 0.9])
-    values = _integrand(path, nodes, jnp.stack([states, states]))
+    values = integrand(path, nodes, jnp.stack([states, states]))
     for node, value in zip(nodes, values, strict=True):
         mass = jax.nn.softmax(-jax.vmap(path.at(node))(states))
         slope = jax.grad(lambda node: EnumerationNormalizer()(path.at(node)))(node)
