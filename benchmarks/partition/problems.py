@@ -194,9 +194,9 @@ def _by_quadrature(name: str, energy: energies.AbstractEnergy, base: dist.Distri
 
 
 def _moments(centres: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Means of the mixture's coordinates, and a little more than their standard deviations."""
+    """Means of the mixture's coordinates, and deviations above those of either component."""
     variance = 0.4 * 1.0 + 0.6 * 0.7 + 0.24 * (centres[1] - centres[0]) ** 2
-    return 0.6 * centres[1], 1.1 * np.sqrt(variance)
+    return 0.6 * centres[1], 1.2 * np.sqrt(variance)
 
 
 def _draw_mixture(key: Any, count: int, centres: np.ndarray) -> Any:
