@@ -46,6 +46,7 @@ from ebm_ppl.trainers import NoiseContrastive as NoiseContrastive
 from ebm_ppl.trainers import PersistentCD as PersistentCD
 from ebm_ppl.trainers import RankingNoiseContrastive as RankingNoiseContrastive
 from ebm_ppl.trainers import ReplayBufferCD as ReplayBufferCD
+from ebm_ppl.trainers import ReplicaExchangeCD as ReplicaExchangeCD
 from ebm_ppl.trainers import ScoreMatching as ScoreMatching
 from ebm_ppl.trainers import SlicedScoreMatching as SlicedScoreMatching
 from ebm_ppl.trainers import Validation as Validation

@@ -119,7 +119,11 @@ class EnergyModel:
 
     def __call__(self) -> Event:
         """Sample the site and return its value."""
-        return jnp.asarray(numpyro.sample(self.name, EnergyDistribution(self.energy, self.log_z)))
+        law = EnergyDistribution(self.energy, self.log_z)
+        # NumPyro's kernels refuse a discrete site that is not to be enumerated, and quote this.
+        is_discrete = self.energy.support.is_discrete
+        infer = {"enumerate": "for BlockGibbs or GibbsWithGradients only"} if is_discrete else None
+        return jnp.asarray(numpyro.sample(self.name, law, infer=infer))
 
 
 def as_model(energy: AbstractEnergy, name: str = "x", log_z: LogZ = None) -> EnergyModel:

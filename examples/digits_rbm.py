@@ -21,6 +21,7 @@ from sklearn.model_selection import train_test_split
 
 import ebm_ppl as ebm
 from ebm_ppl.energies import RestrictedBoltzmannMachine
+from ebm_ppl.trainers import centred
 
 Images = Float[np.ndarray, "num_images 64"]
 
@@ -34,21 +35,19 @@ def load() -> tuple[Images, Images]:
 
 
 def train(images: Images, num_steps: int) -> RestrictedBoltzmannMachine:
-    """Persistent contrastive divergence, one Gibbs sweep a step."""
-    start = RestrictedBoltzmannMachine.random(
-        jax.random.key(0), 64, 16, weight_scale=0.1, visible_mean=_smoothed_mean(images)
-    )
-    optimizer = optax.chain(
+    """Persistent contrastive divergence, one Gibbs sweep a step, along the centred gradient."""
+    adam = optax.chain(
         optax.add_decayed_weights(5e-4, lambda m: jax.tree.map(lambda leaf: leaf.ndim == 2, m)),
-        optax.adam(optax.cosine_decay_schedule(0.02, num_steps)),
+        optax.adam(optax.cosine_decay_schedule(0.015, num_steps)),
     )
     fit = ebm.fit(
-        start,
+        RestrictedBoltzmannMachine.from_data(images, 16),
         images,
         ebm.PersistentCD(ebm.BlockGibbs, num_steps=1, num_chains=256),
-        optimizer,
+        centred(adam, images.mean(axis=0)),
         num_steps=num_steps,
-        batch_size=256,
+        batch_size=128,
+        ema_decay=0.99,
         rng_key=jax.random.key(1),
         progress_bar=False,
     )
@@ -112,7 +111,7 @@ def main(args: list[str] | None = None) -> None:
     )
     options = parser.parse_args(args)
     training, test = load()
-    machine = train(training, num_steps=1000 if options.small else 8000)
+    machine = train(training, num_steps=1000 if options.small else 4000)
     mean = _smoothed_mean(training)
     independent = float(np.mean(test @ np.log(mean) + (1 - test) @ np.log1p(-mean)))
     held_out = log_likelihood(machine, test)

@@ -117,6 +117,11 @@ class Chart:
                 "`energy` must have concrete parameters; got traced ones. "
                 "QuadratureNormalizer integrates under `jax.jit` and `jax.grad`."
             )
+        if energy.support.is_discrete:
+            raise ValueError(
+                "`energy` must have real coordinates for quadrature; got the discrete support "
+                f"{energy.support!r}. Sum over its states: EnumerationNormalizer, enumerate_states."
+            )
         if energy.event_size not in (1, 2, 3):
             raise ValueError(
                 "`energy` must have one to three coordinates in all for quadrature; "

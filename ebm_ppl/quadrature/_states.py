@@ -121,7 +121,8 @@ def enumerate_states(energy: AbstractEnergy) -> StateTable:
     space = _space_of(energy)
     if space.total > _MOST_STATES:
         raise ValueError(
-            f"`energy` must have at most {_MOST_STATES} states to be tabulated; got {space.total}."
+            f"`energy` must have at most {_MOST_STATES} states to be tabulated; got {space.total}. "
+            "Beyond, sample it by MCMC with BlockGibbs or GibbsWithGradients."
         )
     with jax.ensure_compile_time_eval(), float64():
         exact = to_float64(energy)

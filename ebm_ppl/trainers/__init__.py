@@ -47,5 +47,6 @@ from ebm_ppl.trainers.ranking_noise_contrastive import (
     RankingNoiseContrastive as RankingNoiseContrastive,
 )
 from ebm_ppl.trainers.replay_buffer import ReplayBufferCD as ReplayBufferCD
+from ebm_ppl.trainers.replica_exchange_cd import ReplicaExchangeCD as ReplicaExchangeCD
 from ebm_ppl.trainers.score_matching import ScoreMatching as ScoreMatching
 from ebm_ppl.trainers.sliced_score_matching import SlicedScoreMatching as SlicedScoreMatching

@@ -55,7 +55,14 @@ class NoiseSource(eqx.Module):
                 f"with {type(energy).__name__}."
             )
         first = jax.tree.map(lambda leaf: leaf[0], data.condition)
-        check_shape("noise (draws)", np.empty(self.at(first).event_shape), energy.event_shape)
+        noise = self.at(first)
+        check_shape("noise (draws)", np.empty(noise.event_shape), energy.event_shape)
+        if noise.is_discrete != bool(energy.support.is_discrete):
+            kinds = {True: "states", False: "real points"}
+            raise ValueError(
+                f"`noise` must be a law on {kinds[not noise.is_discrete]}, as {type(energy).__name__} is; "
+                f"got one on {kinds[noise.is_discrete]}. A density does not compare with a probability."
+            )
         log_noise = _log_noise_of_data(self, data)
         if not is_traced(log_noise) and not np.isfinite(log_noise).all():
             row = int(np.flatnonzero(~np.isfinite(log_noise))[0])

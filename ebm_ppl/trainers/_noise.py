@@ -24,6 +24,11 @@ class AbstractNoise(eqx.Module):
     def event_shape(self) -> tuple[int, ...]:
         """Shape of one draw."""
 
+    @property
+    @abc.abstractmethod
+    def is_discrete(self) -> bool:
+        """Whether it is a law on states, with probabilities in place of densities."""
+
     @abc.abstractmethod
     def sample(
         self, rng_key: PRNGKey, count: int
@@ -44,6 +49,11 @@ class DistributionNoise(AbstractNoise):
     def event_shape(self) -> tuple[int, ...]:
         """Shape of one draw."""
         return tuple(self.distribution.event_shape)
+
+    @property
+    def is_discrete(self) -> bool:
+        """Whether the distribution's support is."""
+        return bool(self.distribution.support.is_discrete)  # pyright: ignore[reportOptionalMemberAccess]
 
     def sample(
         self, rng_key: PRNGKey, count: int
@@ -69,6 +79,11 @@ class FlowNoise(AbstractNoise):
         """Shape of one draw."""
         return tuple(self.flow.shape)
 
+    @property
+    def is_discrete(self) -> bool:
+        """A flow has a density."""
+        return False
+
     def sample(
         self, rng_key: PRNGKey, count: int
     ) -> tuple[Float[Array, "count *event"], Float[Array, " count"]]:
@@ -93,6 +108,11 @@ class EnergyNoise(AbstractNoise):
     def event_shape(self) -> tuple[int, ...]:
         """Shape of one draw."""
         return tuple(self.energy.event_shape)
+
+    @property
+    def is_discrete(self) -> bool:
+        """An energy on a grid has a density."""
+        return False
 
     def sample(
         self, rng_key: PRNGKey, count: int

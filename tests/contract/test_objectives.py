@@ -17,8 +17,13 @@ CASES = cases.discover_objectives()
 CONTROLS = controls.discover_objectives()
 
 # In the parameter, not in the data: tests/unit/trainers/test_fisher_score_matching.py. Its theory is no
-# estimator of a family on the line. Annealed denoising trains a ladder of energies, not one.
-WITHOUT_CASE = {FisherScoreMatching.__name__, "AnnealedDenoisingScoreMatching"}
+# estimator of a family on the line. Annealed denoising trains a ladder of energies, not one. Replicas
+# of discrete energies: tests/unit/trainers/test_replica_exchange_cd.py.
+WITHOUT_CASE = {
+    FisherScoreMatching.__name__,
+    "AnnealedDenoisingScoreMatching",
+    "ReplicaExchangeCD",
+}
 
 
 # Chains of their own make these the slowest; contrastive divergence from the data stands for them.

@@ -7,11 +7,12 @@ import numpyro
 import optax
 import pytest
 from numpyro.distributions import constraints
-from numpyro.infer import MCMC, NUTS
+from numpyro.infer import HMC, MCMC, NUTS, BarkerMH, Predictive
 
 import ebm_ppl as ebm
 from ebm_ppl.energies import RestrictedBoltzmannMachine, from_callable
 from ebm_ppl.quadrature import enumerate_states
+from ebm_ppl.trainers import as_batch
 
 KEY = jax.random.key(0)
 MACHINE = RestrictedBoltzmannMachine(
@@ -138,3 +139,52 @@ def test_observed_states_condition_other_sites():
     log_density, _ = numpyro.infer.util.log_density(model, (), {}, {"loc": jnp.array(0.0)})
     expected = table.log_probs[5] - 0.5 * np.log(2 * np.pi)
     np.testing.assert_allclose(log_density, expected, rtol=1e-5)
+
+
+def mixed():
+    """A latent discrete energy beside a real site."""
+    loc = numpyro.sample("loc", numpyro.distributions.Normal(0.0, 1.0))
+    x = numpyro.sample("x", ebm.EnergyDistribution(MACHINE))
+    numpyro.sample("y", numpyro.distributions.Normal(loc + x.sum(), 1.0), obs=1.0)
+
+
+def test_kernels_that_cannot_sample_a_model_of_states_say_which_can():
+    for kernel in (NUTS, HMC, BarkerMH):
+        mcmc = MCMC(kernel(ebm.as_model(MACHINE)), num_warmup=1, num_samples=1, progress_bar=False)
+        with pytest.raises(RuntimeError, match="'for BlockGibbs or GibbsWithGradients only'"):
+            mcmc.run(KEY)
+
+
+def test_states_that_are_latent_in_a_larger_model_are_refused():
+    for kernel in (NUTS, ebm.MALA, ebm.RandomWalkMetropolis):
+        mcmc = MCMC(kernel(mixed), num_warmup=1, num_samples=1, progress_bar=False)
+        with pytest.raises(
+            RuntimeError, match="EnergyDistribution distribution at site x does not"
+        ):
+            mcmc.run(KEY)
+
+
+def test_what_needs_real_points_is_refused_states():
+    two = from_callable(lambda x: 0.3 * x.sum(), (2,), constraints.boolean)
+    with pytest.raises(ValueError, match="Sum over its states: EnumerationNormalizer"):
+        ebm.quadrature.normalize(two)
+    with pytest.raises(ValueError, match="by MCMC with BlockGibbs or GibbsWithGradients"):
+        ebm.EnergyDistribution(ebm.energies.Ising((5, 5), 0.4)).sample(KEY)
+    normal = numpyro.distributions.Normal(jnp.zeros(3), 1.0).to_event(1)
+    coins = numpyro.distributions.Bernoulli(jnp.full(3, 0.5)).to_event(1)
+    for energy, noise, message in (
+        (
+            MACHINE,
+            normal,
+            "must be a law on states, as RestrictedBoltzmannMachine is; got one on real",
+        ),
+        (ebm.energies.Gaussian(jnp.zeros(3), jnp.eye(3)), coins, "must be a law on real points"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            ebm.NoiseContrastive(noise).init(energy, as_batch(energy, np.eye(3)), KEY)
+    ebm.NoiseContrastive(coins).init(MACHINE, as_batch(MACHINE, np.eye(3)), KEY)
+
+
+def test_traces_and_predictions_of_discrete_sites_work():
+    draws = Predictive(mixed, num_samples=5)(KEY)
+    assert draws["x"].shape == (5, 3)
