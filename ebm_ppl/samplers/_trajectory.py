@@ -32,7 +32,7 @@ class TrajectoryState(NamedTuple):
     """State of the search for a trajectory length.
 
     Attributes:
-        log_length: Log of the longest trajectory.
+        log_length: Log of the mean length.
         average_log_length: Its average over the search, with the last iterations weighing most.
         mean_square: Average of the squared slopes, by which Adam scales its steps.
         num_steps: Number of slopes seen.
@@ -64,6 +64,11 @@ def radical_inverse(count: Int[Array, ""]) -> Float[Array, ""]:
     return (word >> 8).astype(jnp.float32) / 2**24  # the bits that a float of 32 bits can hold
 
 
+def jitter(iteration: Int[Array, ""]) -> Float[Array, ""]:
+    """By how much the trajectories of a step are longer than on average, from 1/2 to 3/2."""
+    return 0.5 + radical_inverse(iteration + 1)
+
+
 def visit(
     state: TrajectoryState, positions: Float[Array, "chains dim"], iteration: Int[Array, ""]
 ) -> TrajectoryState:
@@ -75,7 +80,7 @@ def visit(
 
 def ascend(
     state: TrajectoryState,
-    jitter: Scalar,
+    factor: Scalar,
     positions: Float[Array, "chains dim"],
     scale: Matrix,
     proposal: Proposal,
@@ -93,7 +98,7 @@ def ascend(
 
     Args:
         state: The state before.
-        jitter: $u$.
+        factor: $u$.
         positions: Where the trajectories began, unconstrained.
         scale: Root of the inverse mass matrix, which whitens them.
         proposal: Where the trajectories led.
@@ -113,7 +118,7 @@ def ascend(
     start = _whiten(scale, positions - (state.centre if is_alone else jnp.mean(positions, axis=0)))
     end = _whiten(scale, ends - (state.centre if is_alone else weight @ ends / total))
     gain = jnp.sum(end**2, axis=1) - jnp.sum(start**2, axis=1)
-    slope = jnp.exp(state.log_length) * jitter
+    slope = jnp.exp(state.log_length) * factor
     slope = slope * jnp.sum(weight * gain * jnp.sum(end * momentum, axis=1)) / total
 
     count = state.num_steps + 1

@@ -21,7 +21,7 @@ from ebm_ppl.samplers._trajectory import (
     Proposal,
     TrajectoryState,
     ascend,
-    radical_inverse,
+    jitter,
     start_trajectory,
     visit,
 )
@@ -57,9 +57,11 @@ class ChEESHMC(AbstractKernel):
     p \leftarrow p - \tfrac{\epsilon}{2} \nabla U(w),$$
 
     whose end is accepted with probability $\min(1, e^{H - H'})$, $H = U(w) + \tfrac12 \|p\|^2$. In
-    step $n$ all chains take $L = \lceil u_n \tau / \epsilon \rceil$ steps, where $u_1, u_2, \ldots$ is
-    van der Corput's sequence in $(0, 1)$: no chain waits for another, as those of NUTS do, and no period of
-    the target can lock in. Warm-up raises the expected change in the estimator of the squared norm,
+    step $n$ all chains take $L = \lceil u_n \tau / \epsilon \rceil$ steps, where
+    $u_n - \tfrac12$ is van der Corput's sequence in $(0, 1)$: no chain waits for another, as those of
+    NUTS do, and no period of the target can lock in. (Hoffman, Radul & Sountsov have $u_n$ itself in
+    $(0, 1)$; fewer short trajectories make more of each draw.) Warm-up raises the expected change in
+    the estimator of the squared norm,
 
     $$\tfrac14 \operatorname{E}\left[\left(\|q' - \operatorname{E} q'\|^2
     - \|q - \operatorname{E} q\|^2\right)^2\right],$$
@@ -75,7 +77,7 @@ class ChEESHMC(AbstractKernel):
         model: NumPyro model; exactly one of `model` and `potential_fn` is given.
         potential_fn: Potential energy of an unconstrained position, an array or a pytree.
         step_size: Initial $\epsilon$.
-        trajectory_length: Initial $\tau$, in units of the whitened coordinates.
+        trajectory_length: Initial mean length $\tau$, in units of the whitened coordinates.
         max_num_steps: Bound of $L$.
         inverse_mass_matrix: Initial inverse mass matrix of shape `(dim,)` or, if `dense_mass`,
             `(dim, dim)`; `None` for the identity.
@@ -133,7 +135,7 @@ class ChEESHMC(AbstractKernel):
         model: Callable | None = None,
         potential_fn: PotentialFn | None = None,
         step_size: Any = 1.0,
-        trajectory_length: Any = 2.0,
+        trajectory_length: Any = 1.5,
         max_num_steps: int = 1000,
         inverse_mass_matrix: Any = None,
         adapt_step_size: bool = True,
@@ -181,8 +183,8 @@ class ChEESHMC(AbstractKernel):
         search: TrajectoryState = adaptation.learned
         is_warm = iteration >= adaptation.num_warmup
         log_length = jnp.where(is_warm, search.average_log_length, search.log_length)
-        share = radical_inverse(iteration + 1)
-        num_steps = jnp.ceil(share * jnp.exp(log_length) / adaptation.step_size)
+        length = jitter(iteration) * jnp.exp(log_length)
+        num_steps = jnp.ceil(length / adaptation.step_size)
         # NaN and lengths beyond the integers go to the bounds.
         num_steps = jnp.clip(jnp.nan_to_num(num_steps, nan=1.0), 1, self._max_num_steps)
         return Trajectory(
@@ -249,7 +251,7 @@ class ChEESHMC(AbstractKernel):
             lambda: search,
             lambda: ascend(
                 search,
-                radical_inverse(before.iteration + 1),
+                jitter(before.iteration),
                 positions,
                 before.adaptation.inverse_mass_matrix_sqrt,
                 proposal,

@@ -54,7 +54,7 @@ def test_jitter_mirrors_the_bits_of_any_count(count: int) -> None:
 def test_all_chains_take_the_jittered_number_of_steps() -> None:
     kernel = ChEESHMC(potential_fn=potential, step_size=0.1, trajectory_length=2.0, **FIXED)
     _, (num_steps, _) = steps(kernel, start(kernel, 5, 0), 7)
-    expected = np.ceil(20 * np.array([1 / 2, 1 / 4, 3 / 4, 1 / 8, 5 / 8, 3 / 8, 7 / 8]))
+    expected = np.ceil(20 * np.array([1, 3 / 4, 5 / 4, 5 / 8, 9 / 8, 7 / 8, 11 / 8]))
     np.testing.assert_array_equal(num_steps, np.repeat(expected[:, None], 5, axis=1))
 
 
@@ -121,23 +121,24 @@ def test_a_lost_chain_does_not_stop_the_search() -> None:
 
 
 def test_warmup_learns_all_three_and_ends() -> None:
-    r"""On a normal law the criterion grows like 1/2 - sin(2τ)/(4τ), which is largest at τ = 2.25.
+    """On a normal law the criterion is 1/2 - (sin 3τ - sin τ)/(4τ), which is largest at τ = 1.43.
 
-    With 64 chains the mean over seeds is 0.60 to 0.71 for the acceptance and 1.7 to 2.7 for the length;
-    the bounds are half as wide again. Uniform times in place of τ's slope, the planted bug, end at 0.05 or 6.
+    Over 30 other seeds the acceptance was 0.951 (standard deviation 0.0014), the mean length of the
+    trajectories 1.457 (0.020), and the variances were within 5% (2%). Momenta of the wrong sign in the slope,
+    the planted bug, lead to lengths of 0.67.
     """
-    kernel = ChEESHMC(potential_fn=potential, trajectory_length=1.0, step_size=0.01)
+    kernel = ChEESHMC(
+        potential_fn=potential, step_size=0.01, trajectory_length=0.7, target_accept_prob=0.95
+    )
     learned, _ = steps(kernel, start(kernel, 64, 400), 400)
     last, (num_steps, accept_prob) = steps(kernel, learned, 50)
     adaptation = learned.adaptation
-    assert 0.55 < float(accept_prob.mean()) < 0.78
-    np.testing.assert_allclose(adaptation.inverse_mass_matrix, SCALES**2, rtol=0.25)
-    assert 1.4 < float(jnp.exp(adaptation.learned.average_log_length)) < 3.2
-    assert int(num_steps.max()) <= 8
-    for after, before in zip(
-        jax.tree.leaves(last.adaptation), jax.tree.leaves(adaptation), strict=True
-    ):
-        np.testing.assert_array_equal(after, before)
+    assert 0.94 < float(accept_prob.mean()) < 0.962
+    np.testing.assert_allclose(adaptation.inverse_mass_matrix, SCALES**2, rtol=0.15)
+    assert 1.3 < float(num_steps.mean() * adaptation.step_size) < 1.6
+    before, after = jax.tree.leaves(adaptation), jax.tree.leaves(last.adaptation)
+    for left, right in zip(before, after, strict=True):
+        np.testing.assert_array_equal(left, right)
 
 
 def test_a_single_chain_learns_from_its_past() -> None:
