@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from validation.results import Trace as Trace
     from validation.results import Verdict as Verdict
     from validation.runner import energy_names as energy_names
+    from validation.runner import estimator_names as estimator_names
     from validation.runner import kernel_names as kernel_names
     from validation.runner import objective_names as objective_names
     from validation.runner import run as run
@@ -25,7 +26,13 @@ _HOMES = {
     "validation.cases": ("KernelCase",),
     "validation.report": ("load_json",),
     "validation.results": ("CheckResult", "Question", "Report", "Row", "Trace", "Verdict"),
-    "validation.runner": ("energy_names", "kernel_names", "objective_names", "run"),
+    "validation.runner": (
+        "energy_names",
+        "estimator_names",
+        "kernel_names",
+        "objective_names",
+        "run",
+    ),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -26,6 +26,7 @@ class Question(enum.StrEnum):
     CORRECTNESS = "correctness"
     MIXING = "mixing"
     TRAINING = "training"
+    ESTIMATION = "estimation"
     CONTROL = "control"
 
 

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from ebm_ppl._checks import check_choice, check_count
 from ebm_ppl.energies import AbstractEnergy
-from validation import cases, controls, jobs, training_jobs
-from validation.cases import KernelCase, ObjectiveCase
+from validation import cases, controls, estimator_jobs, jobs, training_jobs
+from validation.cases import EstimatorCase, KernelCase, ObjectiveCase
 from validation.checks import error_rates
 from validation.checks.invariance import SCREEN_CHAINS
 from validation.results import Report, Row, Trace
@@ -26,6 +26,8 @@ DEFAULT_ENERGIES = (
     *("quartic", "beta", "banana", "gaussian_mixture_2d"),
     *("restricted_boltzmann_machine", "ising_3x3", "potts_chain"),
 )
+
+QUICK_ESTIMATORS = ("annealed_importance_sampling, Gibbs",)
 
 QUICK_OBJECTIVES = ("noise_contrastive", "score_matching")
 
@@ -47,18 +49,24 @@ def objective_names() -> list[str]:
     return list(cases.discover_objectives())
 
 
+def estimator_names() -> list[str]:
+    """Names of the estimators of log Z that the suite knows."""
+    return list(cases.discover_estimators())
+
+
 def run(
     energy: AbstractEnergy | Mapping[str, AbstractEnergy] | None = None,
     kernels: Sequence[str | KernelCase] | None = None,
     *,
     energies: Sequence[str] | None = None,
     objectives: Sequence[str] | None = None,
+    estimators: Sequence[str] | None = None,
     mode: str = "default",
     seed: int = 0,
     on_row: Callable[[Row], None] | None = None,
     on_progress: Callable[[int, int, str], None] | None = None,
 ) -> Report:
-    """Ask the suite's questions of energies, kernels and training objectives.
+    """Ask the suite's questions of energies, kernels, training objectives and estimators of log Z.
 
     Args:
         energy: Your own energy, or several by name. The built-in ones then stay out, unless `energies`
@@ -66,8 +74,8 @@ def run(
         kernels: Names (see `kernel_names`), or cases of your own; all known kernels by default.
         energies: Names of built-in energies (see `energy_names`); by default those of the mode.
         objectives: Names of training objectives (see `objective_names`); by default those of the mode, and
-            none beside energies or kernels of your choice. If they are all that you choose, nothing else
-            is asked.
+            none beside anything of your choice. If they are all that you choose, nothing else is asked.
+        estimators: Names of estimators of log Z (see `estimator_names`), likewise.
         mode: `"quick"` (four energies, two objectives, one control for each check), `"default"` (eleven
             energies, every objective and control) or `"full"` (every energy, objective and control, and
             whole fits that have to recover parameters).
@@ -92,18 +100,22 @@ def run(
     check_choice("mode", mode, MODES)
     check_count("seed", seed, 0)
     chooses_samplers = energy is not None or kernels is not None or energies is not None
-    if objectives is not None and not chooses_samplers:
+    chooses = objectives is not None or estimators is not None
+    if chooses and not chooses_samplers:
         kernels, energies = (), ()
     chosen_cases = _resolve_cases(kernels)
     subjects = _resolve_subjects(energy, energies, mode)
     began = time.perf_counter()
     started = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
-    chosen_objectives = _resolve_objectives(objectives, mode, by_default=not chooses_samplers)
+    by_default = not (chooses_samplers or chooses)
+    chosen_objectives = _resolve_objectives(objectives, mode, by_default=by_default)
+    chosen_estimators = _resolve_estimators(estimators, mode, by_default=by_default)
     with_controls = energy is None
     plan = _plan(
         subjects, chosen_cases, mode, seed, with_controls=with_controls and bool(chosen_cases)
     )
     plan += _training_plan(chosen_objectives, mode, seed, with_controls=with_controls)
+    plan += _estimation_plan(chosen_estimators, mode, seed, with_controls=with_controls)
     rows: list[Row] = []
     traces: list[Trace] = []
 
@@ -133,6 +145,7 @@ def run(
             "energies": [subject.name for subject in subjects],
             "kernels": [case.name for case in chosen_cases],
             "objectives": [case.name for case in chosen_objectives],
+            "estimators": [case.name for case in chosen_estimators],
             "left out": [
                 f"{case.name} on {subject.name}: {_unsuited(subject, case)}"
                 for subject in subjects
@@ -194,6 +207,30 @@ def _training_plan(
             if control.like in names and (control.quick or mode != "quick")
         ]
     return plan
+
+
+def _estimation_plan(
+    chosen: Sequence[EstimatorCase], mode: str, seed: int, *, with_controls: bool
+) -> list[jobs.Job]:
+    plan = [estimator_jobs.estimator_job(case, seed) for case in chosen]
+    if chosen and with_controls:
+        plan += [
+            estimator_jobs.estimator_control_job(control, seed)
+            for control in controls.discover_estimators().values()
+            if control.quick or mode != "quick"
+        ]
+    return plan
+
+
+def _resolve_estimators(
+    names: Sequence[str] | None, mode: str, *, by_default: bool
+) -> list[EstimatorCase]:
+    known = cases.discover_estimators()
+    if names is None:
+        names = (QUICK_ESTIMATORS if mode == "quick" else tuple(known)) if by_default else ()
+    for name in names:
+        check_choice("estimators", name, tuple(known))
+    return [known[name] for name in names]
 
 
 def _resolve_objectives(

@@ -58,9 +58,9 @@ def bridge_sampling(
     Returns:
         The estimate. Its standard error is Frühwirth-Schnatter's relative mean squared error of
         $\hat Z$; its interval is studentised by resampling as many terms of either sum as there are
-        effective draws. Diagnostics: `level`; `overlap`, $\int p q / (s_1 p + s_2 q)$, which is 1 if
-        proposal and target agree; `ess_target` and `ess_proposal`, the effective sample sizes of the two
-        sums, of which `ess` is the smaller.
+        effective draws, and nowhere shorter than by Student's law. Diagnostics: `level`; `overlap`,
+        $\int p q / (s_1 p + s_2 q)$, which is 1 if proposal and target agree; `ess_target` and
+        `ess_proposal`, the effective sample sizes of the two sums, of which `ess` is the smaller.
 
     Raises:
         ValueError: If shapes do not fit, or a number is outside its bounds.

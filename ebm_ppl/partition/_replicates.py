@@ -125,8 +125,10 @@ def _gamma_replicates(rng: np.random.Generator, log_weights: np.ndarray) -> Repl
     centre, spread = float(np.mean(finite)), float(np.std(finite, ddof=1))
     skewness = float(stats.skew(finite)) * count / (count + _PRIOR_COUNT)
     spreads = spread * np.sqrt((count - 1) / rng.chisquare(count - 1, _REPLICATES))
-    # Twice the uncertainty under normal log weights: that of a skewed law is larger.
-    skews = skewness + 2 * np.sqrt(6 / (count + _PRIOR_COUNT)) * rng.standard_normal(_REPLICATES)
+    # Twice the uncertainty under normal log weights, since that of a skewed law is larger, but no more than
+    # the prior's.
+    doubt = min(2 * np.sqrt(6 / (count + _PRIOR_COUNT)), np.sqrt(6 / _PRIOR_COUNT))
+    skews = skewness + doubt * rng.standard_normal(_REPLICATES)
     shape, scale = _gamma(spreads, skews)
     draws = rng.standard_gamma(shape[:, None], (_REPLICATES, size)) - shape[:, None]
     draws = centre + scale[:, None] * draws

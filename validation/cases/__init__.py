@@ -1,7 +1,8 @@
-"""Cases: one module per public kernel or training objective, found by convention.
+"""Cases: one module per public kernel, training objective or estimator, found by convention.
 
 A module in `validation/cases/samplers` exports `CASES`, a tuple of `KernelCase`; one in
-`validation/cases/objectives` a tuple of `ObjectiveCase`. Nothing else has to be told of it: the report, the
+`validation/cases/objectives` a tuple of `ObjectiveCase`; one in `validation/cases/estimators` a tuple of
+`EstimatorCase`. Nothing else has to be told of it: the report, the
 command line and the contract tests find it here.
 """
 
@@ -11,8 +12,9 @@ import pkgutil
 from types import ModuleType
 from typing import Any
 
-from validation.cases import objectives, samplers
+from validation.cases import estimators, objectives, samplers
 from validation.cases._base import KernelCase as KernelCase
+from validation.cases._estimator import EstimatorCase as EstimatorCase
 from validation.cases._objective import ObjectiveCase as ObjectiveCase
 
 
@@ -26,6 +28,12 @@ def discover() -> dict[str, KernelCase]:
 def discover_objectives() -> dict[str, ObjectiveCase]:
     """All cases of training objectives by name, in alphabetical order."""
     return _cases_in(objectives)
+
+
+@functools.cache
+def discover_estimators() -> dict[str, EstimatorCase]:
+    """All cases of estimators by name, in alphabetical order."""
+    return _cases_in(estimators)
 
 
 def _cases_in(package: ModuleType) -> dict[str, Any]:

@@ -8,9 +8,12 @@ life. A report that runs the controls shows which check caught each of them.
 import functools
 import importlib
 import pkgutil
+from types import ModuleType
+from typing import Any
 
-from validation.controls import objectives
+from validation.controls import estimators, objectives
 from validation.controls._base import Control as Control
+from validation.controls._estimator import EstimatorControl as EstimatorControl
 from validation.controls._objective import ObjectiveControl as ObjectiveControl
 
 
@@ -29,9 +32,19 @@ def discover() -> dict[str, Control]:
 @functools.cache
 def discover_objectives() -> dict[str, ObjectiveControl]:
     """All controls of training by name, in alphabetical order."""
+    return _controls_in(objectives)
+
+
+@functools.cache
+def discover_estimators() -> dict[str, EstimatorControl]:
+    """All controls of estimators by name, in alphabetical order."""
+    return _controls_in(estimators)
+
+
+def _controls_in(package: ModuleType) -> dict[str, Any]:
     controls = [
         control
-        for module in pkgutil.iter_modules(objectives.__path__)
-        for control in importlib.import_module(f"{objectives.__name__}.{module.name}").CONTROLS
+        for module in pkgutil.iter_modules(package.__path__)
+        for control in importlib.import_module(f"{package.__name__}.{module.name}").CONTROLS
     ]
     return {control.name: control for control in sorted(controls, key=lambda control: control.name)}

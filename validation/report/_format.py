@@ -21,6 +21,11 @@ WORDS = {
         Verdict.FAIL: "off",
         Verdict.ERROR: "error",
     },
+    Question.ESTIMATION: {
+        Verdict.PASS: "honest",
+        Verdict.FAIL: "off",
+        Verdict.ERROR: "error",
+    },
     Question.CONTROL: {
         Verdict.PASS: "as expected",
         Verdict.FAIL: "unexpected",

@@ -50,12 +50,14 @@ def _lines(report: Report) -> Iterator[str]:
         if matrix.lines:
             yield from ("", f"## {heading}", "")
             yield from _matrix(matrix)
-    if training := view.training(pairs):
-        yield from ("", "## Does training follow its theory?", "")
-        yield from _table(
-            ["objective", "verdict"],
-            ([pair.kernel, _tally(Question.TRAINING, tally)] for pair, tally in training),
-        )
+    for heading, what, question in (
+        ("Does training follow its theory?", "objective", Question.TRAINING),
+        ("Are estimates of log Z honest?", "estimator", Question.ESTIMATION),
+    ):
+        if found := view.asked(pairs, question):
+            yield from ("", f"## {heading}", "")
+            lines = [[pair.kernel, _tally(question, tally)] for pair, tally in found]
+            yield from _table([what, "verdict"], lines)
     if controls := view.controls(report):
         yield from ("", "## Would the checks notice?", "")
         yield from _checks(controls)

@@ -98,9 +98,9 @@ def matrix(pairs: Iterable[Pair], question: Question) -> Matrix:
     return Matrix(question, kernels, lines)
 
 
-def training(pairs: Iterable[Pair]) -> list[tuple[Pair, Tally]]:
-    """The training objectives that were asked about, with their verdicts."""
-    tallies = ((pair, pair.tally(Question.TRAINING)) for pair in pairs)
+def asked(pairs: Iterable[Pair], question: Question) -> list[tuple[Pair, Tally]]:
+    """The objectives or estimators that were asked a question, with their verdicts."""
+    tallies = ((pair, pair.tally(question)) for pair in pairs)
     return [(pair, tally) for pair, tally in tallies if tally is not None]
 
 
@@ -127,6 +127,7 @@ def summaries(report: Report) -> list[tuple[Question, Tally, str]]:
         Question.CORRECTNESS: "correctness checks passed",
         Question.MIXING: "mixing checks passed",
         Question.TRAINING: "checks of training passed",
+        Question.ESTIMATION: "estimators of log Z passed",
         Question.CONTROL: "controls came out as expected",
     }
     result = []

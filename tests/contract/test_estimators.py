@@ -1,0 +1,100 @@
+"""Estimators of log Z keep their claims, and the check of these claims catches estimators that do not."""
+
+import inspect
+
+import jax
+import numpy as np
+import pytest
+
+from ebm_ppl import partition
+from ebm_ppl.partition import LogPartitionEstimate
+from validation import cases, controls
+from validation.cases import EstimatorCase
+from validation.checks.partition import honest_error
+from validation.estimator_jobs import judge_estimator_control
+from validation.jobs import key_for
+
+CASES = cases.discover_estimators()
+CONTROLS = controls.discover_estimators()
+ERROR = 0.01
+
+
+def synthetic(offset=0.0, claimed=ERROR, factor=1.0):
+    """An estimator whose errors are normal: offset and claimed error can be wrong, intervals too short."""
+
+    def estimate(key):
+        log_z = 3.0 + offset + ERROR * float(jax.random.normal(key))
+        half_width = factor * 1.96 * claimed
+        ends = (log_z - half_width, log_z + half_width)
+        return LogPartitionEstimate(log_z, claimed, ends, 100.0, {"level": 0.95})
+
+    return EstimatorCase("synthetic", estimate, lambda: 3.0, "log Z")
+
+
+def test_an_honest_estimator_passes():
+    result = honest_error(synthetic(), jax.random.key(0))
+    assert result.passed
+    assert result.false_alarm_rate == 1e-7
+
+
+@pytest.mark.parametrize(
+    ("case", "test"),
+    [
+        (synthetic(offset=ERROR), "mean of log Z"),
+        (synthetic(offset=ERROR), "mean of standardised errors"),
+        (synthetic(factor=0.5), "coverage"),
+        (synthetic(claimed=0.4 * ERROR), "coverage"),
+    ],
+    ids=["one error off", "one error off, standardised", "short intervals", "small errors"],
+)
+def test_a_dishonest_one_is_caught(case, test):
+    """Each is rejected with a probability above 0.999; the test that has to see it, sees it."""
+    result = honest_error(case, jax.random.key(0))
+    assert not result.passed
+    assert result.components[test] < 1e-7 / 3
+
+
+def test_runs_without_an_interval_do_not_cover():
+    def estimate(key):
+        return LogPartitionEstimate(3.0 + float(jax.random.normal(key)), 1.0, None, 1.0, {})
+
+    result = honest_error(EstimatorCase("none", estimate, lambda: 3.0, "log Z"), jax.random.key(0))
+    assert result.components["coverage"] < 1e-50
+    assert not result.passed
+
+
+def test_every_public_estimator_has_a_case():
+    public = {
+        name
+        for name, member in vars(partition).items()
+        if inspect.isfunction(member) and "rng_key" in inspect.signature(member).parameters
+    } - {"adaptive_schedule"}
+    assert {name.split(",")[0] for name in CASES} == public
+
+
+def test_a_log_z_is_the_sum_over_all_states():
+    case = CASES["sequential_monte_carlo"]
+    machine = validation_machine()
+    assert case.truth() == pytest.approx(partition.EnumerationNormalizer().exact(machine))
+    assert np.isfinite(case.truth())
+
+
+def validation_machine():
+    from validation.partition_problems import machine
+
+    return machine()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CASES)
+def test_claims_hold(name):
+    """False alarms: 1e-7 each."""
+    result = honest_error(CASES[name], key_for(1, "estimator", name))
+    assert result.passed, result.detail
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CONTROLS)
+def test_planted_bugs_are_caught(name):
+    result = judge_estimator_control(CONTROLS[name], 1)
+    assert result.passed, result.detail

@@ -1,0 +1,1 @@
+"""One module per public estimator of log Z."""

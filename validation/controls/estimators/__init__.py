@@ -1,0 +1,1 @@
+"""Planted bugs in estimators of log Z."""
