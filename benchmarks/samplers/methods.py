@@ -27,7 +27,7 @@ class Method:
         name: Its name in the table.
         num_chains: Chains that run as one batch.
         num_warmup: Steps of warm-up.
-        num_samples: Draws of each chain.
+        num_samples: Draws of each chain, times the patience that the target asks for.
         build: Makes the run for a target.
     """
 
@@ -50,6 +50,7 @@ def numpyro_kernel(make: Callable[[Any], MCMCKernel]) -> Callable[[Target, Metho
 
     def build(target: Target, method: Method) -> Run:
         init, sample = batch_functions(make(target.potential), True, method.num_warmup)
+        length = method.num_samples * target.patience
 
         def step(state: Any, _: None) -> tuple[Any, jax.Array]:
             state = sample(state)
@@ -61,7 +62,7 @@ def numpyro_kernel(make: Callable[[Any], MCMCKernel]) -> Callable[[Target, Metho
             keys = jax.random.split(key_run, method.num_chains)
             state = init(keys, starts(target, method, key_start))
             state = jax.lax.fori_loop(0, method.num_warmup, lambda _, s: sample(s), state)
-            draws = jax.lax.scan(step, state, None, length=method.num_samples)[1]
+            draws = jax.lax.scan(step, state, None, length=length)[1]
             return jnp.swapaxes(draws, 0, 1)
 
         return run
@@ -109,7 +110,7 @@ def blackjax_chees(target: Target, method: Method) -> Run:
             states, _ = kernel(jax.random.split(rng_key, method.num_chains), states)
             return states, states.position
 
-        keys = jax.random.split(key_run, method.num_samples)
+        keys = jax.random.split(key_run, method.num_samples * target.patience)
         return jnp.swapaxes(jax.lax.scan(step, states, keys)[1], 0, 1)
 
     return run
@@ -134,7 +135,9 @@ def blackjax_nuts(target: Target, method: Method) -> Run:
             state, _ = kernel(rng_key, state)
             return state, state.position
 
-        return jax.lax.scan(step, state, jax.random.split(key_run, method.num_samples))[1]
+        return jax.lax.scan(
+            step, state, jax.random.split(key_run, method.num_samples * target.patience)
+        )[1]
 
     def run(rng_key: jax.Array) -> jax.Array:
         key_start, key_run = jax.random.split(rng_key)

@@ -21,12 +21,15 @@ class Target(NamedTuple):
         potential: Potential energy of a position of shape `(dim,)`.
         dim: Number of coordinates.
         moments: Means of all coordinates and of their squares, shape `(2, dim)`.
+        patience: How many times as many draws chains need to meet the bound on R-hat, which asks
+            about a hundred effective ones of each.
     """
 
     name: str
     potential: Callable[[jax.Array], jax.Array]
     dim: int
     moments: np.ndarray
+    patience: int = 1
 
 
 def quartic() -> Target:
@@ -36,7 +39,7 @@ def quartic() -> Target:
 
 def double_well() -> Target:
     """Two wells in the plane, with moments by quadrature."""
-    return _by_quadrature("2-D double well", DoubleWell(dim=2))
+    return _by_quadrature("2-D double well", DoubleWell(dim=2))._replace(patience=5)
 
 
 def _by_quadrature(name: str, energy: ebm.energies.AbstractEnergy) -> Target:
