@@ -93,6 +93,13 @@ def _output_folder(
     metavar="NAME",
     help="A training objective; those of the mode by default. Repeatable.",
 )
+@click.option(
+    "estimators",
+    "--estimator",
+    multiple=True,
+    metavar="NAME",
+    help="An estimator of log Z; those of the mode by default. Repeatable.",
+)
 @click.option("--quick", is_flag=True, help="The few questions that say most.")
 @click.option("--full", is_flag=True, help="Every question of every kernel and energy.")
 @click.option(
@@ -117,6 +124,7 @@ def validate(
     targets: tuple[str, ...],
     kernels: tuple[str, ...],
     objectives: tuple[str, ...],
+    estimators: tuple[str, ...],
     quick: bool,
     full: bool,
     seed: int,
@@ -131,7 +139,9 @@ def validate(
         raise click.UsageError("Give --quick or --full, not both.")
     mode = "quick" if quick else "full" if full else "default"
     try:
-        passed = _validate(energies, event_shape, targets, kernels, objectives, mode, seed, out)
+        passed = _validate(
+            energies, event_shape, targets, kernels, objectives, estimators, mode, seed, out
+        )
     except KeyboardInterrupt:
         click.echo("Interrupted; no report was written.", err=True)
         sys.exit(INTERRUPTED)
@@ -144,6 +154,7 @@ def _validate(
     targets: tuple[str, ...],
     kernels: tuple[str, ...],
     objectives: tuple[str, ...],
+    estimators: tuple[str, ...],
     mode: str,
     seed: int,
     out: pathlib.Path,
@@ -155,6 +166,7 @@ def _validate(
     _check_names("--kernel", kernels, validation.kernel_names())
     _check_names("--target", targets, validation.energy_names())
     _check_names("--objective", objectives, validation.objective_names())
+    _check_names("--estimator", estimators, validation.estimator_names())
     loaded = _load(energies, event_shape)
     with _terminal.Progress() as progress:
         report = validation.run(
@@ -162,6 +174,7 @@ def _validate(
             list(dict.fromkeys(kernels)) or None,
             energies=list(dict.fromkeys(targets)) or None,
             objectives=list(dict.fromkeys(objectives)) or None,
+            estimators=list(dict.fromkeys(estimators)) or None,
             mode=mode,
             seed=seed,
             on_row=progress.row,

@@ -148,7 +148,7 @@ def test_a_grid_that_no_longer_holds_the_mass_stops_the_fit():
     ("energy", "message"),
     [
         (ConditionalGaussian([[1.0]], [0.0], [[1.0]]), "`condition` must be given"),
-        (Gaussian(np.zeros(3), np.eye(3)), "coordinates"),
+        (Gaussian(np.zeros(4), np.eye(4)), "coordinates"),
     ],
 )
 def test_refuses_what_has_no_normaliser(energy, message):

@@ -58,6 +58,7 @@ def fake_run(monkeypatch: pytest.MonkeyPatch) -> FakeRun:
     monkeypatch.setitem(validation.__dict__, "run", run)
     monkeypatch.setitem(validation.__dict__, "kernel_names", lambda: ["mala", "nuts"])
     monkeypatch.setitem(validation.__dict__, "energy_names", lambda: ["quartic"])
+    monkeypatch.setitem(validation.__dict__, "estimator_names", lambda: ["bridge_sampling"])
     return run
 
 
@@ -79,6 +80,7 @@ def test_a_run_that_falls_short_writes_all_three_files_and_exits_with_1(
         "kernels": ["mala"],
         "energies": None,
         "objectives": None,
+        "estimators": None,
         "mode": "quick",
         "seed": 7,
     }
@@ -126,6 +128,7 @@ def test_a_function_of_a_point_takes_an_event_shape(
     ("arguments", "fragments"),
     [
         (("--kernel", "nutz"), ("--kernel", "'nutz'", "mala", "nuts")),
+        (("--estimator", "ais"), ("--estimator", "'ais'", "bridge_sampling")),
         (("--target", "cauchy"), ("--target", "'cauchy'", "quartic")),
         (("--seed", "-1"), ("--seed", "'-1'", "from 0 to")),
         (("--seed", "1.5"), ("--seed", "'1.5'", "integer")),
