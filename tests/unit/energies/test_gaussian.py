@@ -58,3 +58,12 @@ def test_entries_above_the_diagonal_are_ignored():
 def test_bad_parameters_are_refused(loc, covariance, message):
     with pytest.raises(ValueError, match=message):
         Gaussian(loc, covariance)
+
+
+@pytest.mark.parametrize("size", [20_000, 32_768, 36_000, 40_000])
+def test_large_batches_in_space_are_right_in_every_row(size):
+    """XLA of JAX 0.10.2 loses rows of some large batches of a matrix of 3 x 3 times a vector."""
+    energy = Gaussian(LOC, COVARIANCE)
+    x = np.random.default_rng(1).normal(size=(size, 3)).astype(np.float32)
+    expected = 0.5 * np.sum((x - LOC) @ np.linalg.inv(COVARIANCE) * (x - LOC), axis=1)
+    np.testing.assert_allclose(jax.jit(jax.vmap(energy))(x), expected, rtol=1e-3, atol=1e-3)
