@@ -50,7 +50,7 @@ class LogPartitionEstimate(eqx.Module):
         >>> from ebm_ppl.partition import estimate_from_log_weights
         >>> log_weights = np.random.default_rng(0).normal(-0.5, 1.0, 1000)  # the mean weight is 1
         >>> print(estimate_from_log_weights(log_weights))
-        log Z = -0.078 ± 0.038, 95% interval [-0.146, 0.009]
+        log Z = -0.078 ± 0.038, 95% interval [-0.150, 0.004]
     """
 
     log_z: float
