@@ -7,7 +7,7 @@ from jaxtyping import Array, Float
 
 from ebm_ppl._random import fast_key
 from ebm_ppl._types import PRNGKey, Scalar
-from ebm_ppl.annealing import AbstractPath
+from ebm_ppl.annealing import AbstractPath, exchange_pairs
 from ebm_ppl.partition._moves import CompensatedSum, Moves, log_ratios, start_at_base
 from ebm_ppl.potentials import potential_fn
 
@@ -77,16 +77,9 @@ def exchange_neighbours(
     Returns:
         The positions after, and the share of ensembles in which each pair exchanged.
     """
-    num_nodes, num_ensembles = z.shape[:2]
     step = jax.vmap(lambda z, start, end: log_ratios(path, z, start, end))
     log_accept = step(z[:-1], ladder[:-1], ladder[1:]) + step(z[1:], ladder[1:], ladder[:-1])
-    takes_turn = (jnp.arange(num_nodes - 1) % 2 == parity)[:, None]
-    uniform = jax.random.uniform(rng_key, log_accept.shape)
-    exchanged = takes_turn & (jnp.log(uniform) < log_accept)
-    nobody = jnp.zeros((1, num_ensembles), bool)
-    up, down = jnp.concatenate([exchanged, nobody]), jnp.concatenate([nobody, exchanged])
-    origin = jnp.arange(num_nodes)[:, None] + up.astype(int) - down.astype(int)
-    z = z[origin, jnp.arange(num_ensembles)[None]]
+    z, exchanged = exchange_pairs(rng_key, z, log_accept, parity)
     return z, jnp.mean(exchanged, axis=1)
 
 

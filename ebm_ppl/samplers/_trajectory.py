@@ -65,7 +65,7 @@ def radical_inverse(count: Int[Array, ""]) -> Float[Array, ""]:
 
 
 def jitter(iteration: Int[Array, ""]) -> Float[Array, ""]:
-    """By how much the trajectories of a step are longer than on average, from 1/2 to 3/2."""
+    """Length of the trajectories of a step in units of the mean length, from 1/2 to 3/2."""
     return 0.5 + radical_inverse(iteration + 1)
 
 

@@ -39,11 +39,15 @@ class Trajectory(NamedTuple):
 
 
 class _Phase(NamedTuple):
-    """A position, its velocity, and the sum of the gradients that have led there."""
+    """A position, its velocity, and the sum of the gradients that have led there.
+
+    Beside the gradient stands its product with the inverse mass matrix, which the next step begins with.
+    """
 
     z: Float[Array, " dim"]
     potential_energy: Scalar
     z_grad: Any
+    pull: Float[Array, " dim"]
     velocity: Float[Array, " dim"]
     impulse: Float[Array, " dim"]
 
@@ -208,20 +212,24 @@ class ChEESHMC(AbstractKernel):
 
         # In unconstrained coordinates the velocity is L p, and a step needs one product with a matrix.
         def leapfrog(_: Any, at: _Phase) -> _Phase:
-            half = at.velocity - 0.5 * step * apply(inverse_mass_matrix, at.z_grad)
+            half = at.velocity - 0.5 * step * at.pull
             end = target.evaluate_at(at.z + step * half)
             z_grad = cast(Array, end.z_grad)  # there is one, as the kernel claims gradients
+            pull = apply(inverse_mass_matrix, z_grad)
             return _Phase(
                 end.z,
                 end.potential_energy,
                 z_grad,
-                half - 0.5 * step * apply(inverse_mass_matrix, z_grad),
+                pull,
+                half - 0.5 * step * pull,
                 at.impulse + 0.5 * (at.z_grad + z_grad),
             )
 
         velocity = apply(target.scale, momentum)
         zeros = jnp.zeros_like(start.z)
-        began = _Phase(start.z, start.potential_energy, start.z_grad, velocity, zeros)
+        z_grad = cast(Array, start.z_grad)
+        pull = apply(inverse_mass_matrix, z_grad)
+        began = _Phase(start.z, start.potential_energy, z_grad, pull, velocity, zeros)
         ended = lax.fori_loop(0, num_steps, leapfrog, began)
         end_momentum = momentum - step * apply(target.scale.T, ended.impulse)
         end = target.known(ended.z, ended.potential_energy, ended.z_grad)

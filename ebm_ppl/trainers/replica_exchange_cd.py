@@ -11,6 +11,7 @@ from jaxtyping import Array, Float
 from ebm_ppl._checks import check_count, check_finite
 from ebm_ppl._random import fast_key
 from ebm_ppl._types import PRNGKey
+from ebm_ppl.annealing import exchange_pairs
 from ebm_ppl.energies import AbstractBlockwiseEnergy
 from ebm_ppl.potentials import potential_fn
 from ebm_ppl.samplers import BlockGibbs
@@ -150,22 +151,10 @@ def _sweep(energy: Any, rng_key: PRNGKey, x: Array) -> Array:
 
 def _exchange(replicas: Any, x: Array, parity: Array, rng_key: PRNGKey) -> tuple[Array, Array]:
     """Exchange neighbours, the pairs that begin at even or at odd replicas; the mean acceptance too."""
-    num_pairs = len(x) - 1
     energies = jax.vmap(lambda energy, points: jax.vmap(energy)(points))
     here = energies(replicas, x)
     colder = jax.tree.map(lambda leaf: leaf[1:], replicas)
     hotter = jax.tree.map(lambda leaf: leaf[:-1], replicas)
-    # Of each pair: the energies that the states have now, less those that they would have.
     gain = here[:-1] + here[1:] - energies(hotter, x[1:]) - energies(colder, x[:-1])
-    accept_prob = jnp.exp(jnp.minimum(gain, 0.0))
-    proposed = (jnp.arange(num_pairs) % 2 == parity)[:, None]
-    uniform = jax.random.uniform(rng_key, gain.shape, gain.dtype)
-    accept = proposed & (uniform < accept_prob)
-    # Replica r takes the state of r + 1 if pair r is exchanged, that of r - 1 if pair r - 1 is.
-    none = jnp.zeros_like(accept[:1])
-    up, down = jnp.concatenate([accept, none]), jnp.concatenate([none, accept])
-    axes = (..., *[None] * (x.ndim - 2))
-    x = jnp.where(
-        up[axes], jnp.roll(x, -1, axis=0), jnp.where(down[axes], jnp.roll(x, 1, axis=0), x)
-    )
-    return x, jnp.mean(accept_prob)
+    x, _ = exchange_pairs(rng_key, x, gain, parity)
+    return x, jnp.mean(jnp.exp(jnp.minimum(gain, 0.0)))

@@ -72,12 +72,7 @@ def invariance_p_values(
     if reversible:
         p_values["energy sign"] = uniformity.energy_sign(chains.energy_change)
     if reports_acceptance:
-        p_values["acceptance martingale"] = uniformity.acceptance_martingale(
-            chains.moved, chains.accept_prob
-        )
-        p_values["neighbour independence, acceptance"] = uniformity.neighbour_independence(
-            chains.moved[0] - chains.accept_prob[0].astype(float)
-        )
+        p_values |= uniformity.acceptance_tests(chains.moved, chains.accept_prob)
     p_values["neighbour independence, end"] = uniformity.neighbour_independence(
         ndtri(np.clip(end[:, 0], 1e-12, 1 - 1e-12))
     )

@@ -70,12 +70,7 @@ def state_p_values(
     if reversible:
         p_values["symmetry of moves"] = states.symmetry(moves(start, one))
     if reports_acceptance:
-        p_values["acceptance martingale"] = uniformity.acceptance_martingale(
-            chains.moved, chains.accept_prob
-        )
-        p_values["neighbour independence, acceptance"] = uniformity.neighbour_independence(
-            chains.moved[0] - chains.accept_prob[0].astype(float)
-        )
+        p_values |= uniformity.acceptance_tests(chains.moved, chains.accept_prob)
     surprise = np.where(table.probs > 0, -table.log_probs, 0.0)
     centred = surprise - table.entropy()
     p_values["neighbour independence, end"] = uniformity.neighbour_independence(centred[numbers[2]])

@@ -117,3 +117,14 @@ def neighbour_independence(scores: Float[np.ndarray, " n"]) -> float:
     if spread == 0:
         return 1.0
     return float(2 * stats.norm.sf(abs(np.mean(products)) / spread * np.sqrt(len(products))))
+
+
+def acceptance_tests(
+    moved: Bool[np.ndarray, "steps n"], accept_prob: Float[np.ndarray, "steps n"]
+) -> dict[str, float]:
+    """p-values, by name, of what is asked of every kernel that reports its acceptance."""
+    surprise = moved[0] - accept_prob[0].astype(float)
+    return {
+        "acceptance martingale": acceptance_martingale(moved, accept_prob),
+        "neighbour independence, acceptance": neighbour_independence(surprise),
+    }

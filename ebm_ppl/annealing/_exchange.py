@@ -1,0 +1,35 @@
+"""Exchange of states between neighbouring levels of a ladder."""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int
+
+from ebm_ppl._types import PRNGKey
+
+
+def exchange_pairs(
+    rng_key: PRNGKey,
+    x: Float[Array, "levels chains *position"],
+    log_accept: Float[Array, "pairs chains"],
+    parity: Int[Array, ""],
+) -> tuple[Float[Array, "levels chains *position"], Bool[Array, "pairs chains"]]:
+    r"""Let every other pair of neighbouring levels exchange its states, in each chain by itself.
+
+    Args:
+        rng_key: Random key.
+        x: The states.
+        log_accept: Log acceptance ratio of each pair, $\log f_r(x_{r+1}) f_{r+1}(x_r) - \log f_r(x_r)
+            f_{r+1}(x_{r+1})$; a pair stays as it is where this is NaN.
+        parity: 0 for the pairs that begin at levels 0, 2, ..., 1 for the others.
+
+    Returns:
+        The states after, and which pairs exchanged.
+    """
+    num_pairs, num_chains = log_accept.shape
+    takes_turn = (jnp.arange(num_pairs) % 2 == parity)[:, None]
+    uniform = jax.random.uniform(rng_key, log_accept.shape, log_accept.dtype)
+    exchanged = takes_turn & (jnp.log(uniform) < log_accept)
+    nobody = jnp.zeros((1, num_chains), bool)
+    up, down = jnp.concatenate([exchanged, nobody]), jnp.concatenate([nobody, exchanged])
+    origin = jnp.arange(num_pairs + 1)[:, None] + up.astype(int) - down.astype(int)
+    return x[origin, jnp.arange(num_chains)[None]], exchanged
