@@ -1,20 +1,23 @@
 """How often the suite catches each planted bug, over many seeds: `python -m validation.catch_rates`.
 
 A bug that a deterministic check catches is caught at every seed. For the others the exact invariance
-check runs at as many seeds as asked for, as the default report would run it.
+check, or for estimators of log Z the check of their errors, runs at as many seeds as asked for, as the
+default report would run it.
 """
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import click
 
 from validation import controls, jobs
 from validation.chains import ShortChainRunner
 from validation.checks.invariance import InvarianceSubject, exact_invariance
+from validation.checks.partition import honest_error
 from validation.checks.state_invariance import StateSubject, state_invariance
-from validation.controls import Control
-from validation.results import Question, Verdict
+from validation.controls import Control, EstimatorControl
+from validation.results import CheckResult, Question, Verdict
 from validation.subjects import built_in
 
 
@@ -36,6 +39,25 @@ def count_rejections(control: Control, num_seeds: int) -> tuple[int, str]:
     return 0, "-"
 
 
+def count_estimator_rejections(control: EstimatorControl, num_seeds: int) -> tuple[int, str]:
+    """Number of seeds at which a control of an estimator is rejected, and the check that does it.
+
+    Args:
+        control: The control.
+        num_seeds: Number of seeds, from 0.
+
+    Returns:
+        The number, and the name of the check.
+    """
+    check = functools.partial(honest_error, control.case)
+    return _count(check, control.name, num_seeds), "honest error"
+
+
+def _count(check: Callable[..., CheckResult], name: str, num_seeds: int) -> int:
+    keys = (jobs.key_for(seed, "control", name) for seed in range(num_seeds))
+    return sum(check(key, question=Question.CONTROL).verdict is Verdict.FAIL for key in keys)
+
+
 def _count_by_chains(control: Control, num_seeds: int) -> int:
     target = built_in()[control.target]
     density, table = target.density, target.table
@@ -48,26 +70,37 @@ def _count_by_chains(control: Control, num_seeds: int) -> int:
         steps = [factor * control.step_size for factor in jobs.STEP_FACTORS]
         subject = InvarianceSubject(control.case, runner, density, steps)
         check = functools.partial(exact_invariance, subject)
-    keys = (jobs.key_for(seed, "control", control.name) for seed in range(num_seeds))
-    return sum(check(key, question=Question.CONTROL).verdict is Verdict.FAIL for key in keys)
+    return _count(check, control.name, num_seeds)
 
 
-def lines(num_seeds: int) -> Iterator[str]:
-    """One line of a Markdown table for each control."""
+_KINDS: dict[str, tuple[Callable[[], dict[str, Any]], Callable[[Any, int], tuple[int, str]]]] = {
+    "kernels": (controls.discover, count_rejections),
+    "estimators": (controls.discover_estimators, count_estimator_rejections),
+}
+
+
+def lines(kind: str, num_seeds: int) -> Iterator[str]:
+    """One line of a Markdown table for each control of a kind, kernels or estimators."""
+    discover, count = _KINDS[kind]
     yield "| control | rejected | of | by | should be |"
     yield "| --- | --- | --- | --- | --- |"
-    for control in controls.discover().values():
-        rejections, check = count_rejections(control, num_seeds)
+    for control in discover().values():
+        rejections, check = count(control, num_seeds)
         wanted = "passed" if control.equivalent else "rejected"
         yield f"| {control.name} | {rejections} | {num_seeds} | {check} | {wanted} |"
 
 
 @click.command()
 @click.option("--seeds", "num_seeds", type=click.IntRange(1), default=100, show_default=True)
-def main(num_seeds: int) -> None:
-    """Print how often each control is rejected, as a Markdown table."""
-    for line in lines(num_seeds):
-        click.echo(line)
+@click.option(
+    "--of", "kinds", multiple=True, type=click.Choice(list(_KINDS)), help="All by default."
+)
+def main(num_seeds: int, kinds: tuple[str, ...]) -> None:
+    """Print how often each control is rejected, as Markdown tables."""
+    for kind in kinds or _KINDS:
+        click.echo(f"\n{kind.capitalize()}\n")
+        for line in lines(kind, num_seeds):
+            click.echo(line)
 
 
 if __name__ == "__main__":
