@@ -10,13 +10,17 @@ References:
     1, 2, 3. *International Conference for High Performance Computing, Networking, Storage and Analysis*.
 """
 
+import functools
 import math
+from collections.abc import Callable
+from typing import Any, TypeAlias
 
 import jax
 import jax.extend as jex
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
-from jaxtyping import Array, UInt32
+from jaxtyping import Array, Bool, Float, UInt32
 
 from ebm_ppl._types import PRNGKey
 
@@ -60,8 +64,38 @@ def random_words(
     if jax.random.key_impl(rng_key) != _WRITTEN_OUT:
         first, second = jax.random.split(rng_key)
         return jax.random.bits(first, shape), jax.random.bits(second, shape)
-    number = lax.iota(jnp.uint32, math.prod(shape)).reshape(shape)
-    return _hash(jax.random.key_data(rng_key), jnp.zeros_like(number), number)
+    return _blocks(jax.random.key_data(rng_key), shape, _as_they_are)
+
+
+def normals_and_uniform(
+    rng_key: PRNGKey, size: int, dtype: Any
+) -> tuple[Float[Array, " size"], Float[Array, ""]]:
+    """Standard normal numbers and a uniform one, of one array of random words.
+
+    What a Metropolis step needs; a draw for each of both would cost two hashes more, for their keys.
+
+    Args:
+        rng_key: A key that nothing else uses.
+        size: Number of normal numbers.
+        dtype: Type of all numbers.
+
+    Returns:
+        The normal numbers, as `jax.random.normal` makes them of random words, and a number in (0, 1).
+    """
+    dtype = np.dtype(dtype)
+    least = np.nextafter(dtype.type(-1), dtype.type(0))
+    rng_key = fast_key(rng_key)
+    impl = jax.random.key_impl(rng_key)
+
+    def draw(words: Words) -> Array:
+        key = jax.random.wrap_key_data(words, impl=impl)
+        return jax.random.uniform(key, (size + 1,), dtype, least, 1.0)
+
+    draw = jnp.vectorize(draw, signature="(words)->(numbers)")
+    uniform = lax.platform_dependent(
+        jax.random.key_data(rng_key), cpu=_computed_once(draw), default=draw
+    )
+    return math.sqrt(2) * lax.erf_inv(uniform[:size]), 0.5 + 0.5 * uniform[size]
 
 
 def of_kind(rng_key: PRNGKey, like: PRNGKey) -> PRNGKey:
@@ -72,17 +106,91 @@ def of_kind(rng_key: PRNGKey, like: PRNGKey) -> PRNGKey:
     return jax.random.wrap_key_data(data, impl=jax.random.key_impl(like))
 
 
-def _hash(key: UInt32[Array, "2"], high: Array, low: Array) -> tuple[Array, Array]:
-    """Two random words for each counter of two words."""
-    return lax.platform_dependent(key[0], key[1], high, low, cpu=_rounds, default=_primitive)
+Words: TypeAlias = UInt32[Array, "..."]
+_Rounds: TypeAlias = Callable[[Words, Words, Words, Words], tuple[Words, Words]]
+_Combine: TypeAlias = Callable[[Words, Words], Any]
 
 
-def _primitive(first: Array, second: Array, high: Array, low: Array) -> tuple[Array, Array]:
-    high, low = jex.random.threefry2x32_p.bind(first, second, high, low)
+def _blocks(key: UInt32[Array, "2"], shape: tuple[int, ...], combine: _Combine) -> Any:
+    """What is made of the two words of each block, the blocks numbered from 0 in an array of a shape."""
+
+    def hash_with(rounds: _Rounds, keys: Words) -> Any:
+        number = lax.iota(jnp.uint32, math.prod(shape)).reshape(shape)
+        first, second = (keys[..., i].reshape(*keys.shape[:-1], *[1] * len(shape)) for i in (0, 1))
+        return combine(*rounds(first, second, jnp.zeros_like(number), number))
+
+    return _on_platform(hash_with, key)
+
+
+def _block(key: UInt32[Array, "2"], number: UInt32[Array, ""]) -> tuple[Words, Words]:
+    """The two words of one block."""
+
+    def hash_with(rounds: _Rounds, keys: Words, numbers: Words) -> tuple[Words, Words]:
+        return rounds(keys[..., 0], keys[..., 1], jnp.zeros_like(numbers), numbers)
+
+    return _on_platform(hash_with, key, number)
+
+
+def _as_they_are(high: Words, low: Words) -> tuple[Words, Words]:
     return high, low
 
 
-def _rounds(first: Array, second: Array, high: Array, low: Array) -> tuple[Array, Array]:
+def _on_platform(hash_with: Callable[..., Any], *operands: Words) -> Any:
+    """Hash with the rounds that the platform runs faster; operands may have leading axes over keys."""
+    return lax.platform_dependent(
+        *operands,
+        cpu=_computed_once(functools.partial(hash_with, _rounds)),
+        default=functools.partial(hash_with, _primitive),
+    )
+
+
+def _computed_once(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The same function, for which XLA reserves memory.
+
+    XLA on CPUs would rather repeat cheap arithmetic, and to it twenty rounds are cheap, in each of the
+    kernels that read its result. It does not look into the branches of a condition that it cannot decide.
+    A condition on one key for many, which `jax.vmap` would make of it, it runs as a selection, so the batch
+    goes into the branch as a whole.
+
+    Args:
+        function: A function of arrays of words, with any number of leading axes that they share.
+
+    Returns:
+        The function, to be called on arrays without these axes.
+    """
+
+    @jax.custom_batching.custom_vmap
+    def once(*operands: Words) -> Any:
+        if operands[0].size == 0:
+            return function(*operands)
+        nothing = jax.tree.map(jnp.zeros_like, jax.eval_shape(function, *operands))
+        never = _is_impossible(operands[0].ravel()[0])
+        return lax.cond(never, lambda *_: nothing, function, *operands)
+
+    @once.def_vmap
+    def _(axis_size: int, in_batched: list[bool], *operands: Words) -> tuple[Any, Any]:
+        spread = [
+            operand if is_batched else jnp.broadcast_to(operand, (axis_size, *operand.shape))
+            for operand, is_batched in zip(operands, in_batched, strict=True)
+        ]
+        result = once(*spread)
+        return result, jax.tree.map(lambda _: True, result)
+
+    return once
+
+
+def _is_impossible(word: UInt32[Array, ""]) -> Bool[Array, ""]:
+    """False, which XLA does not know: no square is two more than a multiple of four."""
+    return (word * word) & jnp.uint32(3) == 2
+
+
+def _primitive(first: Words, second: Words, high: Words, low: Words) -> tuple[Words, Words]:
+    words = jnp.broadcast_arrays(first, second, high, low)
+    high, low = jex.random.threefry2x32_p.bind(*words)
+    return high, low
+
+
+def _rounds(first: Words, second: Words, high: Words, low: Words) -> tuple[Words, Words]:
     schedule = (first, second, first ^ second ^ jnp.uint32(_PARITY))
     high, low = high + first, low + second
     for group in range(5):
@@ -94,26 +202,40 @@ def _rounds(first: Array, second: Array, high: Array, low: Array) -> tuple[Array
     return high, low
 
 
+def _is_numbered(size: int) -> bool:
+    """Whether JAX numbers the blocks of an array in order: only if it may partition them, up to 2^32."""
+    may_partition = jax.config.jax_threefry_partitionable  # pyright: ignore[reportAttributeAccessIssue]
+    return may_partition and size <= 2**32
+
+
 def _random_bits(key: UInt32[Array, "2"], bit_width: int, shape: tuple[int, ...]) -> Array:
-    size = math.prod(shape)
-    # JAX numbers the entries in this way only if it may partition them; one word counts up to 2^32.
-    is_numbered = jax.config.jax_threefry_partitionable  # pyright: ignore[reportAttributeAccessIssue]
-    if bit_width < 32 or size > 2**32 or not is_numbered:
+    if bit_width < 32 or not _is_numbered(math.prod(shape)):
         return _JAX.random_bits(key, bit_width, shape)
-    number = lax.iota(jnp.uint32, size).reshape(shape)
-    high, low = _hash(key, jnp.zeros_like(number), number)
-    if bit_width == 32:
-        return high ^ low
-    return (high.astype(jnp.uint64) << 32) | low.astype(jnp.uint64)
+
+    def combine(high: Words, low: Words) -> Array:
+        if bit_width == 32:
+            return high ^ low
+        return (high.astype(jnp.uint64) << 32) | low.astype(jnp.uint64)
+
+    return _blocks(key, shape, combine)
 
 
-# New keys come from JAX's loop: XLA would write out their rounds once more for each number that is drawn.
+def _split(key: UInt32[Array, "2"], shape: tuple[int, ...]) -> UInt32[Array, "... 2"]:
+    if not _is_numbered(math.prod(shape)):
+        return _JAX.split(key, shape)
+    return jnp.stack(_blocks(key, shape, _as_they_are), axis=-1)
+
+
+def _fold_in(key: UInt32[Array, "2"], data: Any) -> UInt32[Array, "2"]:
+    return jnp.stack(_block(key, jnp.asarray(data, dtype=jnp.uint32)))
+
+
 _WRITTEN_OUT = jex.random.define_prng_impl(
     key_shape=_JAX.key_shape,
     seed=_JAX.seed,
-    split=_JAX.split,
+    split=_split,
     random_bits=_random_bits,
-    fold_in=_JAX.fold_in,
+    fold_in=_fold_in,
     name="threefry2x32_written_out",
     tag="ebm",
 )

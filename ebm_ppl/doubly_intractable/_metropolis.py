@@ -101,4 +101,5 @@ class AbstractDoublyIntractableKernel(AbstractKernel):
         )
         log_ratio = start.potential_energy - end.potential_energy - difference
         log_ratio = jnp.asarray(log_ratio, dtype=start.position.dtype)
-        return accept_or_stay(key_accept, start, end, log_ratio, auxiliary)
+        uniform = jax.random.uniform(key_accept, dtype=log_ratio.dtype)
+        return accept_or_stay(uniform, start, end, log_ratio, auxiliary)

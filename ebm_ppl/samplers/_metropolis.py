@@ -3,10 +3,10 @@
 import abc
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from ebm_ppl._random import normals_and_uniform
 from ebm_ppl._types import PRNGKey, Scalar
 from ebm_ppl.samplers._base import AbstractKernel
 from ebm_ppl.samplers._target import Point, Transition, WhitenedTarget, select
@@ -85,21 +85,20 @@ class AbstractMetropolisKernel(AbstractKernel):
         step_size: Scalar,
     ) -> Transition:
         """Propose, and accept or stay."""
-        key_noise, key_accept = jax.random.split(rng_key)
-        shape, dtype = start.position.shape, start.position.dtype
-        noise = jax.random.normal(key_noise, shape, dtype)
+        size, dtype = start.position.size, start.position.dtype
+        noise, uniform = normals_and_uniform(rng_key, size, dtype)
         end = target.evaluate(self.propose(noise, start, step_size))
         log_ratio = self.log_acceptance(start, end, step_size)
-        return accept_or_stay(key_accept, start, end, log_ratio, auxiliary)
+        return accept_or_stay(uniform, start, end, log_ratio, auxiliary)
 
 
 def accept_or_stay(
-    rng_key: PRNGKey, start: Point, end: Point, log_ratio: Scalar, auxiliary: Any
+    uniform: Scalar, start: Point, end: Point, log_ratio: Scalar, auxiliary: Any
 ) -> Transition:
     """Move to the proposed point with probability `min(1, exp(log_ratio))`, or stay.
 
     Args:
-        rng_key: Random key of the decision.
+        uniform: A uniform number between 0 and 1, which decides.
         start: The current point.
         end: The proposed point.
         log_ratio: Log of the acceptance ratio; the proposal is refused and flagged where it is not
@@ -111,5 +110,4 @@ def accept_or_stay(
     """
     diverging = ~jnp.isfinite(log_ratio)
     accept_prob = jnp.where(diverging, 0.0, jnp.exp(jnp.minimum(log_ratio, 0.0)))
-    accept = jax.random.uniform(rng_key, dtype=accept_prob.dtype) < accept_prob
-    return Transition(select(accept, end, start), auxiliary, accept_prob, diverging)
+    return Transition(select(uniform < accept_prob, end, start), auxiliary, accept_prob, diverging)

@@ -11,6 +11,7 @@ from jaxtyping import Array, Float, Int
 from numpyro.infer import init_to_uniform
 
 from ebm_ppl._checks import check_count, check_flag, check_positive
+from ebm_ppl._random import normals_and_uniform
 from ebm_ppl._types import PotentialFn, PRNGKey, Scalar
 from ebm_ppl.samplers._adaptation import POOLED, AdaptationState
 from ebm_ppl.samplers._base import AbstractKernel
@@ -206,9 +207,8 @@ class ChEESHMC(AbstractKernel):
     ) -> Transition:
         """Draw a momentum, follow the trajectory, and accept its end or stay."""
         step, num_steps, inverse_mass_matrix = step_size
-        key_momentum, key_accept = jax.random.split(rng_key)
-        shape, dtype = start.position.shape, start.position.dtype
-        momentum = jax.random.normal(key_momentum, shape, dtype)
+        size, dtype = start.position.size, start.position.dtype
+        momentum, uniform = normals_and_uniform(rng_key, size, dtype)
 
         # In unconstrained coordinates the velocity is L p, and a step needs one product with a matrix.
         def leapfrog(_: Any, at: _Phase) -> _Phase:
@@ -236,7 +236,7 @@ class ChEESHMC(AbstractKernel):
         kinetic_drop = 0.5 * (jnp.sum(momentum**2) - jnp.sum(end_momentum**2))
         log_ratio = start.potential_energy - end.potential_energy + kinetic_drop
         proposal = Proposal(end.z, end_momentum, num_steps)
-        new = accept_or_stay(key_accept, start, end, log_ratio, proposal)
+        new = accept_or_stay(uniform, start, end, log_ratio, proposal)
         return new._replace(diverging=new.diverging | (log_ratio < _DIVERGENCE))
 
     def learn(self, before: KernelState, after: KernelState) -> TrajectoryState:

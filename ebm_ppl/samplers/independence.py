@@ -123,7 +123,8 @@ class IndependenceMetropolis(AbstractKernel):
         key_proposal, key_accept = jax.random.split(rng_key)
         draw = jnp.asarray(self._proposal.sample(key_proposal), dtype=start.z.dtype)
         end = target.evaluate_at(draw)
-        return accept_or_stay(key_accept, start, end, self.log_acceptance(start, end), auxiliary)
+        uniform = jax.random.uniform(key_accept, dtype=start.z.dtype)
+        return accept_or_stay(uniform, start, end, self.log_acceptance(start, end), auxiliary)
 
     def get_diagnostics_str(self, state: KernelState) -> str:
         """Mean acceptance probability over all chains, for the progress bar."""

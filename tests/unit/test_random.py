@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 
 from ebm_ppl import _random
-from ebm_ppl._random import fast_key, of_kind, random_words
+from ebm_ppl._random import fast_key, normals_and_uniform, of_kind, random_words
 
 _DRAWS = {
     "bits": functools.partial(jax.random.bits, shape=(3, 5)),
@@ -79,3 +79,43 @@ def test_two_arrays_of_words_are_the_halves_of_threefrys_blocks():
     others = random_words(jax.random.key(3, impl="rbg"), (4, 5))
     assert not np.array_equal(*others)
     assert {words.dtype for words in (high, low, *others)} == {jnp.dtype("uint32")}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_normals_and_a_uniform_number_of_one_draw(dtype):
+    with jax.enable_x64(dtype == "float64"):
+        keys = jax.random.split(jax.random.key(11), 50)
+        noise, uniform = jax.vmap(lambda key: normals_and_uniform(key, 3, dtype))(keys)
+        normals = jax.vmap(lambda key: jax.random.normal(key, (4,), dtype))(keys)
+        as_normal = jax.scipy.special.ndtri(uniform)
+        noise, uniform, normals = (np.asarray(numbers) for numbers in (noise, uniform, normals))
+    assert (noise.shape, noise.dtype, uniform.shape) == ((50, 3), dtype, (50,))
+    np.testing.assert_array_max_ulp(noise, normals[:, :3], 4)
+    assert ((uniform > 0) & (uniform < 1)).all()
+    np.testing.assert_allclose(as_normal, normals[:, 3], rtol=1e-3, atol=1e-5)
+
+
+def test_any_axes_over_keys():
+    keys = jax.random.split(jax.random.key(2), (2, 3))
+    numbers = jnp.arange(3, dtype=jnp.uint32)
+
+    def draw(key, number):
+        return jax.random.bits(jax.random.fold_in(key, number), (4,))
+
+    def draw_all(keys):  # numbers lack the outer axis, and one key has neither
+        return jax.vmap(lambda keys: jax.vmap(draw)(keys, numbers))(keys), draw(keys[0, 0], 7)
+
+    for ours, theirs in zip(draw_all(fast_key(keys)), draw_all(keys), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    assert jax.vmap(lambda key: jax.random.bits(key, (4,)))(fast_key(keys[0, :0])).shape == (0, 4)
+
+
+@pytest.mark.skipif(jax.default_backend() != "cpu", reason="other platforms run JAX's own rounds")
+@pytest.mark.parametrize(("word", "count"), [(None, 1), (4, 0)], ids=["as it is", "planted bug"])
+def test_words_are_computed_once(monkeypatch, word, count):
+    """A condition that XLA decides is gone, and with it the memory of the words."""
+    if word is not None:
+        monkeypatch.setattr(_random, "_is_impossible", lambda _: jnp.uint32(word) % 4 == 2)
+    draw = jax.jit(lambda key: jax.random.bits(fast_key(key), (8,)))
+    program = draw.lower(jax.random.key(0)).compile().as_text() or ""
+    assert program.count(" conditional(") == count
