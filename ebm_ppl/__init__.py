@@ -11,6 +11,7 @@ from ebm_ppl import partition as partition
 from ebm_ppl import quadrature as quadrature
 from ebm_ppl import samplers as samplers
 from ebm_ppl import serialization as serialization
+from ebm_ppl import streaming as streaming
 from ebm_ppl import trainers as trainers
 from ebm_ppl._errors import DoublyIntractableError as DoublyIntractableError
 from ebm_ppl._errors import NonFiniteEnergyError as NonFiniteEnergyError

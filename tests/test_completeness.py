@@ -70,7 +70,15 @@ def test_packages_ship_their_types(package: types.ModuleType) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["ebm_ppl", "ebm_ppl.energies", "ebm_ppl.quadrature", "ebm_ppl.samplers", "validation"]
+    "name",
+    [
+        "ebm_ppl",
+        "ebm_ppl.energies",
+        "ebm_ppl.quadrature",
+        "ebm_ppl.samplers",
+        "ebm_ppl.streaming",
+        "validation",
+    ],
 )
 def test_every_exported_name_is_in_the_reference(name: str) -> None:
     source = pathlib.Path(importlib.import_module(name).__file__ or "").read_text("utf-8")

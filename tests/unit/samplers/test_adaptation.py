@@ -166,8 +166,10 @@ def test_one_dimension_has_its_own_optimum() -> None:
     assert kernel._rules(2).target_accept_prob == 0.234
 
 
-def primitives(jaxpr: Any) -> set[str]:
-    return {equation.primitive.name for equation in jaxpr.eqns}
+def branches(jaxpr: Any) -> int:
+    """Number of conditions, not counting those that compilation for a platform decides."""
+    conditions = [equation for equation in jaxpr.eqns if equation.primitive.name == "cond"]
+    return sum(equation.params.get("branches_platforms") is None for equation in conditions)
 
 
 def test_warmup_costs_nothing_once_it_has_ended() -> None:
@@ -175,9 +177,9 @@ def test_warmup_costs_nothing_once_it_has_ended() -> None:
     kernel = MALA(potential_fn=potential)
     keys, start = jax.random.split(jax.random.key(0), 4), jnp.zeros((4, 2))
 
-    def step(num_warmup: int) -> set[str]:
+    def step(num_warmup: int) -> int:
         state = kernel.init(keys, num_warmup, start)
-        return primitives(jax.make_jaxpr(lambda state: kernel.sample(state))(state).jaxpr)
+        return branches(jax.make_jaxpr(lambda state: kernel.sample(state))(state).jaxpr)
 
-    assert "cond" in step(100)
-    assert "cond" not in step(0)
+    assert step(100) == 1
+    assert step(0) == 0

@@ -1,0 +1,236 @@
+"""The run: warm-up, then one compiled chunk after the other."""
+
+import contextlib
+import dataclasses
+import os
+from collections.abc import Mapping
+from typing import Any, cast
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from numpyro.infer.mcmc import MCMCKernel
+from tqdm.auto import tqdm
+
+from ebm_ppl._checks import check_count, check_flag, check_instance, check_key
+from ebm_ppl._types import PRNGKey
+from ebm_ppl.streaming._base import AbstractReduction
+from ebm_ppl.streaming._sink import folder_of_draws
+from ebm_ppl.streaming._summary import Summary
+
+
+@dataclasses.dataclass(frozen=True)
+class StreamedRun:
+    """What a run leaves.
+
+    Attributes:
+        results: The result of each reduction, by its name.
+        last_state: State of the kernel after the last step, from which a later run can go on.
+        num_chains: Number of chains.
+        num_samples: Number of draws of each chain that were reduced.
+        num_diverging: Number of steps that the kernel flagged as divergent after warm-up; 0 if it
+            flags none.
+    """
+
+    results: dict[str, Any]
+    last_state: Any
+    num_chains: int
+    num_samples: int
+    num_diverging: int
+
+
+def stream(
+    kernel: MCMCKernel,
+    rng_key: PRNGKey | None = None,
+    *,
+    num_samples: int,
+    num_warmup: int = 0,
+    num_chains: int = 1,
+    thinning: int = 1,
+    init_params: Any = None,
+    model_args: tuple[Any, ...] = (),
+    model_kwargs: Mapping[str, Any] | None = None,
+    state: Any = None,
+    reductions: Mapping[str, Any] | None = None,
+    path: str | os.PathLike[str] | None = None,
+    chunk_size: int | None = None,
+    progress_bar: bool = True,
+) -> StreamedRun:
+    """Run chains of any length in the memory of one chunk.
+
+    `numpyro.infer.MCMC` keeps every draw on the device. Here chains advance chunk by chunk; of each chunk
+    the reductions keep what they need, and `path` takes the draws themselves, if they are wanted. All
+    chains run as one batch, and the batch is one compiled loop. Nothing of warm-up runs after it.
+
+    Args:
+        kernel: A kernel of NumPyro or of this package that runs vectorised chains.
+        rng_key: Random key; not needed with `state`.
+        num_samples: Number of draws of each chain.
+        num_warmup: Number of steps of warm-up, which are not counted among the draws.
+        num_chains: Number of chains.
+        thinning: Number of steps from one draw to the next.
+        init_params: Initial unconstrained positions with a leading axis over chains; needed for kernels
+            made with `potential_fn`.
+        model_args: Arguments of the model.
+        model_kwargs: Keyword arguments of the model.
+        state: `last_state` of an earlier run with such a kernel, to go on from.
+        reductions: An `AbstractReduction` for each thing to keep, by name; `{"summary": Summary()}` by
+            default.
+        path: Folder to make for the draws: a NumPy file of shape `(chains, samples, ...)` for each site,
+            `draws.npy` where a draw is an array. It is there once it is whole.
+        chunk_size: Largest number of draws of each chain in a chunk; the root of half of `num_samples` by
+            default. The errors in `Summary` rest on the means of chunks.
+        progress_bar: Whether to show progress, chunk by chunk.
+
+    Returns:
+        The results and the last state.
+
+    Raises:
+        ValueError: If an argument is outside its bounds, `path` exists, or `state` comes with `num_warmup`
+            or `init_params`.
+
+    Example:
+        >>> import jax
+        >>> import ebm_ppl as ebm
+        >>> from ebm_ppl.streaming import Histogram, Summary, stream
+        >>> energy = ebm.energies.DoubleWell(dim=2)
+        >>> run = stream(
+        ...     ebm.ChEESHMC(ebm.as_model(energy)),
+        ...     jax.random.key(0),
+        ...     num_warmup=200,
+        ...     num_samples=2_000,
+        ...     num_chains=64,
+        ...     reductions={"moments": Summary(), "marginals": Histogram(-3, 3, 60)},
+        ...     progress_bar=False,
+        ... )
+        >>> run.results["moments"]["x"].mean.shape, run.results["marginals"]["x"].counts.shape
+        ((2,), (2, 60))
+    """
+    check_instance("kernel", kernel, MCMCKernel, "a kernel of NumPyro or of this package")
+    check_count("num_samples", num_samples, 2)
+    check_count("num_warmup", num_warmup, 0)
+    check_count("num_chains", num_chains, 1)
+    check_count("thinning", thinning, 1)
+    check_flag("progress_bar", progress_bar)
+    if chunk_size is None:
+        chunk_size = max(1, round((num_samples / 2) ** 0.5))
+    check_count("chunk_size", chunk_size, 1)
+    reductions = {"summary": Summary()} if reductions is None else dict(reductions)
+    for name, reduction in reductions.items():
+        check_instance(f"reductions[{name!r}]", reduction, AbstractReduction, "a reduction")
+    model_kwargs = {} if model_kwargs is None else dict(model_kwargs)
+    run = _Run(kernel, reductions, path is not None, thinning, model_args, model_kwargs)
+    if state is None:
+        check_key("rng_key", rng_key)
+        keys = jax.random.split(cast(PRNGKey, rng_key), num_chains)
+        state = kernel.init(keys, num_warmup, init_params, model_args, model_kwargs)
+    elif num_warmup or init_params is not None:
+        raise ValueError("`state` goes on from a run: give neither `num_warmup` nor `init_params`.")
+    else:
+        position = getattr(state, kernel.sample_field)
+        num_chains = len(jax.tree.leaves(position)[0])
+        # Kernels of NumPyro make ready to sample in `init`, and this one may be new.
+        keys = jax.random.split(jax.random.key(0), num_chains)
+        kernel.init(keys, 0, position, model_args, model_kwargs)
+    # Chunks write over the state that they are given; it may be someone else's, or hold an array twice.
+    state = jax.tree.map(jnp.copy, state)
+    lengths = _chunks(num_samples, chunk_size)
+    totals: dict[str, Any] = dict.fromkeys(reductions)
+    num_diverging = start = 0
+    with contextlib.ExitStack() as stack:
+        write = None if path is None else stack.enter_context(folder_of_draws(path, num_samples))
+        total = num_warmup + num_samples * thinning
+        bar = stack.enter_context(tqdm(total=total, disable=not progress_bar, unit="step"))
+        for first in range(0, num_warmup, _WARMUP_CHUNK):
+            count = min(_WARMUP_CHUNK, num_warmup - first)
+            state = run.warm_up(state, count)
+            _show(bar, kernel, state, count, progress_bar)
+        for number, length in enumerate(lengths):
+            state, partials, diverging, draws = run.chunk(state, length)
+            is_second_half = number >= len(lengths) // 2
+            for name, reduction in reductions.items():
+                totals[name] = reduction.merge(totals[name], partials[name], is_second_half)
+            if write is not None:
+                write(draws, start)
+            num_diverging, start = num_diverging + int(diverging), start + length
+            _show(bar, kernel, state, length * thinning, progress_bar)
+    results = {name: reduction.result(totals[name]) for name, reduction in reductions.items()}
+    return StreamedRun(results, state, num_chains, num_samples, num_diverging)
+
+
+_WARMUP_CHUNK = 100
+
+
+def _chunks(num_samples: int, chunk_size: int) -> list[int]:
+    """Lengths of chunks, an even number of them, that differ by at most one draw."""
+    number = min(2 * -(-num_samples // (2 * chunk_size)), num_samples // 2 * 2)
+    ends = np.arange(number + 1) * num_samples // number
+    return np.diff(ends).tolist()
+
+
+def _show(bar: Any, kernel: MCMCKernel, state: Any, count: int, is_shown: bool) -> None:
+    if is_shown:
+        one = state if kernel.is_ensemble_kernel else jax.tree.map(lambda leaf: leaf[0], state)
+        bar.set_postfix_str(kernel.get_diagnostics_str(one), refresh=False)
+        bar.update(count)
+
+
+class _Run:
+    """The compiled parts of a run."""
+
+    def __init__(
+        self,
+        kernel: MCMCKernel,
+        reductions: Mapping[str, AbstractReduction],
+        returns_draws: bool,
+        thinning: int,
+        model_args: tuple[Any, ...],
+        model_kwargs: Mapping[str, Any],
+    ) -> None:
+        self._kernel = kernel
+        self._reductions = reductions
+        self._returns_draws = returns_draws
+        self._thinning = thinning
+        self._data, self._constants = eqx.partition((model_args, model_kwargs), eqx.is_array)
+        self._warm_up = jax.jit(self._take_steps, donate_argnums=0)
+        self._chunk = jax.jit(self._take_chunk, static_argnums=2, donate_argnums=0)
+
+    def warm_up(self, state: Any, count: int) -> Any:
+        """The state after a number of steps."""
+        return self._warm_up(state, self._data, count)
+
+    def chunk(self, state: Any, length: int) -> tuple[Any, dict[str, Any], Any, Any]:
+        """The state after a chunk, what reductions make of it, its divergences, and its draws if wanted."""
+        return self._chunk(state, self._data, length)
+
+    def _take_steps(self, state: Any, data: Any, count: Any) -> Any:
+        inputs = eqx.combine(data, self._constants)
+
+        def step(_: Any, state: Any) -> Any:
+            return self._kernel.sample(state, *inputs)
+
+        return jax.lax.fori_loop(0, count, step, state)
+
+    def _take_chunk(
+        self, state: Any, data: Any, length: int
+    ) -> tuple[Any, dict[str, Any], Any, Any]:
+        inputs = eqx.combine(data, self._constants)
+
+        def step(carry: tuple[Any, Any], _: None) -> tuple[tuple[Any, Any], None]:
+            state, diverging = carry
+            state = self._kernel.sample(state, *inputs)
+            return (state, diverging + jnp.sum(getattr(state, "diverging", 0))), None
+
+        def advance(carry: tuple[Any, Any], _: None) -> tuple[tuple[Any, Any], Any]:
+            carry = jax.lax.scan(step, carry, None, length=self._thinning)[0]
+            return carry, getattr(carry[0], self._kernel.sample_field)
+
+        carry, draws = jax.lax.scan(advance, (state, jnp.asarray(0)), None, length=length)
+        draws = jax.tree.map(lambda leaf: jnp.swapaxes(leaf, 0, 1), draws)
+        draws = jax.vmap(jax.vmap(self._kernel.postprocess_fn(*inputs)))(draws)
+        partials = {
+            name: reduction.partial(jax.vmap(jax.vmap(reduction.of))(draws))
+            for name, reduction in self._reductions.items()
+        }
+        return carry[0], partials, carry[1], draws if self._returns_draws else None

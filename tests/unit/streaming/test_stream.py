@@ -1,0 +1,185 @@
+"""Runs in the memory of one chunk say what the draws say."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpyro
+import numpyro.distributions as dist
+import pytest
+from numpyro.diagnostics import split_gelman_rubin
+from numpyro.infer import NUTS
+
+import ebm_ppl as ebm
+from ebm_ppl.streaming import AbstractReduction, Covariance, Histogram, Summary, stream
+
+NUM_CHAINS, NUM_SAMPLES, DIM = 3, 100, 2
+
+
+def kernel():
+    return ebm.MALA(potential_fn=lambda z: 0.5 * jnp.sum(z**2 * jnp.array([1.0, 4.0])))
+
+
+def start(**arguments):
+    positions = jnp.arange(NUM_CHAINS * DIM, dtype=float).reshape(NUM_CHAINS, DIM) / 10
+    return {
+        "rng_key": jax.random.key(1),
+        "num_chains": NUM_CHAINS,
+        "num_samples": NUM_SAMPLES,
+        "num_warmup": 130,
+        "init_params": positions,
+        "progress_bar": False,
+    } | arguments
+
+
+REDUCTIONS = {
+    "summary": Summary(),
+    "squares": Summary(of=lambda z: {"first": z[0] ** 2, "pair": (z, z[1] ** 2)}),
+    "covariance": Covariance(),
+    "histogram": Histogram(-1.0, 1.0, 8),
+}
+
+
+@pytest.fixture(scope="module")
+def run_and_draws(tmp_path_factory):
+    path = tmp_path_factory.mktemp("streams") / "draws"
+    run = stream(kernel(), **start(path=path, reductions=REDUCTIONS, chunk_size=20))
+    assert [file.name for file in path.parent.iterdir()] == ["draws"]
+    return run, np.load(path / "draws.npy").astype(np.float64)
+
+
+def test_moments_are_those_of_the_draws(run_and_draws):
+    run, draws = run_and_draws
+    assert (run.num_chains, run.num_samples, run.num_diverging) == (NUM_CHAINS, NUM_SAMPLES, 0)
+    assert draws.shape == (NUM_CHAINS, NUM_SAMPLES, DIM)
+    flat = draws.reshape(-1, DIM)
+    found = run.results["summary"]
+    np.testing.assert_allclose(found.mean, flat.mean(axis=0), rtol=1e-5)
+    np.testing.assert_allclose(found.sd, flat.std(axis=0, ddof=1), rtol=1e-5)
+    np.testing.assert_allclose(found.r_hat, split_gelman_rubin(draws), rtol=1e-5)
+    covariance = run.results["covariance"]
+    np.testing.assert_allclose(covariance.covariance, np.cov(flat.T), rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(covariance.mean, flat.mean(axis=0), rtol=1e-5)
+
+
+def test_error_is_that_of_batch_means(run_and_draws):
+    run, draws = run_and_draws
+    ends = [16, 33, 50, 66, 83]  # an even number of chunks, and at most 20 draws in each
+    parts = [part for chain in draws for part in np.split(chain, ends)]
+    weights = np.array([len(part) for part in parts])[:, None]
+    gaps = np.array([part.mean(axis=0) for part in parts]) - draws.mean(axis=(0, 1))
+    expected = np.sum(weights * gaps**2, axis=0) / (len(parts) - 1) / (NUM_CHAINS * NUM_SAMPLES)
+    found = run.results["summary"]
+    np.testing.assert_allclose(found.mcse**2, expected, rtol=1e-4)
+    np.testing.assert_allclose(found.ess, (found.sd / found.mcse) ** 2)
+
+
+def test_functions_of_draws_in_any_structure(run_and_draws):
+    run, draws = run_and_draws
+    found = run.results["squares"]
+    np.testing.assert_allclose(found["first"].mean, (draws[..., 0] ** 2).mean(), rtol=1e-5)
+    np.testing.assert_allclose(found["pair"][0].mean, run.results["summary"].mean)
+    assert found["pair"][1].sd.shape == ()
+
+
+def test_histogram_counts_the_draws(run_and_draws):
+    run, draws = run_and_draws
+    found = run.results["histogram"]
+    for i in range(DIM):
+        values = draws[..., i]
+        np.testing.assert_array_equal(found.counts[i], np.histogram(values, found.edges)[0])
+        assert found.below[i] == np.sum(values < -1)
+        assert found.above[i] == np.sum(values >= 1)
+    assert found.quantile(0.0)[0] == -np.inf
+    median = np.median(draws, axis=(0, 1))
+    np.testing.assert_allclose(found.quantile(0.5), median, atol=0.25)
+
+
+def test_chunks_and_pauses_change_no_draw(run_and_draws, tmp_path):
+    _, draws = run_and_draws
+    first = stream(kernel(), **start(num_samples=60, path=tmp_path / "first"))
+    rest = {"num_samples": 40, "state": first.last_state, "progress_bar": False}
+    for name in ("second", "third"):  # a state can be gone on from more than once
+        stream(kernel(), **rest, path=tmp_path / name, chunk_size=7)
+        whole = [np.load(tmp_path / part / "draws.npy") for part in ("first", name)]
+        np.testing.assert_array_equal(np.concatenate(whole, axis=1), draws)
+
+
+def test_thinning_leaves_out_draws(run_and_draws, tmp_path):
+    _, draws = run_and_draws
+    stream(kernel(), **start(num_samples=20, thinning=5, path=tmp_path / "thin"))
+    thin = np.load(tmp_path / "thin" / "draws.npy")
+    np.testing.assert_array_equal(thin, draws[:, 4::5])
+
+
+def test_a_model_with_a_kernel_of_numpyro(tmp_path):
+    def model(y, is_wide):
+        scale = numpyro.sample("scale", dist.HalfNormal(1.0))
+        numpyro.sample("mean", dist.Normal(0.0, 10.0 if is_wide else 1.0).expand([2]).to_event(1))
+        numpyro.sample("y", dist.Normal(0.0, scale), obs=y)
+
+    data = {"model_args": (jnp.ones(3),), "model_kwargs": {"is_wide": True}}
+    key = jax.random.key(0)
+    run = stream(
+        NUTS(model),
+        key,
+        num_samples=50,
+        num_warmup=20,
+        num_chains=2,
+        path=tmp_path / "draws",
+        progress_bar=False,
+        **data,
+    )
+    scale = np.load(tmp_path / "draws" / "scale.npy")
+    assert scale.shape == (2, 50)
+    assert (scale > 0).all()
+    assert run.results["summary"]["mean"].mean.shape == (2,)
+    np.testing.assert_allclose(run.results["summary"]["scale"].mean, scale.mean(), rtol=1e-5)
+
+
+class Failing(AbstractReduction):
+    def partial(self, values):
+        return values[0, 0, 0]
+
+    def merge(self, total, partial, is_second_half):
+        if total is not None:
+            raise RuntimeError("disk full")
+        return partial
+
+    def result(self, total):
+        return total
+
+
+def test_nothing_half_written(tmp_path):
+    with pytest.raises(RuntimeError, match="disk full"):
+        stream(kernel(), **start(path=tmp_path / "draws", reductions={"failing": Failing()}))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"num_samples": 1}, "`num_samples` must be an integer of at least 2; got 1"),
+        ({"thinning": 0}, "`thinning` must be an integer of at least 1; got 0"),
+        ({"chunk_size": 0}, "`chunk_size` must be an integer of at least 1; got 0"),
+        ({"rng_key": None}, "`rng_key` must be"),
+        ({"reductions": {"a": len}}, r"`reductions\['a'\]` must be a reduction"),
+        ({"path": "/nowhere/at/all"}, "`path` must be a new folder in one that exists"),
+    ],
+)
+def test_bad_arguments(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        stream(kernel(), **start(**arguments))
+
+
+def test_bad_pairs_of_arguments(run_and_draws, tmp_path):
+    run, _ = run_and_draws
+    with pytest.raises(ValueError, match="`state` goes on from a run"):
+        stream(kernel(), num_samples=10, state=run.last_state, num_warmup=5)
+    with pytest.raises(ValueError, match="`path` must be a new folder"):
+        stream(kernel(), **start(path=tmp_path))
+    with pytest.raises(ValueError, match="`high - low` must be a finite number above 0"):
+        Histogram(1.0, 1.0)
+    with pytest.raises(ValueError, match=r"`level` must be a number in \[0, 1\]; got 2.0"):
+        run.results["histogram"].quantile(2.0)
+    with pytest.raises(ValueError, match="`of` must be a function of one draw; got 3"):
+        Summary(of=3)
