@@ -26,6 +26,8 @@ from ebm_ppl.potentials import as_model as as_model
 from ebm_ppl.potentials import potential_fn as potential_fn
 from ebm_ppl.quadrature import QuadratureNormalizer as QuadratureNormalizer
 from ebm_ppl.samplers import MALA as MALA
+from ebm_ppl.samplers import MAMS as MAMS
+from ebm_ppl.samplers import MCLMC as MCLMC
 from ebm_ppl.samplers import BlockGibbs as BlockGibbs
 from ebm_ppl.samplers import ChEESHMC as ChEESHMC
 from ebm_ppl.samplers import GibbsWithGradients as GibbsWithGradients

@@ -10,8 +10,9 @@ import jax.numpy as jnp
 from numpyro.infer import NUTS
 from numpyro.infer.mcmc import MCMCKernel
 
+from benchmarks.samplers import blackjax_microcanonical
 from benchmarks.samplers.targets import Target
-from ebm_ppl.samplers import MALA, ChEESHMC
+from ebm_ppl.samplers import MALA, MAMS, MCLMC, ChEESHMC
 from validation.chains import batch_functions
 
 Run = Callable[[jax.Array], jax.Array]
@@ -116,6 +117,22 @@ def blackjax_chees(target: Target, method: Method) -> Run:
     return run
 
 
+def in_one_batch(sample: Callable[..., jax.Array]) -> Callable[[Target, Method], Run]:
+    """A run of chains each of which is tuned by itself."""
+
+    def build(target: Target, method: Method) -> Run:
+        lengths = method.num_warmup, method.num_samples * target.patience
+
+        @jax.jit
+        def run(rng_key: jax.Array) -> jax.Array:
+            key_start, key_run = jax.random.split(rng_key)
+            return sample(target, starts(target, method, key_start), key_run, lengths)
+
+        return run
+
+    return build
+
+
 def blackjax_nuts(target: Target, method: Method) -> Run:
     """BlackJAX's NUTS with window adaptation of a diagonal mass matrix, chain by chain."""
     import blackjax
@@ -160,6 +177,22 @@ def _dense_chees(potential: Any) -> ChEESHMC:
     return ChEESHMC(potential_fn=potential, dense_mass=True)
 
 
+def _mams(potential: Any) -> MAMS:
+    return MAMS(potential_fn=potential)
+
+
+def _dense_mams(potential: Any) -> MAMS:
+    return MAMS(potential_fn=potential, dense_mass=True)
+
+
+def _mclmc(potential: Any) -> MCLMC:
+    return MCLMC(potential_fn=potential)
+
+
+def _dense_mclmc(potential: Any) -> MCLMC:
+    return MCLMC(potential_fn=potential, dense_mass=True)
+
+
 def _mala(potential: Any) -> MALA:
     return MALA(potential_fn=potential)
 
@@ -168,6 +201,10 @@ METHODS = [
     Method("ebm_ppl", "ChEESHMC", 64, 400, 600, numpyro_kernel(_chees)),
     Method("ebm_ppl", "ChEESHMC, dense", 64, 400, 600, numpyro_kernel(_dense_chees)),
     Method("ebm_ppl", "ChEESHMC, dense", 256, 200, 400, numpyro_kernel(_dense_chees)),
+    Method("ebm_ppl", "MAMS", 64, 400, 600, numpyro_kernel(_mams)),
+    Method("ebm_ppl", "MAMS, dense", 64, 400, 600, numpyro_kernel(_dense_mams)),
+    Method("ebm_ppl", "MCLMC", 64, 400, 6000, numpyro_kernel(_mclmc)),
+    Method("ebm_ppl", "MCLMC, dense", 64, 400, 2000, numpyro_kernel(_dense_mclmc)),
     Method("ebm_ppl", "MALA", 64, 400, 2000, numpyro_kernel(_mala)),
     Method("NumPyro", "NUTS, one by one", 4, 1000, 1000, one_after_another(_nuts)),
     Method("NumPyro", "NUTS", 4, 1000, 1000, numpyro_kernel(_nuts)),
@@ -176,5 +213,14 @@ METHODS = [
 if importlib.util.find_spec("blackjax") is not None:
     METHODS += [
         Method("BlackJAX", "ChEES", 64, 400, 600, blackjax_chees),
+        Method("BlackJAX", "MCLMC", 64, 1500, 6000, in_one_batch(blackjax_microcanonical.mclmc)),
+        Method(
+            "BlackJAX",
+            "adjusted MCLMC",
+            64,
+            600,
+            600,
+            in_one_batch(blackjax_microcanonical.adjusted),
+        ),
         Method("BlackJAX", "NUTS, one by one", 4, 1000, 1000, blackjax_nuts),
     ]

@@ -233,12 +233,12 @@ class AbstractKernel(AbstractModelKernel):
 
     def init_learned(
         self,
-        position: Float[Array, " dim"],  # noqa: ARG002
+        positions: Float[Array, "chains dim"],  # noqa: ARG002
     ) -> Any:
         """What warm-up learns from all chains beside step size and mass matrix; by default nothing.
 
         Args:
-            position: A flat position, for its shape and precision.
+            positions: The flat position of each chain, for their shape and precision.
 
         Returns:
             A pytree of arrays, `adaptation.learned` before the first step.
@@ -272,6 +272,17 @@ class AbstractKernel(AbstractModelKernel):
             The new `adaptation.learned`.
         """
         return before.adaptation.learned
+
+    def learned_step_size(self, adaptation: AdaptationState) -> Scalar:
+        """The step size that follows from what was learned; by default the one tuned by acceptance.
+
+        Args:
+            adaptation: What a step of warm-up has learned.
+
+        Returns:
+            The step size of the next step.
+        """
+        return adaptation.step_size
 
     def init(
         self,
@@ -312,6 +323,9 @@ class AbstractKernel(AbstractModelKernel):
         check_finite_start(potential_energy)
 
         position = ravel_pytree(one_z)[0]
+        positions = jax.vmap(lambda z: ravel_pytree(z)[0])(
+            z if self._is_batched else jax.tree.map(lambda leaf: leaf[None], z)
+        )
         auxiliary = over_chains(lambda key: self.init_auxiliary(key, position))(key_auxiliary)
         matrix = as_inverse_mass_matrix(self._inverse_mass_matrix, self._dense_mass, position)
         step_size = jnp.asarray(self._step_size, dtype=position.dtype)
@@ -327,7 +341,7 @@ class AbstractKernel(AbstractModelKernel):
             rng_key=rng_key,
             iteration=jnp.asarray(0),
             adaptation=self._rules(position.size).init(
-                num_warmup, step_size, matrix, self.init_learned(position)
+                num_warmup, step_size, matrix, self.init_learned(positions)
             ),
         )
 
@@ -402,12 +416,20 @@ class AbstractKernel(AbstractModelKernel):
         )
         if not jax.tree.leaves(adaptation.learned) or adaptation.window_ends.size == 0:
             return after
-        learned = lax.cond(
+
+        def learn() -> tuple[Any, Scalar]:
+            learned = self.learn(state, after)
+            new = after.adaptation._replace(learned=learned)
+            return learned, self.learned_step_size(new)
+
+        learned, step_size = lax.cond(
             state.iteration < num_warmup,
-            lambda: self.learn(state, after),
-            lambda: adaptation.learned,
+            learn,
+            lambda: (adaptation.learned, after.adaptation.step_size),
         )
-        return after._replace(adaptation=after.adaptation._replace(learned=learned))
+        return after._replace(
+            adaptation=after.adaptation._replace(learned=learned, step_size=step_size)
+        )
 
     def _rules(self, dim: int) -> Adaptation:
         target = self._target_accept_prob

@@ -81,10 +81,10 @@ def _run_ours(
         randomness, iteration = step
         target = target_at(flat)
         start = target.start(potential_energy, z_grad)
+        settings = kernel.settings(adaptation, iteration)
         if isinstance(kernel, AbstractUnadjustedKernel):
-            new = kernel.settle(randomness, target, start, auxiliary, adaptation.step_size)
+            new = kernel.settle(randomness, target, start, auxiliary, settings)
         else:
-            settings = kernel.settings(adaptation, iteration)
             new = kernel.transition(randomness, target, start, auxiliary, settings)
         point = new.point
         return (point.z, point.potential_energy, point.z_grad, new.auxiliary), new.accept_prob
@@ -97,7 +97,8 @@ def _run_ours(
         flat, potential_energy, z_grad, auxiliary = carry
         target = target_at(flat)
         start = target.start(potential_energy, z_grad)
-        end, _ = kernel.move(randomness[-1], target, start, auxiliary, adaptation.step_size)
+        settings = kernel.settings(adaptation, jnp.asarray(num_steps - 1))
+        end, _ = kernel.move(randomness[-1], target, start, auxiliary, settings)
         finite = jnp.all(jnp.isfinite(end.z))
         flat, last = select(finite, end.z, flat), finite.astype(flat.dtype)
     else:

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from ebm_ppl._types import PRNGKey, Scalar
+from ebm_ppl._types import PRNGKey
 from ebm_ppl.samplers._base import AbstractKernel
 from ebm_ppl.samplers._target import Point, Transition, WhitenedTarget, select
 
@@ -36,7 +36,7 @@ class AbstractUnadjustedKernel(AbstractKernel):
         target: WhitenedTarget,
         start: Point,
         auxiliary: Any,
-        step_size: Scalar,
+        step_size: Any,
     ) -> tuple[Point, Any]:
         """Take one step of the discretised diffusion.
 
@@ -45,11 +45,22 @@ class AbstractUnadjustedKernel(AbstractKernel):
             target: The potential in whitened coordinates.
             start: The current point.
             auxiliary: Carried momenta.
-            step_size: The step size.
+            step_size: The step size; or what `settings` makes of it.
 
         Returns:
             The new point and the new momenta.
         """
+
+    def turn_back(self, auxiliary: Any) -> Any:
+        """What becomes of the carried variables where a step is refused; by default they change sign.
+
+        Args:
+            auxiliary: Carried momenta before the step.
+
+        Returns:
+            The momenta reversed.
+        """
+        return jax.tree.map(jnp.negative, auxiliary)
 
     def transition(
         self,
@@ -57,7 +68,7 @@ class AbstractUnadjustedKernel(AbstractKernel):
         target: WhitenedTarget,
         start: Point,
         auxiliary: Any,
-        step_size: Scalar,
+        step_size: Any,
     ) -> Transition:
         """Draw the noise and move, unless the move leads to where something is not finite."""
         noise = jax.random.normal(rng_key, start.position.shape, start.position.dtype)
@@ -69,16 +80,15 @@ class AbstractUnadjustedKernel(AbstractKernel):
         target: WhitenedTarget,
         start: Point,
         auxiliary: Any,
-        step_size: Scalar,
+        step_size: Any,
     ) -> Transition:
         """Move with given noise, unless the move leads to where something is not finite."""
         end, moved = self.move(noise, target, start, auxiliary, step_size)
         finite = jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves((end, moved))])
         finite = jnp.all(finite)
-        stayed = jax.tree.map(jnp.negative, auxiliary)
         return Transition(
             select(finite, end, start),
-            select(finite, moved, stayed),
+            select(finite, moved, self.turn_back(auxiliary)),
             finite.astype(start.position.dtype),
             ~finite,
         )

@@ -3,40 +3,18 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple, cast
 
-import jax
 import jax.numpy as jnp
 from jax import lax
-from jax.flatten_util import ravel_pytree
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float
 from numpyro.infer import init_to_uniform
 
-from ebm_ppl._checks import check_count, check_flag, check_positive
-from ebm_ppl._random import normals_and_uniform
-from ebm_ppl._types import PotentialFn, PRNGKey, Scalar
-from ebm_ppl.samplers._adaptation import POOLED, AdaptationState
-from ebm_ppl.samplers._base import AbstractKernel
-from ebm_ppl.samplers._metropolis import accept_or_stay
-from ebm_ppl.samplers._state import KernelState
-from ebm_ppl.samplers._target import Matrix, Point, Transition, WhitenedTarget, apply
-from ebm_ppl.samplers._trajectory import (
-    Proposal,
-    TrajectoryState,
-    ascend,
-    jitter,
-    start_trajectory,
-    visit,
+from ebm_ppl._types import PotentialFn, Scalar
+from ebm_ppl.samplers._shared_trajectory import (
+    AbstractSharedTrajectoryKernel,
+    Followed,
+    Trajectory,
 )
-
-_DIVERGENCE = -1000.0
-"""Log acceptance ratio below which NumPyro and Stan, too, call a trajectory divergent."""
-
-
-class Trajectory(NamedTuple):
-    """What the trajectories of all chains share in one step."""
-
-    step_size: Scalar
-    num_steps: Int[Array, ""]
-    inverse_mass_matrix: Matrix
+from ebm_ppl.samplers._target import Point, WhitenedTarget, apply
 
 
 class _Phase(NamedTuple):
@@ -53,7 +31,7 @@ class _Phase(NamedTuple):
     impulse: Float[Array, " dim"]
 
 
-class ChEESHMC(AbstractKernel):
+class ChEESHMC(AbstractSharedTrajectoryKernel):
     r"""Hamiltonian Monte Carlo for many chains at once, with one learned trajectory length.
 
     A momentum $p \sim N(0, I)$ is drawn, and $(w, p)$ follows $L$ leapfrog steps,
@@ -130,12 +108,6 @@ class ChEESHMC(AbstractKernel):
         algorithm. Bernoulli 19.
     """
 
-    exact = True
-    bias_order = None
-    reversible = True
-    gradient_evaluations_per_step = 1  # for each leapfrog step
-    potential_evaluations_per_step = 1
-
     def __init__(
         self,
         model: Callable | None = None,
@@ -155,60 +127,26 @@ class ChEESHMC(AbstractKernel):
             model,
             potential_fn,
             step_size=step_size,
+            trajectory_length=trajectory_length,
+            max_num_steps=max_num_steps,
             inverse_mass_matrix=inverse_mass_matrix,
             adapt_step_size=adapt_step_size,
+            adapt_trajectory_length=adapt_trajectory_length,
             adapt_mass_matrix=adapt_mass_matrix,
             dense_mass=dense_mass,
             target_accept_prob=target_accept_prob,
             init_strategy=init_strategy,
-            pace=POOLED,
-        )
-        check_positive("trajectory_length", trajectory_length)
-        check_count("max_num_steps", max_num_steps, 1)
-        check_flag("adapt_trajectory_length", adapt_trajectory_length)
-        self._trajectory_length = trajectory_length
-        self._max_num_steps = max_num_steps
-        self._adapt_trajectory_length = adapt_trajectory_length
-
-    def init_auxiliary(
-        self,
-        rng_key: PRNGKey,  # noqa: ARG002
-        position: Float[Array, " dim"],
-    ) -> Proposal:
-        """No proposal as yet."""
-        zeros = jnp.zeros_like(position)
-        return Proposal(position, zeros, jnp.asarray(0))
-
-    def init_learned(self, position: Float[Array, " dim"]) -> TrajectoryState:
-        """The search for the trajectory length before it begins."""
-        length = jnp.asarray(self._trajectory_length, dtype=position.dtype)
-        return start_trajectory(length, position)
-
-    def settings(self, adaptation: AdaptationState, iteration: Int[Array, ""]) -> Trajectory:
-        r"""The step size, and $L = \lceil u_n \tau / \epsilon \rceil$."""
-        search: TrajectoryState = adaptation.learned
-        is_warm = iteration >= adaptation.num_warmup
-        log_length = jnp.where(is_warm, search.average_log_length, search.log_length)
-        length = jitter(iteration) * jnp.exp(log_length)
-        num_steps = jnp.ceil(length / adaptation.step_size)
-        # NaN and lengths beyond the integers go to the bounds.
-        num_steps = jnp.clip(jnp.nan_to_num(num_steps, nan=1.0), 1, self._max_num_steps)
-        return Trajectory(
-            adaptation.step_size, num_steps.astype(int), adaptation.inverse_mass_matrix
         )
 
-    def transition(
+    def follow(
         self,
-        rng_key: PRNGKey,
+        noise: Float[Array, " dim"],
         target: WhitenedTarget,
         start: Point,
-        auxiliary: Proposal,  # noqa: ARG002
-        step_size: Trajectory,
-    ) -> Transition:
-        """Draw a momentum, follow the trajectory, and accept its end or stay."""
-        step, num_steps, inverse_mass_matrix = step_size
-        size, dtype = start.position.size, start.position.dtype
-        momentum, uniform = normals_and_uniform(rng_key, size, dtype)
+        trajectory: Trajectory,
+    ) -> Followed:
+        """Take the leapfrog steps."""
+        step, num_steps, inverse_mass_matrix = trajectory
 
         # In unconstrained coordinates the velocity is L p, and a step needs one product with a matrix.
         def leapfrog(_: Any, at: _Phase) -> _Phase:
@@ -225,7 +163,7 @@ class ChEESHMC(AbstractKernel):
                 at.impulse + 0.5 * (at.z_grad + z_grad),
             )
 
-        velocity = apply(target.scale, momentum)
+        momentum, velocity = noise, apply(target.scale, noise)
         zeros = jnp.zeros_like(start.z)
         z_grad = cast(Array, start.z_grad)
         pull = apply(inverse_mass_matrix, z_grad)
@@ -235,35 +173,4 @@ class ChEESHMC(AbstractKernel):
         end = target.known(ended.z, ended.potential_energy, ended.z_grad)
         kinetic_drop = 0.5 * (jnp.sum(momentum**2) - jnp.sum(end_momentum**2))
         log_ratio = start.potential_energy - end.potential_energy + kinetic_drop
-        proposal = Proposal(end.z, end_momentum, num_steps)
-        new = accept_or_stay(uniform, start, end, log_ratio, proposal)
-        return new._replace(diverging=new.diverging | (log_ratio < _DIVERGENCE))
-
-    def learn(self, before: KernelState, after: KernelState) -> TrajectoryState:
-        """One step of the search for the trajectory length, in the second half of warm-up.
-
-        In coordinates that are far from white yet, a trajectory looks best which is several periods long
-        in those of the next window.
-        """
-        search: TrajectoryState = before.adaptation.learned
-        if not self._adapt_trajectory_length:
-            return search
-        z, proposal, accept_prob = before.z, after.auxiliary, after.accept_prob
-        if before.potential_energy.ndim == 0:
-            z, proposal, accept_prob = jax.tree.map(
-                lambda leaf: leaf[None], (z, proposal, accept_prob)
-            )
-        positions = jax.vmap(lambda z: ravel_pytree(z)[0])(z)
-        search = visit(search, positions, before.iteration)
-        return lax.cond(
-            before.iteration < before.adaptation.num_warmup // 2,
-            lambda: search,
-            lambda: ascend(
-                search,
-                jitter(before.iteration),
-                positions,
-                before.adaptation.inverse_mass_matrix_sqrt,
-                proposal,
-                accept_prob,
-            ),
-        )
+        return Followed(end, end_momentum, log_ratio)
