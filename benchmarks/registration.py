@@ -1,9 +1,9 @@
 """What registration costs: NumPyro's NUTS on our potentials and on hand-written ones.
 
 `python -m benchmarks.registration` runs NUTS on the potential that `ebm_ppl.potential_fn` makes of an energy,
-and on the same potential written out. They take turns in one process and on one thread. The table has the medians of CPU seconds, compilation apart, and the median of the ratios of the
-turns, with the second smallest and the second largest; and by how much the potentials differ at a hundred
-points, up to a constant.
+and on the same potential written out. They take turns in one process and on one thread. The table has the
+medians of CPU seconds, compilation apart, and the median of the ratios of the turns, with the second
+smallest and the second largest; and by how much the potentials differ at a hundred points, up to a constant.
 """
 
 import os
@@ -35,7 +35,7 @@ def pairs() -> dict[str, tuple[ebm.AbstractEnergy, Potential, tuple[int, ...]]]:
     """Energies, their potentials written out, and the shape of a position."""
 
     def double_well(z: Any) -> Any:
-        return (z[0] ** 2 - 1) ** 2 + 0.5 * z[1] ** 2
+        return 2.0 * ((0.8 * z[0]) ** 2 - 1) ** 2 + 0.5 * z[1] ** 2
 
     def normal(z: Any) -> Any:
         return 0.5 * z @ cho_solve((jnp.asarray(_FACTOR, z.dtype), True), z)
