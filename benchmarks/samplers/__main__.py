@@ -1,32 +1,35 @@
 """Effective draws per CPU second, beside NumPyro and BlackJAX: `python -m benchmarks.samplers`.
 
-Each sampler runs in one compiled loop from uniform starts, in float32, on one thread; it is compiled by a
-first run, and timed in further ones, warm-up included. Its figure is the smallest bulk ESS over all first
-and second moments per CPU second, the median over runs. It stands in brackets unless all of these moments are
-within 4 Monte Carlo standard errors of the truth and R-hat is at most 1.01; the table gives the largest of
-both. With 200 moments about one honest run in a hundred is beyond 4 errors. BlackJAX is left out if it is
-not installed: `pip install blackjax==1.7.1`.
+Each library has a process of its own on each target. A sampler runs in one compiled loop from uniform starts,
+in float32, on one thread; it is compiled by a first run, and timed in further ones, warm-up included. Its
+figure is the smallest bulk ESS over all first and second moments per CPU second, the median over runs. It
+stands in brackets unless all of these moments are within 4 Monte Carlo standard errors of the truth and
+R-hat is at most 1.01; the table gives the largest of both. With 200 moments about one honest run in a hundred
+is beyond 4 errors. BlackJAX is left out if it is not installed: `pip install blackjax==1.7.1`.
 """
 
 import os
 
 os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import json
 import pathlib
 import statistics
+import subprocess
+import sys
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import click
 import jax
 import numpy as np
 
+from benchmarks.samplers import report
 from benchmarks.samplers.methods import METHODS, Method
 from benchmarks.samplers.targets import TARGETS, Target
 from validation.diagnostics import convergence
-
-LARGEST_ERROR, LARGEST_R_HAT = 4.0, 1.01
 
 
 def judge(draws: np.ndarray, target: Target) -> dict[str, float]:
@@ -57,37 +60,69 @@ def measure(target: Target, method: Method, num_runs: int) -> dict[str, Any]:
         rows.append(judge(np.asarray(draws), target) | {"seconds": seconds})
     medians = {name: statistics.median(row[name] for row in rows) for name in rows[0]}
     rate = statistics.median(row["ess"] / row["seconds"] for row in rows)
-    counts = medians["error"] <= LARGEST_ERROR and medians["r_hat"] <= LARGEST_R_HAT
+    counts = (
+        medians["error"] <= report.LARGEST_ERROR and medians["r_hat"] <= report.LARGEST_R_HAT
+    )
     return medians | {"rate": rate, "first_run_seconds": first, "counts": bool(counts)}
 
 
-@click.command(help=(__doc__ or "").partition("\n")[0])
+def work(name: str, library: str, num_runs: int) -> Iterator[report.Row]:
+    """Measure what a library has on a target."""
+    target = TARGETS[name]()
+    for method in METHODS:
+        if method.library == library and method.suits(name):
+            row = measure(target, method, num_runs)
+            names = {"library": library, "sampler": method.name, "chains": method.num_chains}
+            yield {"title": target.name} | names | row
+
+
+def in_processes(name: str, num_runs: int) -> list[report.Row]:
+    """Have each library measured by a process of its own, one after the other."""
+    rows = []
+    for library in dict.fromkeys(method.library for method in METHODS):
+        command = [sys.executable, "-m", "benchmarks.samplers", "--runs", str(num_runs)]
+        command += ["--worker", name, library]
+        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+        rows += [json.loads(line) for line in done.stdout.splitlines()]
+    return rows
+
+
+@click.command(help=__doc__)
 @click.option("--target", "names", multiple=True, type=click.Choice(list(TARGETS)))
 @click.option("--runs", default=3, show_default=True, help="Timed runs of each sampler.")
-@click.option("--out", type=click.Path(dir_okay=False, path_type=pathlib.Path), help="JSON file.")
-def main(names: tuple[str, ...], runs: int, out: pathlib.Path | None) -> None:
-    """Print a table for each target."""
-    results: dict[str, Any] = {}
+@click.option("--quick", is_flag=True, help="One timed run each: figures to look at, not to cite.")
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=pathlib.Path),
+    help="Folder for samplers.json, samplers.md and samplers.png.",
+)
+@click.option("--worker", nargs=2, hidden=True)
+def main(
+    names: tuple[str, ...],
+    runs: int,
+    quick: bool,
+    out: pathlib.Path | None,
+    worker: tuple[str, str] | None,
+) -> None:
+    """Print a table for each target and the ratios; write the files."""
+    if worker:
+        for row in work(*worker, runs):
+            click.echo(json.dumps(row))
+        return
+    results, text = {}, ""
     for name in names or TARGETS:
-        target = TARGETS[name]()
-        click.echo(f"\n{target.name}\n")
-        click.echo(
-            "| library | sampler | chains | ESS / CPU s | ESS | error | R-hat | first run, CPU s |"
-        )
-        click.echo("| --- | --- | --- | --- | --- | --- | --- | --- |")
-        for method in METHODS:
-            row = measure(target, method, runs)
-            results.setdefault(name, []).append(
-                {"library": method.library, "sampler": method.name, "chains": method.num_chains}
-                | row
-            )
-            rate = f"{row['rate']:.3g}" if row["counts"] else f"({row['rate']:.3g})"
-            click.echo(
-                f"| {method.library} | {method.name} | {method.num_chains} | {rate} | {row['ess']:.0f} | "
-                f"{row['error']:.1f} | {row['r_hat']:.3f} | {row['first_run_seconds']:.1f} |"
-            )
+        results[name] = in_processes(name, 1 if quick else runs)
+        part = report.table(results[name][0]["title"], results[name])
+        click.echo(part)
+        text += part
+    part = report.ratio_table(results)
+    click.echo(part)
     if out is not None:
-        out.write_text(json.dumps(results, indent=2) + "\n")
+        out.mkdir(parents=True, exist_ok=True)
+        (out / "samplers.json").write_text(json.dumps(results, indent=2) + "\n")
+        (out / "samplers.md").write_text(text + part)
+        titles = {name: rows[0]["title"] for name, rows in results.items()}
+        report.picture(results, titles, out / "samplers.png")
 
 
 if __name__ == "__main__":
