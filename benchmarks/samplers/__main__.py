@@ -27,7 +27,8 @@ import jax
 import numpy as np
 
 from benchmarks.samplers import report
-from benchmarks.samplers.methods import METHODS, Method
+from benchmarks.samplers._method import Method
+from benchmarks.samplers.methods import METHODS
 from benchmarks.samplers.targets import TARGETS, Target
 from validation.diagnostics import convergence
 
@@ -60,9 +61,7 @@ def measure(target: Target, method: Method, num_runs: int) -> dict[str, Any]:
         rows.append(judge(np.asarray(draws), target) | {"seconds": seconds})
     medians = {name: statistics.median(row[name] for row in rows) for name in rows[0]}
     rate = statistics.median(row["ess"] / row["seconds"] for row in rows)
-    counts = (
-        medians["error"] <= report.LARGEST_ERROR and medians["r_hat"] <= report.LARGEST_R_HAT
-    )
+    counts = medians["error"] <= report.LARGEST_ERROR and medians["r_hat"] <= report.LARGEST_R_HAT
     return medians | {"rate": rate, "first_run_seconds": first, "counts": bool(counts)}
 
 

@@ -9,7 +9,16 @@ from matplotlib.figure import Figure
 OURS, NUMPYRO, BLACKJAX = "ebm_ppl", "NumPyro", "BlackJAX"
 LARGEST_ERROR, LARGEST_R_HAT = 4.0, 1.01
 _COLOURS = {OURS: "#1b6ca8", NUMPYRO: "#c1666b", BLACKJAX: "#7a7a7a"}
-_HEADINGS = ("library", "sampler", "chains", "ESS / CPU s", "ESS", "error", "R-hat", "first run, CPU s")
+_HEADINGS = (
+    "library",
+    "sampler",
+    "chains",
+    "ESS / CPU s",
+    "ESS",
+    "error",
+    "R-hat",
+    "first run, CPU s",
+)
 
 Row = dict[str, Any]
 """One sampler on one target: its names, its figures, and whether they count."""
