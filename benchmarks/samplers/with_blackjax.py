@@ -90,7 +90,11 @@ def nuts(target: Target, method: Method) -> Run:
 
 
 def mala(target: Target, method: Method) -> Run:
-    """BlackJAX's MALA; one step size for all chains, from dual averaging to an acceptance of 0.574."""
+    """BlackJAX's MALA; one step size for all chains, from dual averaging to an acceptance of 0.7.
+
+    In the first half of warm-up the step size is 0.01: at the steps that suit the bulk, a chain that starts
+    in the quartic's tails stays there. For the same reason the acceptance is above the usual 0.574.
+    """
     import blackjax
     from blackjax.adaptation.step_size import dual_averaging_adaptation
 
@@ -98,7 +102,7 @@ def mala(target: Target, method: Method) -> Run:
         return -target.potential(z)
 
     kernel = blackjax.mala.build_kernel()
-    start_search, search, settle = dual_averaging_adaptation(0.574)
+    start_search, search, settle = dual_averaging_adaptation(0.7)
 
     def step_all(rng_key: jax.Array, states: Any, step_size: Any) -> tuple[Any, Any]:
         keys = jax.random.split(rng_key, method.num_chains)
@@ -115,7 +119,12 @@ def mala(target: Target, method: Method) -> Run:
             states, info = step_all(rng_key, states, jnp.exp(found.log_step_size))
             return (states, search(found, jnp.mean(info.acceptance_rate))), None
 
-        keys = jax.random.split(key_warmup, method.num_warmup)
+        key_first, key_second = jax.random.split(key_warmup)
+        half = method.num_warmup // 2
+        states = jax.lax.fori_loop(
+            0, half, lambda i, s: step_all(jax.random.fold_in(key_first, i), s, 0.01)[0], states
+        )
+        keys = jax.random.split(key_second, half)
         (states, found), _ = jax.lax.scan(warm_up, (states, start_search(0.1)), keys)
         step_size = settle(found)
 
