@@ -34,6 +34,7 @@ from ebm_ppl.samplers import GibbsWithGradients as GibbsWithGradients
 from ebm_ppl.samplers import IndependenceMetropolis as IndependenceMetropolis
 from ebm_ppl.samplers import Langevin as Langevin
 from ebm_ppl.samplers import RandomWalkMetropolis as RandomWalkMetropolis
+from ebm_ppl.samplers import ReplicaExchange as ReplicaExchange
 from ebm_ppl.samplers import UnderdampedLangevin as UnderdampedLangevin
 from ebm_ppl.serialization import load_energy as load_energy
 from ebm_ppl.serialization import save_energy as save_energy

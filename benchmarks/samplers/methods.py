@@ -8,7 +8,7 @@ from numpyro.infer import NUTS
 from benchmarks.samplers import blackjax_microcanonical, with_blackjax
 from benchmarks.samplers._method import Method
 from benchmarks.samplers.with_numpyro import numpyro_kernel, one_after_another
-from ebm_ppl.samplers import MALA, MAMS, MCLMC, ChEESHMC
+from ebm_ppl.samplers import MALA, MAMS, MCLMC, ChEESHMC, ReplicaExchange
 
 
 def _nuts(potential: Any) -> NUTS:
@@ -43,6 +43,17 @@ def _mala(potential: Any) -> MALA:
     return MALA(potential_fn=potential)
 
 
+def _replicas(potential: Any) -> ReplicaExchange:
+    return ReplicaExchange(ChEESHMC(potential_fn=potential), num_replicas=5)
+
+
+def _fitted_replicas(potential: Any) -> ReplicaExchange:
+    return ReplicaExchange(ChEESHMC(potential_fn=potential), num_replicas=3, adapt_base=True)
+
+
+MODES = ("quartic", "double-well", "mixture")
+"""Targets with separate modes."""
+
 METHODS = [
     Method("ebm_ppl", "ChEESHMC", 64, 400, 600, numpyro_kernel(_chees)),
     Method("ebm_ppl", "ChEESHMC, dense", 64, 400, 600, numpyro_kernel(_dense_chees)),
@@ -52,6 +63,10 @@ METHODS = [
     Method("ebm_ppl", "MCLMC", 64, 400, 6000, numpyro_kernel(_mclmc)),
     Method("ebm_ppl", "MCLMC, dense", 64, 400, 2000, numpyro_kernel(_dense_mclmc)),
     Method("ebm_ppl", "MALA", 64, 400, 2000, numpyro_kernel(_mala)),
+    Method("ebm_ppl", "ReplicaExchange", 64, 200, 400, numpyro_kernel(_replicas), MODES),
+    Method(
+        "ebm_ppl", "ReplicaExchange, fitted", 64, 200, 400, numpyro_kernel(_fitted_replicas), MODES
+    ),
     Method("ebm_ppl", "ChEESHMC", 4, 1000, 1000, numpyro_kernel(_chees)),
     Method("ebm_ppl", "MAMS", 4, 1000, 1000, numpyro_kernel(_mams)),
     Method("NumPyro", "NUTS, one by one", 4, 1000, 1000, one_after_another(_nuts)),

@@ -1,6 +1,9 @@
 """Paths of laws from one that is known to one that is not, and the inverse temperatures along them."""
 
+from ebm_ppl.annealing._as_path import as_path as as_path
 from ebm_ppl.annealing._exchange import exchange_pairs as exchange_pairs
+from ebm_ppl.annealing._exchange import exchange_where as exchange_where
+from ebm_ppl.annealing._exchange import pairs_in_turn as pairs_in_turn
 from ebm_ppl.annealing._geometric import GeometricEnergy as GeometricEnergy
 from ebm_ppl.annealing._geometric import GeometricPath as GeometricPath
 from ebm_ppl.annealing._geometric import as_base as as_base

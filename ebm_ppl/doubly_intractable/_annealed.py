@@ -8,10 +8,11 @@ from jax.scipy.special import logsumexp
 
 from ebm_ppl._checks import check_count
 from ebm_ppl._types import PRNGKey, Scalar
+from ebm_ppl.annealing import as_path
 from ebm_ppl.energies import AbstractEnergy
 from ebm_ppl.partition import AnnealingSchedule
 from ebm_ppl.partition._anneal import forward_log_weights
-from ebm_ppl.partition._moves import as_moves, as_path
+from ebm_ppl.partition._moves import as_moves
 
 
 class AnnealedLogZ(eqx.Module):

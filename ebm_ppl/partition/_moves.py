@@ -13,25 +13,10 @@ from jaxtyping import Array, Float
 
 from ebm_ppl._checks import check_count
 from ebm_ppl._types import PRNGKey, Scalar
-from ebm_ppl.annealing import AbstractPath, GeometricPath, RestrictedBoltzmannPath
-from ebm_ppl.energies import (
-    AbstractBlockwiseEnergy,
-    AbstractEnergy,
-    RestrictedBoltzmannMachine,
-)
+from ebm_ppl.annealing import AbstractPath
+from ebm_ppl.energies import AbstractBlockwiseEnergy
 from ebm_ppl.potentials import potential_fn
 from ebm_ppl.samplers import MALA, BlockGibbs, run_short_chain
-
-
-def as_path(target: AbstractEnergy | AbstractPath, base: Any) -> AbstractPath:
-    """Read an energy with a base law, or a path."""
-    if isinstance(target, AbstractPath):
-        if base is not None:
-            raise ValueError("`base` must be None with a path, which has its own base law.")
-        return target
-    if isinstance(target, RestrictedBoltzmannMachine) and base is None:
-        return RestrictedBoltzmannPath(target)
-    return GeometricPath(target, base)
 
 
 class Moves(eqx.Module):

@@ -14,13 +14,14 @@ from ebm_ppl._random import fast_key
 from ebm_ppl._types import PRNGKey, Scalar
 from ebm_ppl.annealing import (
     AbstractPath,
+    as_path,
     conditional_ess,
     next_inverse_temperature,
     power_schedule,
     reverse_conditional_ess,
 )
 from ebm_ppl.energies import AbstractEnergy
-from ebm_ppl.partition._moves import Moves, as_moves, as_path, log_ratios, start_at_base
+from ebm_ppl.partition._moves import Moves, as_moves, log_ratios, start_at_base
 from ebm_ppl.partition._resampling import systematic_resample
 
 _MOST_STEPS = 2_000

@@ -10,11 +10,11 @@ from jaxtyping import Array, Float
 
 from ebm_ppl._checks import check_interval, check_key
 from ebm_ppl._types import PRNGKey
-from ebm_ppl.annealing import AbstractPath
+from ebm_ppl.annealing import AbstractPath, as_path
 from ebm_ppl.energies import AbstractEnergy
 from ebm_ppl.partition._anneal import reverse_log_weights
 from ebm_ppl.partition._estimate import LogPartitionEstimate, estimate_from_log_weights
-from ebm_ppl.partition._moves import as_moves, as_path
+from ebm_ppl.partition._moves import as_moves
 from ebm_ppl.partition._pilot import Schedule, as_schedule
 
 

@@ -12,14 +12,13 @@ from jaxtyping import Array, Float
 from ebm_ppl._checks import check_count, check_interval, check_key
 from ebm_ppl._random import fast_key
 from ebm_ppl._types import PRNGKey, Scalar
-from ebm_ppl.annealing import AbstractPath
+from ebm_ppl.annealing import AbstractPath, as_path
 from ebm_ppl.energies import AbstractEnergy
 from ebm_ppl.partition._estimate import LogPartitionEstimate, estimate_from_log_weights
 from ebm_ppl.partition._moves import (
     CompensatedSum,
     Moves,
     as_moves,
-    as_path,
     log_ratios,
     start_at_base,
 )

@@ -15,12 +15,12 @@ from scipy import stats
 from ebm_ppl._checks import check_count, check_interval, check_key, check_positive
 from ebm_ppl._errors import NonFiniteEnergyError
 from ebm_ppl._types import PRNGKey
-from ebm_ppl.annealing import AbstractPath
+from ebm_ppl.annealing import AbstractPath, as_path
 from ebm_ppl.energies import AbstractEnergy
 from ebm_ppl.partition._estimate import LogPartitionEstimate
 from ebm_ppl.partition._kronrod import kronrod
 from ebm_ppl.partition._ladders import run_ladders
-from ebm_ppl.partition._moves import as_moves, as_path, log_ratios, start_at_base
+from ebm_ppl.partition._moves import as_moves, log_ratios, start_at_base
 from ebm_ppl.partition._pilot import as_schedule
 
 _LEAST_EXCHANGE = 0.02

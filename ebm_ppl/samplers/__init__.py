@@ -5,6 +5,7 @@ from ebm_ppl.samplers._base import AbstractKernel as AbstractKernel
 from ebm_ppl.samplers._energy_kernel import AbstractEnergyKernel as AbstractEnergyKernel
 from ebm_ppl.samplers._energy_kernel import Moved as Moved
 from ebm_ppl.samplers._metropolis import AbstractMetropolisKernel as AbstractMetropolisKernel
+from ebm_ppl.samplers._replica_state import ReplicaExchangeState as ReplicaExchangeState
 from ebm_ppl.samplers._short_chain import run_short_chain as run_short_chain
 from ebm_ppl.samplers._state import KernelState as KernelState
 from ebm_ppl.samplers._target import Point as Point
@@ -21,4 +22,5 @@ from ebm_ppl.samplers.mala import MALA as MALA
 from ebm_ppl.samplers.mams import MAMS as MAMS
 from ebm_ppl.samplers.mclmc import MCLMC as MCLMC
 from ebm_ppl.samplers.random_walk_metropolis import RandomWalkMetropolis as RandomWalkMetropolis
+from ebm_ppl.samplers.replica_exchange import ReplicaExchange as ReplicaExchange
 from ebm_ppl.samplers.underdamped_langevin import UnderdampedLangevin as UnderdampedLangevin

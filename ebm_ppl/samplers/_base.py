@@ -1,6 +1,7 @@
 """The kernel interface: single-chain mathematics on one side, all of NumPyro on the other."""
 
 import abc
+import copy
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -25,7 +26,7 @@ from ebm_ppl.samplers._adaptation import (
 )
 from ebm_ppl.samplers._mass_matrix import as_inverse_mass_matrix
 from ebm_ppl.samplers._model_kernel import AbstractModelKernel
-from ebm_ppl.samplers._source import ModelArgs, ModelKwargs
+from ebm_ppl.samplers._source import ModelArgs, ModelKwargs, PotentialSource
 from ebm_ppl.samplers._start import (
     as_floating,
     check_finite_start,
@@ -167,6 +168,7 @@ class AbstractKernel(AbstractModelKernel):
         self._target_accept_prob = target_accept_prob
         self._pace = pace
         self._is_batched = False
+        self._axis_name: str | None = None
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -260,6 +262,36 @@ class AbstractKernel(AbstractModelKernel):
             What `transition` is given as `step_size`.
         """
         return adaptation.step_size
+
+    def settings_in_step(self, settings: Any, axis_name: str) -> Any:  # noqa: ARG002
+        """Settings of a kernel that runs mapped over laws; by default each law keeps its own.
+
+        Args:
+            settings: What `settings` has made.
+            axis_name: Name of the mapped axis.
+
+        Returns:
+            The settings, with those made alike on which the cost of a step depends: else every law's chains
+            would wait for those of the costliest.
+        """
+        return settings
+
+    def with_potential(
+        self, potential_fn: PotentialFn, axis_name: str | None = None
+    ) -> "AbstractKernel":
+        """Copy of this kernel for another potential.
+
+        Args:
+            potential_fn: Potential energy of an unconstrained position.
+            axis_name: Name of the mapped axis, if the copy is to run mapped over laws.
+
+        Returns:
+            The copy, as if it had been built with `potential_fn`.
+        """
+        kernel = copy.copy(self)
+        kernel._source = PotentialSource(potential_fn)
+        kernel._axis_name = axis_name
+        return kernel
 
     def learn(self, before: KernelState, after: KernelState) -> Any:  # noqa: ARG002
         """Learn from a step of warm-up, of one chain or of all chains; by default nothing.
@@ -362,6 +394,8 @@ class AbstractKernel(AbstractModelKernel):
         context = self.context(model_args, model_kwargs)
         adaptation = state.adaptation
         settings = self.settings(adaptation, state.iteration)
+        if self._axis_name is not None:
+            settings = self.settings_in_step(settings, self._axis_name)
 
         def step(
             rng_key: PRNGKey, z: Position, potential_energy: Scalar, z_grad: Any, auxiliary: Any

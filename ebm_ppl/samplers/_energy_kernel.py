@@ -2,7 +2,7 @@
 
 import abc
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -46,15 +46,17 @@ class AbstractEnergyKernel(AbstractKernel):
 
     def __init__(self, model: Callable | None, potential_fn: PotentialFn | None) -> None:
         super().__init__(model, potential_fn, init_strategy=init_to_uniform)
-        source = model if potential_fn is None else potential_fn
-        if not isinstance(source, (EnergyModel, EnergyPotential)):
-            name = "model" if potential_fn is None else "potential_fn"
-            maker = "as_model" if potential_fn is None else "potential_fn"
-            raise ValueError(
-                f"`{name}` must be what `ebm_ppl.{maker}` makes of an energy, since "
-                f"{type(self).__name__} reads its structure; got {source!r}."
-            )
-        self._energy: AbstractEnergy = source.energy
+        source, name = (model, "model") if potential_fn is None else (potential_fn, "potential_fn")
+        self._energy = _energy_of(source, name, type(self).__name__)
+
+    def with_potential(
+        self, potential_fn: PotentialFn, axis_name: str | None = None
+    ) -> "AbstractEnergyKernel":
+        """Copy of this kernel for another energy, whose registered potential is given."""
+        kernel = super().with_potential(potential_fn, axis_name)
+        assert isinstance(kernel, AbstractEnergyKernel)  # for the type checker
+        kernel._energy = _energy_of(potential_fn, "potential_fn", type(self).__name__)
+        return kernel
 
     @abc.abstractmethod
     def move(self, rng_key: PRNGKey, x: Event) -> Moved:
@@ -85,3 +87,14 @@ class AbstractEnergyKernel(AbstractKernel):
         end = target.evaluate_at(potential.unconstrain(x).astype(z.dtype).ravel())
         diverging = moved.diverging | ~jnp.isfinite(end.potential_energy)
         return Transition(end, auxiliary, moved.accept_prob.astype(z.dtype), diverging)
+
+
+def _energy_of(source: Any, name: str, kernel: str) -> AbstractEnergy:
+    """The energy that was registered; anything else is refused."""
+    if not isinstance(source, (EnergyModel, EnergyPotential)):
+        maker = "as_model" if name == "model" else "potential_fn"
+        raise ValueError(
+            f"`{name}` must be what `ebm_ppl.{maker}` makes of an energy, since {kernel} reads its "
+            f"structure; got {source!r}."
+        )
+    return source.energy

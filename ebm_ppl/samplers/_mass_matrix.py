@@ -25,6 +25,7 @@ def matrix_sqrt(matrix: Matrix) -> Matrix:
 
 
 def no_moments(matrix: Matrix) -> MomentsState:
+    """The moments of nothing, whose deviations have the matrix's shape."""
     mean = jnp.zeros_like(matrix, shape=matrix.shape[-1:])
     return MomentsState(jnp.zeros_like(matrix, shape=()), mean, jnp.zeros_like(matrix))
 

@@ -143,6 +143,11 @@ class AbstractSharedTrajectoryKernel(AbstractKernel):
             adaptation.step_size, num_steps.astype(int), adaptation.inverse_mass_matrix
         )
 
+    def settings_in_step(self, settings: Trajectory, axis_name: str) -> Trajectory:
+        """As many steps for all laws as they would take in the mean."""
+        mean = lax.pmean(settings.num_steps.astype(settings.step_size.dtype), axis_name)
+        return settings._replace(num_steps=jnp.round(mean).astype(int))
+
     def transition(
         self,
         rng_key: PRNGKey,

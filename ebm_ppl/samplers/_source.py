@@ -12,6 +12,7 @@ from numpyro.util import identity, is_prng_key
 from ebm_ppl._types import Position, PotentialFn, PRNGKey
 from ebm_ppl.energies._states import StateSpace
 from ebm_ppl.potentials import EnergyModel, EnergyPotential
+from ebm_ppl.samplers._start import CompiledOnce
 
 ModelArgs = tuple[Any, ...]
 ModelKwargs = Mapping[str, Any] | None
@@ -110,8 +111,7 @@ class ModelSource:
         self._postprocess_fn: Callable | None = None
         self._transforms: dict[str, Any] = {}
         self._supports_vary = False
-        self._drawn_for: list[Any] = []
-        self._draw: Callable | None = None
+        self._draw = CompiledOnce()
 
     @property
     def is_ready(self) -> bool:
@@ -138,10 +138,20 @@ class ModelSource:
             return info.param_info.z
         return self._draw_batch(rng_key, model_args, model_kwargs)
 
+    @property
+    def init_strategy(self) -> Callable:
+        """NumPyro's strategy to start from."""
+        return self._init_strategy
+
     def _trace(self, rng_key: PRNGKey, args: ModelArgs, kwargs: ModelKwargs) -> Any:
+        return self._trace_program(rng_key, self.model, args, kwargs)
+
+    def _trace_program(
+        self, rng_key: PRNGKey, program: Callable, args: ModelArgs, kwargs: ModelKwargs
+    ) -> Any:
         return initialize_model(
             rng_key,
-            self.model,
+            program,
             init_strategy=self._init_strategy,
             dynamic_args=True,
             model_args=args,
@@ -151,14 +161,8 @@ class ModelSource:
 
     def _draw_batch(self, keys: PRNGKey, args: ModelArgs, kwargs: ModelKwargs) -> Position:
         """Draw one valid position per key; compiled once for the same model arguments."""
-        leaves = jax.tree.leaves((args, kwargs))
-        same = len(leaves) == len(self._drawn_for) and all(
-            new is old for new, old in zip(leaves, self._drawn_for, strict=True)
-        )
-        if self._draw is None or not same:
-            self._draw = jax.jit(lambda keys: self._trace(keys, args, kwargs).param_info.z)
-            self._drawn_for = leaves
-        return self._draw(keys)
+        draw = lambda keys: self._trace(keys, args, kwargs).param_info.z  # noqa: E731
+        return self._draw(draw, (args, kwargs))(keys)
 
     def _as_given(self, params: Any, prototype: dict[str, Any], kwargs: ModelKwargs) -> Position:
         params = as_sites(params, prototype.keys())
@@ -199,9 +203,9 @@ class ModelSource:
 
     def wrap(self, wrapper: Callable) -> "ModelSource":
         """The same source for a wrapped model, not yet traced."""
-        return ModelSource(wrapper(self.model), self._init_strategy, self._uses_gradient)
+        return type(self)(wrapper(self.model), self._init_strategy, self._uses_gradient)
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave behind what tracing the model made: closures do not pickle."""
-        copy = ModelSource(self.model, self._init_strategy, self._uses_gradient)
+        copy = type(self)(self.model, self._init_strategy, self._uses_gradient)
         return copy.__dict__

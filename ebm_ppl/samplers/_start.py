@@ -1,5 +1,6 @@
 """Where chains start: keys, positions and what they have to satisfy."""
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -9,6 +10,36 @@ from jaxtyping import Array, Float
 
 from ebm_ppl._checks import is_traced
 from ebm_ppl._types import Position, PotentialFn, PRNGKey
+
+
+class CompiledOnce:
+    """Compiles a function anew only if what it closes over is no longer the same."""
+
+    def __init__(self) -> None:
+        self._closed_over: list[Any] = []
+        self._compiled: Callable | None = None
+
+    def __call__(self, function: Callable, closed_over: Any) -> Callable:
+        """The compiled function.
+
+        Args:
+            function: The function, which may be another object at each call but does the same.
+            closed_over: What it depends on beside its arguments, a pytree.
+
+        Returns:
+            The function, or the one of the call before if it closed over the very same leaves.
+        """
+        leaves = jax.tree.leaves(closed_over)
+        same = len(leaves) == len(self._closed_over) and all(
+            new is old for new, old in zip(leaves, self._closed_over, strict=True)
+        )
+        if self._compiled is None or not same:
+            self._compiled, self._closed_over = jax.jit(function), leaves
+        return self._compiled
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave behind what was compiled: closures do not pickle."""
+        return CompiledOnce().__dict__
 
 
 def as_floating(z: Position, chains: tuple[int, ...]) -> Position:

@@ -68,7 +68,12 @@ class KernelState(_Fields):
 
         MCMC resumes an ensemble with a single key, as if the chains were one.
         """
-        key, chains = changes.get("rng_key"), jnp.shape(self.potential_energy)
-        if chains and key is not None and is_prng_key(key):
-            changes["rng_key"] = jax.random.split(key, chains[0])
+        if "rng_key" in changes:
+            changes["rng_key"] = keys_like(self.potential_energy, changes["rng_key"])
         return super()._replace(**changes)
+
+
+def keys_like(potential_energy: Float[Array, "*chains"], rng_key: PRNGKey) -> Any:
+    """One key for each chain of a batched state, if a single one is given for all of them."""
+    chains = jnp.shape(potential_energy)
+    return jax.random.split(rng_key, chains[0]) if chains and is_prng_key(rng_key) else rng_key

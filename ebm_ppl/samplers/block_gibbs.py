@@ -9,7 +9,7 @@ from jaxtyping import Array, Float
 from ebm_ppl._checks import check_count
 from ebm_ppl._random import fast_key
 from ebm_ppl._types import Event, PotentialFn, PRNGKey
-from ebm_ppl.energies import AbstractBlockwiseEnergy
+from ebm_ppl.energies import AbstractBlockwiseEnergy, AbstractEnergy
 from ebm_ppl.samplers._energy_kernel import AbstractEnergyKernel, Moved
 
 
@@ -70,14 +70,18 @@ class BlockGibbs(AbstractEnergyKernel):
         num_sweeps: int = 1,
     ) -> None:
         super().__init__(model, potential_fn)
-        if not isinstance(self._energy, AbstractBlockwiseEnergy):
-            raise ValueError(
-                "`BlockGibbs` must be given an AbstractBlockwiseEnergy, which knows its conditional "
-                f"laws; got {type(self._energy).__name__}."
-            )
+        self._blockwise = _blockwise(self._energy)
         check_count("num_sweeps", num_sweeps)
-        self._blockwise: AbstractBlockwiseEnergy = self._energy
         self._num_sweeps = num_sweeps
+
+    def with_potential(
+        self, potential_fn: PotentialFn, axis_name: str | None = None
+    ) -> "BlockGibbs":
+        """Copy of this kernel for another blockwise energy, whose registered potential is given."""
+        kernel = super().with_potential(potential_fn, axis_name)
+        assert isinstance(kernel, BlockGibbs)  # for the type checker
+        kernel._blockwise = _blockwise(kernel._energy)
+        return kernel
 
     def move(self, rng_key: PRNGKey, x: Event) -> Moved:
         """Sweep over all blocks."""
@@ -116,3 +120,12 @@ class BlockGibbs(AbstractEnergyKernel):
         if num_sweeps == 1:
             return sweep(x, fast_key(rng_key))[0]
         return jax.lax.scan(sweep, x, jax.random.split(fast_key(rng_key), num_sweeps))[0]
+
+
+def _blockwise(energy: AbstractEnergy) -> AbstractBlockwiseEnergy:
+    if not isinstance(energy, AbstractBlockwiseEnergy):
+        raise ValueError(
+            "`BlockGibbs` must be given an AbstractBlockwiseEnergy, which knows its conditional "
+            f"laws; got {type(energy).__name__}."
+        )
+    return energy

@@ -1,0 +1,180 @@
+"""The chains of one kernel at several temperatures, whose states are stacked level by level."""
+
+import abc
+import copy
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Float
+from numpyro.infer import HMC, BarkerMH
+from numpyro.infer.mcmc import MCMCKernel
+
+from ebm_ppl._types import Position, PotentialFn, PRNGKey, Scalar
+from ebm_ppl.samplers._adaptation import AdaptationState
+from ebm_ppl.samplers._base import AbstractKernel
+from ebm_ppl.samplers._state import KernelState
+
+_LEVELS = "levels"
+
+Tempered = Callable[[Scalar], PotentialFn]
+"""The potential at an inverse temperature."""
+
+
+@dataclasses.dataclass(frozen=True)
+class AbstractLevels(abc.ABC):
+    """What replica exchange asks of the kernel that moves its replicas.
+
+    States and keys have a leading axis over levels, before that over chains if there is one. Counters of
+    iterations have neither, so that warm-up ends for real: under a mapped one both branches would be paid
+    for ever after.
+
+    Attributes:
+        kernel: The kernel, whose own potential is not used.
+        tempered: The potential at an inverse temperature.
+        inverse_temperatures: That of each level.
+        num_warmup: Number of the kernel's steps of warm-up.
+    """
+
+    kernel: Any
+    tempered: Tempered
+    inverse_temperatures: Float[Array, " levels"]
+    num_warmup: int
+
+    @abc.abstractmethod
+    def init(self, rng_key: PRNGKey, z: Position) -> Any:
+        """States of all levels, of which each starts at `z`."""
+
+    @abc.abstractmethod
+    def move(self, rng_key: PRNGKey, state: Any, num_steps: int) -> Any:
+        """Take a few steps at each level."""
+
+    @abc.abstractmethod
+    def place(self, state: Any, z: Position) -> Any:
+        """The states with other positions, one for each level, and what the kernel knows of them."""
+
+
+class OwnLevels(AbstractLevels):
+    """Levels of a kernel of this package: each has one step size and mass matrix for all chains."""
+
+    def init(self, rng_key: PRNGKey, z: Position) -> KernelState:
+        """States of all levels, of which each starts at `z`."""
+
+        def one(inverse_temperature: Scalar, rng_key: PRNGKey) -> KernelState:
+            return self._at(inverse_temperature).init(rng_key, self.num_warmup, z)
+
+        return self._map(one, (0, 0))(self.inverse_temperatures, rng_key)
+
+    def move(self, rng_key: PRNGKey, state: KernelState, num_steps: int) -> KernelState:
+        """Take a few steps at each level."""
+
+        def one(inverse_temperature: Scalar, rng_key: PRNGKey, state: KernelState) -> KernelState:
+            kernel = self._at(inverse_temperature)
+            return repeat(kernel.sample, state._replace(rng_key=rng_key), num_steps)
+
+        return self._map(one, (0, 0, _OWN))(self.inverse_temperatures, rng_key, state)
+
+    def place(self, state: KernelState, z: Position) -> KernelState:
+        """The states with other positions."""
+
+        def one(inverse_temperature: Scalar, z: Position, state: KernelState) -> KernelState:
+            return self._at(inverse_temperature).refresh(state._replace(z=z), (), {})
+
+        return self._map(one, (0, 0, _OWN))(self.inverse_temperatures, z, state)
+
+    def _at(self, inverse_temperature: Scalar) -> AbstractKernel:
+        return self.kernel.with_potential(self.tempered(inverse_temperature), _LEVELS)
+
+    def _map(self, function: Callable[..., KernelState], in_axes: Any) -> Callable[..., Any]:
+        return jax.vmap(function, in_axes, _OWN, axis_name=_LEVELS)
+
+
+_LEADING: Any = 0
+_OWN = KernelState(*(_LEADING,) * len(KernelState._fields))._replace(
+    iteration=None,
+    adaptation=AdaptationState(*(_LEADING,) * len(AdaptationState._fields))._replace(
+        window_ends=None
+    ),
+)
+"""Axes over levels of the fields of a state."""
+
+
+class NumPyroLevels(AbstractLevels):
+    """Levels of a kernel of NumPyro, whose chains adapt each by itself."""
+
+    def init(self, rng_key: PRNGKey, z: Position) -> Any:
+        """States of all levels, of which each starts at `z`."""
+
+        def one(inverse_temperature: Scalar, rng_key: PRNGKey, z: Position) -> Any:
+            return self._start(self.tempered(inverse_temperature), rng_key, z)[1]
+
+        over_chains = jax.vmap(one, (None, 0, 0)) if rng_key.ndim > 1 else one
+        state = jax.vmap(over_chains, (0, 0, None))(self.inverse_temperatures, rng_key, z)
+        return state._replace(i=jnp.asarray(0))
+
+    def move(self, rng_key: PRNGKey, state: Any, num_steps: int) -> Any:
+        """Take a few steps at each level."""
+
+        def one(inverse_temperature: Scalar, rng_key: PRNGKey, state: Any) -> Any:
+            # NumPyro's kernels keep closures of their last `init`, whose results nobody reads here.
+            potential = self.tempered(inverse_temperature)
+            kernel, _ = self._start(potential, rng_key, state.z)
+            step = lambda state: kernel.sample(state, (), {})  # noqa: E731
+            return repeat(step, state._replace(rng_key=rng_key), num_steps)
+
+        axes = _numpyro_axes(state)
+        over_chains = jax.vmap(one, (None, 0, axes), axes) if rng_key.ndim > 1 else one
+        return jax.vmap(over_chains, (0, 0, axes), axes)(self.inverse_temperatures, rng_key, state)
+
+    def place(self, state: Any, z: Position) -> Any:
+        """The states with other positions."""
+
+        def one(inverse_temperature: Scalar, z: Position) -> tuple[Scalar, Position]:
+            return jax.value_and_grad(self.tempered(inverse_temperature))(z)
+
+        is_batched = state.potential_energy.ndim > 1
+        over_chains = jax.vmap(one, (None, 0)) if is_batched else one
+        potential_energy, z_grad = jax.vmap(over_chains)(self.inverse_temperatures, z)
+        potential_energy = potential_energy.astype(state.potential_energy.dtype)
+        return state._replace(z=z, potential_energy=potential_energy, z_grad=z_grad)
+
+    def _start(
+        self, potential_fn: PotentialFn, rng_key: PRNGKey, z: Position
+    ) -> tuple[MCMCKernel, Any]:
+        kernel = copy.copy(self.kernel)
+        kernel._model, kernel._potential_fn = None, potential_fn
+        kernel._postprocess_fn = None
+        if isinstance(kernel, HMC):
+            kernel._init_fn = kernel._sample_fn = kernel._potential_fn_gen = None
+        state = kernel.init(rng_key, self.num_warmup, init_params=z, model_args=(), model_kwargs={})
+        return kernel, state
+
+
+def levels_of(kernel: Any) -> type[AbstractLevels]:
+    """The levels that suit a kernel.
+
+    Raises:
+        ValueError: If the kernel is none that can be tempered.
+    """
+    if isinstance(kernel, AbstractKernel):
+        return OwnLevels
+    if isinstance(kernel, (HMC, BarkerMH)):
+        return NumPyroLevels
+    raise ValueError(
+        "`inner_kernel` must be a kernel of this package or NumPyro's HMC, NUTS or BarkerMH; got "
+        f"{kernel!r}."
+    )
+
+
+def repeat(step: Callable[[Any], Any], state: Any, num_steps: int) -> Any:
+    """Take so many steps."""
+    if num_steps == 1:
+        return step(state)
+    return lax.fori_loop(0, num_steps, lambda _, state: step(state), state)
+
+
+def _numpyro_axes(state: Any) -> Any:
+    return type(state)(*(0,) * len(state))._replace(i=None)

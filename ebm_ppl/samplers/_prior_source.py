@@ -1,0 +1,104 @@
+"""NumPyro models whose likelihood can be tempered, from the prior to the posterior."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+from numpyro import handlers
+from numpyro.distributions.transforms import biject_to
+from numpyro.primitives import Messenger
+from numpyro.util import identity
+
+from ebm_ppl._types import Position, PotentialFn, PRNGKey, Scalar
+from ebm_ppl.samplers._source import ModelArgs, ModelKwargs, ModelSource
+
+
+class PriorSource(ModelSource):
+    """A model with a path of potentials from its prior to its posterior.
+
+    The program that NumPyro traces has two more arguments in front, the powers of the latent sites and of
+    the observed ones.
+    """
+
+    @classmethod
+    def like(cls, source: ModelSource) -> "PriorSource":
+        """The same source, with a path."""
+        return cls(source.model, source._init_strategy, source._uses_gradient)
+
+    def _trace(self, rng_key: PRNGKey, args: ModelArgs, kwargs: ModelKwargs) -> Any:
+        info = self._trace_program(rng_key, _Weighted(self.model), (1.0, 1.0, *args), kwargs)
+        summed = [
+            name
+            for name, site in info.model_trace.items()
+            if site["type"] == "sample" and site["infer"].get("enumerate") == "parallel"
+        ]
+        if summed:
+            raise ValueError(
+                "`base` must be given for a model whose discrete sites are summed out, which has no path "
+                f"from its prior; got None with {summed}."
+            )
+        names = set(info.param_info.z)
+        try:
+            jax.eval_shape(lambda key: self.draw(key, names, args, kwargs), jax.random.key(0))
+        except NotImplementedError as error:
+            raise ValueError(
+                f"`base` must be given for a model whose prior has no draws; got None, and {error!r}."
+            ) from error
+        return info
+
+    def potential_fn(self, model_args: ModelArgs, model_kwargs: ModelKwargs) -> PotentialFn:
+        """Potential of the posterior."""
+        return self.weighted(1.0, 1.0, model_args, model_kwargs)
+
+    def weighted(
+        self,
+        prior: Scalar | float,
+        likelihood: Scalar | float,
+        model_args: ModelArgs,
+        model_kwargs: ModelKwargs,
+    ) -> PotentialFn:
+        """Potential of a power of the prior times a power of the likelihood."""
+        return super().potential_fn((prior, likelihood, *model_args), model_kwargs)
+
+    def postprocess_fn(self, model_args: ModelArgs, model_kwargs: ModelKwargs) -> Callable:
+        """Map to constrained values and deterministic sites; the identity before `initialise`."""
+        if self._postprocess_fn is None:
+            return identity
+        return self._postprocess_fn(1.0, 1.0, *model_args, **(model_kwargs or {}))
+
+    def draw(
+        self, rng_key: PRNGKey, names: set[str], model_args: ModelArgs, model_kwargs: ModelKwargs
+    ) -> Position:
+        """One draw of the prior, unconstrained."""
+        seeded = handlers.seed(self.model, rng_key)
+        trace = handlers.trace(seeded).get_trace(*model_args, **(model_kwargs or {}))
+        return {
+            name: biject_to(trace[name]["fn"].support).inv(trace[name]["value"]) for name in names
+        }
+
+
+class _Weighted:
+    """A model whose sites are raised to powers, given as its first two arguments."""
+
+    def __init__(self, model: Callable) -> None:
+        self._model = model
+
+    def __call__(self, prior: Any, likelihood: Any, *args: Any, **kwargs: Any) -> Any:
+        with _Weigh(prior, likelihood):
+            return self._model(*args, **kwargs)
+
+
+class _Weigh(Messenger):
+    """Raise the density of latent sites to one power, and that of observed sites to another."""
+
+    def __init__(self, prior: Any, likelihood: Any) -> None:
+        super().__init__()
+        self._prior, self._likelihood = prior, likelihood
+
+    def process_message(self, msg: dict[str, Any]) -> None:
+        if msg["type"] != "sample":
+            return
+        # NumPyro adds the Jacobian of a latent site as an observed one.
+        is_jacobian = msg["name"].startswith("_") and msg["name"].endswith("_log_det")
+        power = self._likelihood if msg["is_observed"] and not is_jacobian else self._prior
+        msg["scale"] = power if msg["scale"] is None else power * msg["scale"]

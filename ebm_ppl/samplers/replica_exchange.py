@@ -1,0 +1,577 @@
+"""Replica exchange, also known as parallel tempering."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jax.flatten_util import ravel_pytree
+from jaxtyping import Array, Float
+from numpyro.distributions import Distribution
+from numpyro.infer import init_to_uniform
+from numpyro.infer.mcmc import MCMCKernel
+from numpyro.util import is_prng_key
+
+from ebm_ppl._checks import check_count, check_flag, check_shape
+from ebm_ppl._random import fast_key, of_kind
+from ebm_ppl._types import Position, PotentialFn, PRNGKey
+from ebm_ppl.annealing import AbstractPath, as_path, power_schedule
+from ebm_ppl.energies import AbstractEnergy
+from ebm_ppl.potentials import EnergyModel, EnergyPotential
+from ebm_ppl.samplers._base import AbstractKernel
+from ebm_ppl.samplers._levels import AbstractLevels, levels_of
+from ebm_ppl.samplers._mass_matrix import MomentsState, merge, no_moments
+from ebm_ppl.samplers._model_kernel import AbstractModelKernel
+from ebm_ppl.samplers._prior_source import PriorSource
+from ebm_ppl.samplers._replica_exchange_step import exchange
+from ebm_ppl.samplers._replica_state import ReplicaExchangeState
+from ebm_ppl.samplers._source import ModelArgs, ModelKwargs, ModelSource, PotentialSource
+from ebm_ppl.samplers._start import (
+    CompiledOnce,
+    as_floating,
+    check_finite_start,
+    check_returns_scalar,
+    split_in_three,
+)
+from ebm_ppl.samplers._temperature_ladder import (
+    LadderState,
+    NormalBase,
+    corrected_steps,
+    equal_rejections,
+    no_record,
+    round_ends,
+)
+from ebm_ppl.samplers._tempering import (
+    AbstractTempering,
+    FlatTempering,
+    PathTempering,
+    PriorTempering,
+    can_draw,
+    cast_like,
+    normal_law,
+)
+
+_NUM_REPLICAS = 8
+_POWER = 3.0
+_PRIOR_DRAWS = 5.0
+"""How many draws of a round the base law before it stands for."""
+
+
+class ReplicaExchange(AbstractModelKernel):
+    r"""Non-reversible parallel tempering over any kernel.
+
+    Replicas of the chain stand at inverse temperatures $0 = \beta_0 < \dots < \beta_N = 1$, the $k$-th with
+    the potential
+
+    $$U_\beta(z) = (1 - \beta)\, U_0(z) + \beta\, U(z), \qquad \beta = \beta_k,$$
+
+    between a base law $e^{-U_0}$ and the target. In each step the inner kernel moves all of them, except that
+    at $\beta = 0$ there is an independent draw of the base law. Then neighbours exchange their positions,
+    the pairs that begin at even and at odd levels by turns, with probability
+
+    $$\min\left(1, e^{U_k(z_k) + U_{k+1}(z_{k+1}) - U_k(z_{k+1}) - U_{k+1}(z_k)}\right).$$
+
+    So the joint law of all replicas is invariant, whatever the ladder, and draws of the base law travel to
+    $\beta = 1$ past the barriers between modes. With turns in a fixed order they travel straight on rather
+    than wander, and more levels do not slow them down. Draws are those of the replica at $\beta = 1$.
+
+    Warm-up places the levels. The rejection of exchanges adds up to a communication barrier $\Lambda$ along
+    the ladder; in rounds that double in length up to the middle of warm-up, levels are put where all
+    rejections would be alike, and then the inner kernel settles on them. All chains of a vectorised run
+    share one ladder, learned from all of them; with `chain_method="sequential"` each has its own. Nothing
+    adapts once warm-up has ended.
+
+    `mcmc.last_state` has the properties `barrier`, `acceptance` (of each pair) and `round_trip_rate`;
+    [`exchange_estimate`][ebm_ppl.partition.exchange_estimate] makes of it an estimate of $\log Z$.
+    `extra_fields` may name `exchange_prob`, `walkers` and `record.round_trips`, among others.
+
+    Args:
+        inner_kernel: The kernel that moves the replicas, made as if it ran alone, with its `model` or
+            `potential_fn`: one of this package, or NumPyro's HMC, NUTS or BarkerMH. One of this package has
+            at each level a step size and mass matrix of its own, learned from all chains.
+        base: The base law. By default, for a NumPyro model it is the prior (observed sites and factors are
+            tempered, and $Z$ is the evidence); for an energy, and for any other potential, that with
+            which paths begin elsewhere in this package, the image of a standard normal law. For an energy, a
+            normalised NumPyro distribution on its support, or a path to the energy; for a model or potential,
+            a distribution over the flat unconstrained position. The wider it is, the surer it is to cover
+            the target, and the longer the ladder.
+        num_replicas: Number of levels, of which about $2 \Lambda + 1$ serve best; 8 by default.
+        inverse_temperatures: The levels in rising order from 0 to 1, at which warm-up begins.
+        num_steps: Number of steps of the inner kernel between exchanges.
+        adapt_ladder: Whether warm-up places the levels.
+        adapt_base: Whether warm-up makes the base law a normal one with the means and variances that the
+            draws have had, coordinate by coordinate, beginning with those of `base`. The ladder can then be
+            much shorter (Surjanovic et al. 2022), but a mode that no chain has met in warm-up may be lost.
+
+    Raises:
+        ValueError: If an argument is outside its bounds, the inner kernel is none of those, or the base law
+            has another shape or support than the target.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> from numpyro.infer import MCMC
+        >>> from ebm_ppl.energies import DoubleWell
+        >>> from ebm_ppl.potentials import as_model
+        >>> from ebm_ppl.samplers import MALA, ReplicaExchange
+        >>> kernel = ReplicaExchange(
+        ...     MALA(as_model(DoubleWell(barrier_height=12.0))), num_replicas=4
+        ... )
+        >>> mcmc = MCMC(
+        ...     kernel,
+        ...     num_warmup=500,
+        ...     num_samples=500,
+        ...     num_chains=16,
+        ...     chain_method="vectorized",
+        ...     progress_bar=False,
+        ... )
+        >>> mcmc.run(jax.random.key(0))
+        >>> print(f"{(mcmc.get_samples()['x'] > 0).mean():.1f}")  # by symmetry a half
+        0.5
+        >>> bool(mcmc.last_state.round_trip_rate > 0.05)
+        True
+
+    References:
+        S. Syed, A. Bouchard-Côté, G. Deligiannidis and A. Doucet (2022). Non-reversible parallel tempering:
+        a scalable highly parallel MCMC scheme. *Journal of the Royal Statistical Society B* 84(2).
+        T. Okabe, M. Kawata, Y. Okamoto and M. Mikami (2001). Replica-exchange Monte Carlo method for the
+        isobaric-isothermal ensemble. *Chemical Physics Letters* 335.
+        C. J. Geyer (1991). Markov chain Monte Carlo maximum likelihood. *Computing Science and Statistics:
+        the 23rd Symposium on the Interface*.
+        N. Surjanovic, S. Syed, A. Bouchard-Côté and T. Campbell (2022). Parallel tempering with a
+        variational reference. *Advances in Neural Information Processing Systems* 35.
+    """
+
+    takes_discrete = True
+
+    def __init__(
+        self,
+        inner_kernel: MCMCKernel,
+        base: Any = None,
+        num_replicas: int | None = None,
+        inverse_temperatures: Any = None,
+        num_steps: int = 1,
+        adapt_ladder: bool = True,
+        adapt_base: bool = False,
+    ) -> None:
+        self._levels = levels_of(inner_kernel)
+        self._inner = inner_kernel
+        super().__init__(*_target_of(inner_kernel))
+        check_count("num_steps", num_steps)
+        check_flag("adapt_ladder", adapt_ladder)
+        check_flag("adapt_base", adapt_base)
+        self._inverse_temperatures = _as_ladder(inverse_temperatures, num_replicas)
+        self._num_steps = num_steps
+        self._adapt_ladder, self._adapt_base = adapt_ladder, adapt_base
+        self._base = base
+        self._site: str | None = None
+        self._path: AbstractPath | None = None
+        self._num_warmup = 0
+        self._is_batched = False
+        self._start = CompiledOnce()
+        self._read_base()
+
+    def _read_base(self) -> None:
+        """Find the path, or what there is instead."""
+        source, base = self._source, self._base
+        is_bare = isinstance(source, PotentialSource)
+        registered = source.potential_fn() if is_bare else source.model
+        energy: AbstractEnergy | None = None
+        if isinstance(registered, (EnergyModel, EnergyPotential)):
+            energy = registered.energy
+        if self._adapt_base:
+            if energy is not None and energy.support.is_discrete:
+                raise ValueError("`adapt_base` must be False for a discrete energy; got True.")
+            if base is not None and not isinstance(base, Distribution):
+                raise ValueError(f"`base` must be a NumPyro distribution; got {base!r}.")
+        elif energy is not None:
+            is_path = isinstance(base, AbstractPath)
+            self._path = as_path(base if is_path else energy, None if is_path else base)
+            self._site = registered.name if isinstance(registered, EnergyModel) else None
+        elif isinstance(base, AbstractPath):
+            raise ValueError(
+                "`base` must be a NumPyro distribution for a model or a bare potential; got "
+                f"{type(base).__name__}."
+            )
+        elif isinstance(source, ModelSource) and base is None:
+            self._source = PriorSource.like(source)
+
+    @property
+    def exact(self) -> bool:
+        """Whether the target is invariant: if it is so of the inner kernel."""
+        return getattr(self._inner, "exact", True)
+
+    @property
+    def is_ensemble_kernel(self) -> bool:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Whether the last `init` was of a vectorised run, whose chains share what warm-up learns."""
+        return self._is_batched
+
+    def wrap_model(self, wrapper: Callable) -> "ReplicaExchange":
+        """Copy of this kernel for the model `wrapper(model)`; it needs its own `init`.
+
+        Raises:
+            ValueError: If the inner kernel was built from a potential function.
+        """
+        kernel = super().wrap_model(wrapper)
+        assert isinstance(kernel, ReplicaExchange)  # for the type checker
+        kernel._path = kernel._site = None
+        kernel._start = CompiledOnce()
+        return kernel
+
+    def init(
+        self,
+        rng_key: PRNGKey,
+        num_warmup: int,
+        init_params: Any = None,
+        model_args: ModelArgs = (),
+        model_kwargs: ModelKwargs = None,
+    ) -> ReplicaExchangeState:
+        """Make the initial state of one ladder, or of all ladders if `rng_key` is a batch of keys.
+
+        Args:
+            rng_key: Random key, or a batch of them, one per chain.
+            num_warmup: Number of warm-up steps.
+            init_params: Initial unconstrained position, of all levels alike, with a leading axis over chains
+                for a batch of keys; needed with `potential_fn`.
+            model_args: Arguments of the model.
+            model_kwargs: Keyword arguments of the model.
+
+        Returns:
+            The initial state.
+
+        Raises:
+            ValueError: If the initial position is missing, malformed, or its potential is not
+                finite; if the base law does not fit it.
+        """
+        check_count("num_warmup", num_warmup, 0)
+        self._is_batched, self._num_warmup = not is_prng_key(rng_key), num_warmup
+        over_chains = jax.vmap if self._is_batched else lambda function: function
+        rng_key, key_position, key_levels = over_chains(split_in_three)(rng_key)
+        z = self._source.initialise(key_position, init_params, model_args, model_kwargs)
+        z = as_floating(z, rng_key.shape[:1] if self._is_batched else ())
+        like = jax.tree.map(lambda leaf: leaf[0], z) if self._is_batched else z
+        check_returns_scalar(self.get_potential_fn(model_args, model_kwargs), like)
+
+        def start(rng_key: PRNGKey, key_levels: PRNGKey, z: Position) -> ReplicaExchangeState:
+            return self._first_state(rng_key, key_levels, z, model_args, model_kwargs)
+
+        closed_over = (num_warmup, self._is_batched, model_args, model_kwargs)
+        state = self._start(start, closed_over)(rng_key, key_levels, z)
+        check_finite_start(state.potential_energy)
+        return state
+
+    def _first_state(
+        self,
+        rng_key: PRNGKey,
+        key_levels: PRNGKey,
+        z: Position,
+        model_args: ModelArgs,
+        model_kwargs: ModelKwargs,
+    ) -> ReplicaExchangeState:
+        over_chains = jax.vmap if self._is_batched else lambda function: function
+        chains = rng_key.shape[:1] if self._is_batched else ()
+        like = jax.tree.map(lambda leaf: leaf[0], z) if self._is_batched else z
+        flat = ravel_pytree(like)[0]
+        potential_fn = self.get_potential_fn(model_args, model_kwargs)
+        potential_energy = jnp.asarray(over_chains(potential_fn)(z), flat.dtype)
+        inverse_temperatures = jnp.asarray(self._inverse_temperatures, flat.dtype)
+        num_levels = len(inverse_temperatures)
+        base, moments = self._first_base(flat)
+        ladder = LadderState(
+            inverse_temperatures,
+            jnp.zeros_like(inverse_temperatures[1:]),
+            jnp.zeros((), flat.dtype),
+            base,
+            moments,
+            jnp.asarray(round_ends(self._num_warmup)),
+        )
+        tempering = self._tempering(model_args, model_kwargs, ladder, like)
+        ladder = ladder._replace(log_z_base=jnp.asarray(tempering.log_z_base, flat.dtype))
+        num_moved = num_levels - can_draw(tempering)
+        keys = _keys_of_levels(fast_key(key_levels), num_moved, self._is_batched)
+        inner = self._at_levels(tempering, inverse_temperatures[-num_moved:]).init(keys, z)
+        zeros = jnp.zeros_like(potential_energy)
+        return ReplicaExchangeState(
+            z=z,
+            potential_energy=potential_energy,
+            accept_prob=zeros,
+            mean_accept_prob=zeros,
+            diverging=jnp.zeros(chains, bool),
+            exchange_prob=jnp.zeros((*chains, num_levels - 1), flat.dtype),
+            walkers=jnp.broadcast_to(jnp.arange(num_levels), (*chains, num_levels)),
+            is_heated=jnp.broadcast_to(jnp.arange(num_levels) == 0, (*chains, num_levels)),
+            record=no_record(chains, num_levels - 1, flat.dtype),
+            rng_key=rng_key,
+            iteration=jnp.asarray(0),
+            inner=inner,
+            ladder=ladder,
+        )
+
+    def sample(
+        self,
+        state: ReplicaExchangeState,
+        model_args: ModelArgs = (),
+        model_kwargs: ModelKwargs = None,
+    ) -> ReplicaExchangeState:
+        """Move all replicas of every ladder in `state`, and let them exchange their positions.
+
+        Args:
+            state: The state before.
+            model_args: Arguments of the model.
+            model_kwargs: Keyword arguments of the model.
+
+        Returns:
+            The state after.
+        """
+        is_batched = state.potential_energy.ndim > 0
+        over_chains = jax.vmap if is_batched else lambda function: function
+        like = jax.tree.map(lambda leaf: leaf[0], state.z) if is_batched else state.z
+        ladder, num_pairs = state.ladder, state.exchange_prob.shape[-1]
+        inverse_temperatures = ladder.inverse_temperatures
+        tempering = self._tempering(model_args, model_kwargs, ladder, like)
+        num_moved = state.inner.potential_energy.shape[0]
+        levels = self._at_levels(tempering, inverse_temperatures[-num_moved:])
+        split = over_chains(lambda key: tuple(jax.random.split(fast_key(key), 4)))
+        next_key, key_move, key_base, key_exchange = split(state.rng_key)
+
+        keys = _keys_of_levels(key_move, num_moved, is_batched)
+        inner = levels.move(keys, state.inner, self._num_steps)
+        parity = state.iteration % 2
+        z = inner.z
+        if num_moved == num_pairs:
+            # At odd turns nobody asks what stands at the base.
+            draw = lambda: cast_like(over_chains(tempering.draw)(key_base), state.z)  # noqa: E731
+            hottest = lax.cond(parity == 0, draw, lambda: state.z)
+            z = jax.tree.map(lambda a, b: jnp.concatenate([a[None], b]), hottest, z)
+        dtype = inverse_temperatures.dtype
+        uniform = over_chains(lambda key: jax.random.uniform(key, (num_pairs,), dtype))(
+            key_exchange
+        )
+        with_chains = (lambda leaf: leaf) if is_batched else (lambda leaf: leaf[..., None])
+        after = exchange(
+            tempering,
+            inverse_temperatures,
+            ladder.log_z_steps,
+            parity,
+            with_chains(uniform.T),
+            (
+                z if is_batched else jax.tree.map(lambda leaf: leaf[:, None], z),
+                with_chains(state.walkers.T),
+                with_chains(state.is_heated.T),
+            ),
+            self.log_acceptance,
+        )
+        chains_first = (lambda leaf: leaf.T) if is_batched else (lambda leaf: leaf[..., 0])
+        z = after.z if is_batched else jax.tree.map(lambda leaf: leaf[:, 0], after.z)
+        inner = levels.place(inner, jax.tree.map(lambda leaf: leaf[-num_moved:], z))
+        accept_prob = chains_first(after.accept_prob)
+        record = state.record.add(
+            after.in_turn,
+            accept_prob,
+            chains_first(after.up),
+            chains_first(after.down),
+            chains_first(after.arrived),
+        )
+        new = ReplicaExchangeState(
+            z=jax.tree.map(lambda leaf: leaf[-1], inner.z),
+            potential_energy=inner.potential_energy[-1],
+            accept_prob=inner.accept_prob[-1],
+            mean_accept_prob=inner.mean_accept_prob[-1],
+            diverging=inner.diverging[-1] if hasattr(inner, "diverging") else state.diverging,
+            exchange_prob=jnp.where(after.in_turn, accept_prob, state.exchange_prob),
+            walkers=chains_first(after.walkers),
+            is_heated=chains_first(after.is_heated),
+            record=record,
+            rng_key=of_kind(next_key, state.rng_key),
+            iteration=state.iteration + 1,
+            inner=inner,
+            ladder=ladder,
+        )
+        if ladder.round_ends.size == 0:
+            return new
+        learned = lax.cond(
+            state.iteration < ladder.num_warmup,
+            lambda: self._learn(new, model_args, model_kwargs, like),
+            lambda: (new.ladder, new.record, new.inner),
+        )
+        return new._replace(ladder=learned[0], record=learned[1], inner=learned[2])
+
+    def log_acceptance(
+        self, hotter: Float[Array, "..."], colder: Float[Array, "..."]
+    ) -> Float[Array, "..."]:
+        r"""Log acceptance ratio of an exchange between neighbours.
+
+        Args:
+            hotter: $U_k(z_k) - U_{k+1}(z_k)$.
+            colder: $U_{k+1}(z_{k+1}) - U_k(z_{k+1})$.
+
+        Returns:
+            Their sum.
+        """
+        return hotter + colder
+
+    def refresh(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, state: ReplicaExchangeState, model_args: ModelArgs, model_kwargs: ModelKwargs
+    ) -> ReplicaExchangeState:
+        """Evaluate the potentials of all replicas anew, for other model arguments."""
+        is_batched = state.potential_energy.ndim > 0
+        like = jax.tree.map(lambda leaf: leaf[0], state.z) if is_batched else state.z
+        inner = self._placed(state, state.ladder, model_args, model_kwargs, like)
+        return state._replace(inner=inner, potential_energy=inner.potential_energy[-1])
+
+    def get_diagnostics_str(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, state: ReplicaExchangeState
+    ) -> str:
+        """Mean acceptance probabilities, over all chains, for the progress bar."""
+        accept_prob = float(np.mean(state.mean_accept_prob))
+        exchange_prob = float(np.mean(state.acceptance))
+        return f"acc. prob={accept_prob:.2f}, of exchanges {exchange_prob:.2f}"
+
+    def _learn(
+        self,
+        state: ReplicaExchangeState,
+        model_args: ModelArgs,
+        model_kwargs: ModelKwargs,
+        like: Position,
+    ) -> tuple[LadderState, Any, Any]:
+        """Count a step of warm-up; at the end of a round, place the levels anew."""
+        ladder = state.ladder
+        is_batched = state.potential_energy.ndim > 0
+        if self._adapt_base:
+            flatten = lambda z: ravel_pytree(z)[0]  # noqa: E731
+            positions = jax.vmap(flatten)(state.z) if is_batched else flatten(state.z)[None]
+            ladder = ladder._replace(moments=merge(ladder.moments, positions))
+
+        def end_round() -> tuple[LadderState, Any, Any]:
+            record = state.record
+            if is_batched:
+                record = jax.tree.map(lambda leaf: jnp.mean(leaf, 0), record)
+            is_last = state.iteration == ladder.num_warmup
+            new = self._next_ladder(ladder, record, is_last)
+            inner = state.inner
+            if self._adapt_ladder or self._adapt_base:
+                inner = self._placed(state, new, model_args, model_kwargs, like)
+            return new, jax.tree.map(jnp.zeros_like, state.record), inner
+
+        return lax.cond(
+            jnp.any(state.iteration - 1 == ladder.round_ends),
+            end_round,
+            lambda: (ladder, state.record, state.inner),
+        )
+
+    def _next_ladder(self, ladder: LadderState, record: Any, is_last: Array) -> LadderState:
+        """The ladder for the next round; after the last one only log Z is known better."""
+        levels, steps = ladder.inverse_temperatures, ladder.log_z_steps
+        steps = corrected_steps(steps, record.up, record.down)
+        if self._adapt_ladder:
+            all_tried = jnp.all(record.num_attempts > 0)
+            placed = equal_rejections(levels, record.rejection)
+            placed = jnp.where(all_tried & ~is_last, placed, levels)
+            log_z = jnp.concatenate([jnp.zeros_like(steps[:1]), jnp.cumsum(steps)])
+            steps = jnp.where(is_last, steps, jnp.diff(jnp.interp(placed, levels, log_z)))
+            ladder = ladder._replace(inverse_temperatures=placed)
+        if self._adapt_base:
+            base = _fitted_base(ladder.base, ladder.moments)
+            base = jax.tree.map(lambda a, b: jnp.where(is_last, a, b), ladder.base, base)
+            moments = jax.tree.map(jnp.zeros_like, ladder.moments)
+            ladder = ladder._replace(base=base, moments=moments)
+        return ladder._replace(log_z_steps=steps)
+
+    def _placed(
+        self,
+        state: ReplicaExchangeState,
+        ladder: LadderState,
+        model_args: ModelArgs,
+        model_kwargs: ModelKwargs,
+        like: Position,
+    ) -> Any:
+        """The inner state on another ladder, at the same positions."""
+        tempering = self._tempering(model_args, model_kwargs, ladder, like)
+        num_moved = state.inner.potential_energy.shape[0]
+        levels = self._at_levels(tempering, ladder.inverse_temperatures[-num_moved:])
+        return levels.place(state.inner, state.inner.z)
+
+    def _at_levels(
+        self, tempering: AbstractTempering, inverse_temperatures: Float[Array, " levels"]
+    ) -> AbstractLevels:
+        num_warmup = self._num_warmup * self._num_steps
+        return self._levels(self._inner, tempering.potential, inverse_temperatures, num_warmup)
+
+    def _tempering(
+        self,
+        model_args: ModelArgs,
+        model_kwargs: ModelKwargs,
+        ladder: LadderState,
+        like: Position,
+    ) -> AbstractTempering:
+        """The potentials between base law and target under these model arguments."""
+        if isinstance(self._source, PriorSource):
+            return PriorTempering(self._source, model_args, model_kwargs, set(like))
+        if self._path is not None:
+            return PathTempering(self._path, self._site)
+        base = normal_law(*ladder.base) if self._adapt_base else self._base
+        potential_fn = self._source.potential_fn(model_args, model_kwargs)
+        return FlatTempering.of(potential_fn, base, like)
+
+    def _first_base(self, flat: Float[Array, " dim"]) -> tuple[Any, Any]:
+        """The normal base law at the start, if it is to be learned, and the moments of no draws."""
+        if not self._adapt_base:
+            return (), ()
+        ones = jnp.ones_like(flat)
+        if self._base is None:
+            return NormalBase(jnp.zeros_like(flat), ones), no_moments(ones)
+        check_shape("base.mean", self._base.mean, flat.shape)
+        mean, variance = (
+            jnp.asarray(of, flat.dtype) for of in (self._base.mean, self._base.variance)
+        )
+        return NormalBase(mean, jnp.sqrt(variance)), no_moments(ones)
+
+
+def _fitted_base(base: NormalBase, moments: MomentsState) -> NormalBase:
+    """The normal law with the moments of the draws, and with those before for a few draws more."""
+    total = moments.num_positions + _PRIOR_DRAWS
+    share = _PRIOR_DRAWS / total
+    mean = share * base.mean + (1 - share) * moments.mean
+    between = share * (1 - share) * (base.mean - moments.mean) ** 2
+    variance = share * base.scale**2 + moments.squared_deviations / total + between
+    usable = jnp.all(jnp.isfinite(mean)) & jnp.all(jnp.isfinite(variance))
+    fitted = NormalBase(mean, jnp.sqrt(variance))
+    return jax.tree.map(lambda a, b: jnp.where(usable, a, b), fitted, base)
+
+
+def _target_of(kernel: Any) -> tuple[Callable | None, PotentialFn | None, Callable, bool]:
+    """Model or potential of a kernel, its initialisation strategy, and whether it uses gradients."""
+    if not isinstance(kernel, AbstractKernel):
+        model = kernel._model
+        return model, None if model else kernel._potential_fn, kernel._init_strategy, True
+    source, uses_gradient = kernel._source, kernel.gradient_evaluations_per_step > 0
+    if isinstance(source, PotentialSource):
+        return None, source.potential_fn(), init_to_uniform, uses_gradient
+    strategy = source.init_strategy if isinstance(source, ModelSource) else init_to_uniform
+    return source.model, None, strategy, uses_gradient
+
+
+def _as_ladder(inverse_temperatures: Any, num_replicas: int | None) -> Float[np.ndarray, " levels"]:
+    """Inverse temperatures that rise from 0 to 1."""
+    if num_replicas is not None:
+        check_count("num_replicas", num_replicas, 2)
+    if inverse_temperatures is None:
+        return power_schedule((num_replicas or _NUM_REPLICAS) - 1, _POWER)
+    values = np.asarray(inverse_temperatures, dtype=float)
+    rises = values.ndim == 1 and len(values) > 1 and bool(np.all(np.diff(values) > 0))
+    if not (rises and values[0] == 0 and values[-1] == 1):
+        raise ValueError(f"`inverse_temperatures` must rise from 0 to 1; got {values!r}.")
+    if num_replicas not in (None, len(values)):
+        raise ValueError(
+            f"`num_replicas` must be that of `inverse_temperatures`, {len(values)}; got {num_replicas}."
+        )
+    return values
+
+
+def _keys_of_levels(rng_key: PRNGKey, num_levels: int, is_batched: bool) -> Any:
+    """A key for each level, and within it for each chain."""
+    if not is_batched:
+        return jax.random.split(rng_key, num_levels)
+    keys = jax.vmap(lambda key: jax.random.split(key, num_levels))(rng_key)
+    return jnp.swapaxes(keys, 0, 1)

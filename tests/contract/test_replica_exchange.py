@@ -1,0 +1,342 @@
+"""What NumPyro's users may rely on, asked of replica exchange over kernels of both libraries."""
+
+import functools
+import pickle
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpyro
+import numpyro.distributions as dist
+import pytest
+from numpyro.infer import HMC, MCMC, NUTS, BarkerMH, Gibbs
+
+from ebm_ppl._precision import float64
+from ebm_ppl.partition import exchange_estimate
+from ebm_ppl.samplers import MALA, ChEESHMC, RandomWalkMetropolis, ReplicaExchange
+
+KERNELS = [MALA, RandomWalkMetropolis, ChEESHMC, NUTS, HMC, BarkerMH]
+STANDS_FOR_THE_REST = MALA
+pytestmark = [
+    pytest.mark.parametrize(
+        "cls",
+        [
+            pytest.param(
+                cls,
+                id=cls.__name__,
+                marks=() if cls is STANDS_FOR_THE_REST else pytest.mark.slow,
+            )
+            for cls in KERNELS
+        ],
+    ),
+    pytest.mark.usefixtures("light_compilation"),
+]
+
+Kernel = Callable[..., Any]
+FIXED = {"adapt_step_size": False, "adapt_mass_matrix": False, "step_size": 0.3}
+START = jnp.array([[0.0, 1.0], [2.0, -1.0]])
+DATA = jnp.array([1.0, 2.0, 1.5])
+
+
+def potential(z: jax.Array) -> jax.Array:
+    return 0.5 * jnp.sum(z**2 / jnp.array([1.0, 4.0]))
+
+
+def model(y: jax.Array = DATA) -> None:
+    loc = numpyro.sample("loc", dist.Normal(0.0, 1.0))
+    scale = numpyro.sample("scale", dist.LogNormal(0.0, 0.5))
+    numpyro.deterministic("total", loc + scale)
+    numpyro.sample("y", dist.Normal(loc, scale), obs=y)
+
+
+def make(cls: Kernel, *, of: Any = potential, fixed: bool = True, **options: Any) -> Any:
+    source = {"model": of} if of is model else {"potential_fn": of}
+    inner = cls(**source, **(FIXED if fixed else {}))
+    return ReplicaExchange(inner, **{"num_replicas": 3, "adapt_ladder": not fixed} | options)
+
+
+def run(kernel: ReplicaExchange, key: int = 0, *args: Any, **options: Any) -> MCMC:
+    """Run two vectorised ladders for a few steps, unless told otherwise."""
+    fields = options.pop("extra_fields", ())
+    start = options.pop("init_params", None)
+    defaults = {
+        "num_warmup": 0,
+        "num_samples": 10,
+        "num_chains": 2,
+        "chain_method": "vectorized",
+        "progress_bar": False,
+    }
+    mcmc = MCMC(kernel, **{**defaults, **options})
+    mcmc.run(jax.random.key(key), *args, init_params=start, extra_fields=fields)
+    return mcmc
+
+
+@functools.cache
+def fixed_run(cls: Kernel, of: Any = potential) -> MCMC:
+    return run(make(cls, of=of), init_params=None if of is model else START)
+
+
+def draws(mcmc: MCMC) -> Any:
+    return mcmc.get_samples(group_by_chain=True)
+
+
+def assert_close(left: Any, right: Any, tolerance: float = 1e-4) -> None:
+    assert jax.tree.structure(left) == jax.tree.structure(right)
+    for a, b in zip(jax.tree.leaves(left), jax.tree.leaves(right), strict=True):
+        np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance)
+
+
+SLOWLY = pytest.mark.slow
+MODEL = pytest.param(model, marks=SLOWLY)
+
+
+@pytest.mark.parametrize("of", [potential, MODEL])
+def test_chain_methods_agree_for_the_same_keys(cls: Kernel, of: Any) -> None:
+    start = None if of is model else START
+    batched = draws(fixed_run(cls, of))
+    for method in ("sequential", jax.vmap):
+        other = run(make(cls, of=of), init_params=start, chain_method=method)
+        assert_close(draws(other), batched)
+        assert_close(other.last_state.record, fixed_run(cls, of).last_state.record)
+    assert all(float(jnp.var(leaf)) > 0 for leaf in jax.tree.leaves(batched))
+
+
+@pytest.mark.parametrize("method", ["vectorized", pytest.param("sequential", marks=SLOWLY)])
+def test_fields_are_collected(cls: Kernel, method: str) -> None:
+    shapes = {
+        "exchange_prob": (2,),
+        "walkers": (3,),
+        "record.round_trips": (),
+        "inverse_temperatures": (3,),
+        "adapt_state.step_size": (2,),
+        "potential_energy": (),
+        "accept_prob": (),
+        "i": (),
+    }
+    mcmc = run(
+        make(cls, fixed=False),
+        num_warmup=8,
+        chain_method=method,
+        init_params=START,
+        extra_fields=tuple(shapes),
+    )
+    fields = mcmc.get_extra_fields(group_by_chain=True)
+    assert {name: value.shape for name, value in fields.items()} == {
+        name: (2, 10, *shape) for name, shape in (shapes | {"diverging": ()}).items()
+    }
+    np.testing.assert_array_equal(fields["i"], [np.arange(9, 19)] * 2)
+    energy = jax.vmap(jax.vmap(potential))(draws(mcmc))
+    np.testing.assert_allclose(fields["potential_energy"], energy, rtol=1e-5, atol=1e-6)
+    np.testing.assert_array_equal(np.sort(fields["walkers"]), np.tile(np.arange(3), (2, 10, 1)))
+    assert np.isfinite(exchange_estimate(mcmc).std_error)
+
+
+def test_models_run_from_their_prior(cls: Kernel) -> None:
+    """Every level's potential is that of the prior times a power of the likelihood, Jacobian included."""
+    kernel = make(cls, of=model, inverse_temperatures=[0.0, 0.3, 1.0])
+    state = kernel.init(jax.random.key(0), 0, None, (DATA,), {})
+    for _ in range(3):
+        state = kernel.sample(state, (DATA,), {})
+    z = state.inner.z
+    prior = dist.Normal(0, 1).log_prob(z["loc"]) + dist.Normal(0, 0.5).log_prob(z["scale"])
+    law = dist.Normal(z["loc"][:, None], jnp.exp(z["scale"])[:, None])
+    expected = -prior - jnp.array([0.3, 1.0]) * law.log_prob(DATA).sum(-1)
+    np.testing.assert_allclose(state.inner.potential_energy, expected, rtol=1e-4, atol=1e-4)
+    sites = kernel.postprocess_fn((DATA,), {})(state.z)
+    assert sites.keys() == {"loc", "scale", "total"}
+    np.testing.assert_allclose(sites["total"], sites["loc"] + sites["scale"], rtol=1e-5)
+    values = kernel.get_constrain_fn((DATA,), {})(state.z)
+    np.testing.assert_allclose(values["scale"], jnp.exp(state.z["scale"]), rtol=1e-6)
+    assert kernel.model is model
+
+
+@pytest.mark.slow
+def test_models_take_arguments_under_jit(cls: Kernel) -> None:
+    plain = run(make(cls, of=model), 0, DATA, num_chains=1)
+    jitted = run(make(cls, of=model), 0, DATA, num_chains=1, jit_model_args=True)
+    assert_close(draws(plain), draws(jitted))
+
+
+@pytest.mark.slow
+def test_wrapped_models_have_their_own_potential(cls: Kernel) -> None:
+    def shifted(wrapped: Callable) -> Callable:
+        return lambda y=DATA: wrapped(y + 1)
+
+    kernel = make(cls, of=model).wrap_model(shifted)
+    state = kernel.init(jax.random.key(0), 0, None, (DATA,), {})
+    other = make(cls, of=model)
+    expected = other.init(jax.random.key(0), 0, state.z, (DATA + 1,), {})
+    assert_close(state.potential_energy, expected.potential_energy)
+    refreshed = other.refresh(
+        other.init(jax.random.key(0), 0, state.z, (DATA,), {}), (DATA + 1,), {}
+    )
+    assert_close(refreshed.inner.potential_energy, expected.inner.potential_energy)
+    with pytest.raises(ValueError, match="`wrap_model` needs a kernel built from `model`"):
+        make(cls).wrap_model(shifted)
+
+
+@pytest.mark.slow
+def test_a_run_resumes_where_it_ended(cls: Kernel) -> None:
+    kernel = make(cls, fixed=False)
+    long = run(kernel, num_chains=1, num_warmup=20, num_samples=20, init_params=START[0])
+    short = MCMC(kernel, num_warmup=20, num_samples=10, progress_bar=False)
+    short.warmup(jax.random.key(0), init_params=START[0])
+    parts = []
+    for _ in range(2):
+        short.run(short.post_warmup_state.rng_key)
+        parts.append(short.get_samples())
+        short.post_warmup_state = short.last_state
+    assert_close(jnp.concatenate(parts), long.get_samples(), 1e-3)
+
+
+@pytest.mark.parametrize("method", ["vectorized", pytest.param("sequential", marks=SLOWLY)])
+def test_what_warmup_learned_is_frozen(cls: Kernel, method: str) -> None:
+    mcmc = MCMC(
+        make(cls, fixed=False),
+        num_warmup=30,
+        num_samples=10,
+        num_chains=2,
+        chain_method=method,
+        progress_bar=False,
+    )
+    mcmc.warmup(jax.random.key(0), init_params=START)
+    learned = mcmc.post_warmup_state
+    for key in (1, 2):
+        mcmc.run(jax.random.key(key))
+        last = mcmc.last_state
+        pairs = zip(
+            jax.tree.leaves((last.ladder, last.adaptation.step_size)),
+            jax.tree.leaves((learned.ladder, learned.adaptation.step_size)),
+            strict=True,
+        )
+        for after, before in pairs:
+            np.testing.assert_array_equal(after, before)
+        mcmc.post_warmup_state = last
+    assert np.all(mcmc.last_state.iteration == 50)
+    levels = np.atleast_2d(learned.ladder.inverse_temperatures)
+    assert not np.any(levels[:, 1] == 0.125)
+    assert not np.allclose(draws(mcmc)[0], draws(mcmc)[1])
+
+
+@pytest.mark.slow
+def test_kernels_and_runs_pickle(cls: Kernel) -> None:
+    for source, start in ((potential, START), (model, None)):
+        mcmc = fixed_run(cls, source)
+        again = pickle.loads(pickle.dumps(mcmc))
+        assert_close(draws(again), draws(mcmc))
+        again.post_warmup_state = again.last_state
+        pickle.loads(pickle.dumps(again)).run(jax.random.key(1))
+        kernel = pickle.loads(pickle.dumps(make(cls, of=source)))
+        assert_close(draws(run(kernel, init_params=start)), draws(mcmc))
+
+
+@pytest.mark.filterwarnings("ignore:Some donated buffers were not usable")
+@pytest.mark.parametrize("source", [potential, MODEL])
+def test_nothing_is_compiled_twice(cls: Kernel, source: Any, compilations: list[str]) -> None:
+    start = START if source is potential else None
+    mcmc = run(make(cls, of=source, fixed=False), 0, init_params=start, num_warmup=20)
+    compilations.clear()
+    mcmc.run(jax.random.key(1), init_params=start)
+    # NumPyro wraps its own loop in a new `jit` at each run without a progress bar.
+    assert set(compilations) <= {"jit(_fori_collect_loop)"}
+    assert "of exchanges" in mcmc.sampler.get_diagnostics_str(mcmc.last_state)
+
+
+@pytest.fixture
+def compilations() -> Iterator[list[str]]:
+    """Names of what XLA compiles while the test runs."""
+    names: list[str] = []
+
+    def listen(event: str, _: float, **details: Any) -> None:
+        if "backend_compile" in event:
+            names.append(str(details.get("fun_name")))
+
+    jax.monitoring.register_event_duration_secs_listener(listen)
+    yield names
+    jax.monitoring.unregister_event_duration_listener(listen)
+
+
+@pytest.mark.slow
+def test_positions_may_be_pytrees_and_scalars(cls: Kernel) -> None:
+    def of_dict(z: dict[str, jax.Array]) -> jax.Array:
+        return potential(jnp.append(z["a"], z["b"]))
+
+    start = {"a": START[:, 0], "b": START[:, 1:]}
+    tree = draws(run(make(cls, of=of_dict), init_params=start))
+    joined = jnp.concatenate([tree["a"][..., None], tree["b"]], -1)
+    assert_close(joined, draws(fixed_run(cls)))
+    for chains, start in ((1, jnp.zeros(())), (2, jnp.zeros(2))):
+        kernel = make(cls, of=lambda z: 0.5 * z**2, adapt_base=True)
+        mcmc = run(kernel, init_params=start, num_chains=chains, num_warmup=10)
+        assert draws(mcmc).shape == (chains, 10)
+
+
+@pytest.mark.slow
+def test_raw_keys_give_the_same_draws(cls: Kernel) -> None:
+    options = {"num_warmup": 0, "num_samples": 10, "num_chains": 2, "progress_bar": False}
+    mcmc = MCMC(make(cls), chain_method="vectorized", **options)
+    mcmc.run(jax.random.PRNGKey(0), init_params=START)
+    assert_close(draws(mcmc), draws(fixed_run(cls)))
+
+
+def test_precision_is_kept(cls: Kernel) -> None:
+    """Where double precision is at hand; the shapes alone tell, so nothing is compiled."""
+    if cls in (NUTS, HMC, BarkerMH):
+        pytest.skip("NumPyro's kernels take the precision of the session")
+    keys = jax.random.split(jax.random.key(0), 2)
+    for adapt_base in (False, True):
+        kernel = make(cls, fixed=False, adapt_base=adapt_base)
+
+        def two_states(start: jax.Array, kernel: ReplicaExchange = kernel) -> Any:
+            state = kernel.init(keys, 30, start)
+            return state, kernel.sample(state, (), {})
+
+        with float64():
+            for dtype in ("float32", "float64"):
+                states = jax.eval_shape(two_states, jnp.asarray(START, dtype))
+                kinds = [
+                    [(leaf.dtype, leaf.shape) for leaf in jax.tree.leaves(state)]
+                    for state in states
+                ]
+                assert kinds[0] == kinds[1]
+                floating = {d for d, _ in kinds[1] if jnp.issubdtype(d, jnp.floating)}
+                assert floating == {jnp.dtype(dtype)}
+
+
+def test_bad_starts_are_refused(cls: Kernel) -> None:
+    kernel = make(cls)
+    with pytest.raises(ValueError, match="`init_params` must be provided with `potential_fn`"):
+        kernel.init(jax.random.key(0), 0)
+    with pytest.raises(ValueError, match=r"leading shape \(3,\); got shape \(2, 2\)"):
+        kernel.init(jax.random.split(jax.random.key(0), 3), 0, START)
+    with pytest.raises(ValueError, match="finite potential energy; got inf in 1 of 2 chains"):
+        kernel.init(jax.random.split(jax.random.key(0)), 0, START.at[1].set(jnp.inf))
+    with pytest.raises(ValueError, match="`num_warmup` must be an integer of at least 0; got -1"):
+        kernel.init(jax.random.key(0), -1, START[0])
+
+
+def test_walls_are_not_crossed(cls: Kernel) -> None:
+    """Draws of the base law that the target forbids, or whose potential is no number, stay where they are."""
+
+    def walled(z: jax.Array) -> jax.Array:
+        inside = jnp.all(jnp.abs(z) < 2.5)
+        outside = jnp.where(z[0] > 0, jnp.inf, jnp.nan)
+        return jnp.where(inside, potential(z), outside)
+
+    kernel = make(cls, of=walled, base=dist.Normal(0.0, 3.0).expand((2,)))
+    mcmc = run(kernel, init_params=jnp.zeros((2, 2)), num_samples=200)
+    assert bool(jnp.all(jnp.abs(draws(mcmc)) < 2.5))
+    assert 0.05 < float(mcmc.last_state.acceptance.min()) < 0.9
+    assert all(bool(jnp.all(jnp.isfinite(leaf))) for leaf in mcmc.last_state.record)
+
+
+@pytest.mark.slow
+def test_ladders_are_blocks_of_gibbs(cls: Kernel) -> None:
+    kernel = ReplicaExchange(cls(model, **FIXED), num_replicas=3)
+    blocks = Gibbs([(kernel, ["loc"]), (MALA(model), ["scale"])])
+    mcmc = run(blocks, 0, DATA, num_warmup=100, num_samples=300, num_chains=1)  # pyright: ignore[reportArgumentType]
+    sites = mcmc.get_samples()
+    assert bool(jnp.all(sites["scale"] > 0))
+    assert 0.3 < float(jnp.mean(sites["loc"])) < 1.9

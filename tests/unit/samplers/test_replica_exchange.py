@@ -1,0 +1,264 @@
+"""Replica exchange: its joint law, its ladder, its records, and what it refuses."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpyro.distributions as dist
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from jax import lax
+from jaxtyping import TypeCheckError
+from scipy import stats
+
+import ebm_ppl as ebm
+from ebm_ppl._precision import float64
+from ebm_ppl.energies import Gaussian
+from ebm_ppl.samplers import MALA, ReplicaExchange, ReplicaExchangeState
+from ebm_ppl.samplers._temperature_ladder import equal_rejections, monotone_cubic, round_ends
+
+FIXED = {"adapt_step_size": False, "adapt_mass_matrix": False}
+BASE = dist.Normal(0.0, 2.0).expand((1,))
+LEVELS = np.array([0.0, 0.1, 0.4, 1.0])
+# The product of N(0, 4) to the 1 - β and N(1, 1/4) to the β.
+PRECISION = (1 - LEVELS) / 4 + LEVELS / 0.25
+MEAN = LEVELS / 0.25 / PRECISION
+
+
+class Hasty(ReplicaExchange):
+    """Takes every difference of temperatures for twice what it is."""
+
+    def log_acceptance(self, hotter: jax.Array, colder: jax.Array) -> jax.Array:
+        return 2 * (hotter + colder)
+
+
+def steps(kernel: Any, state: Any, length: int, *fields: str) -> tuple[Any, Any]:
+    def advance(state: Any, _: None) -> tuple[Any, Any]:
+        state = kernel.sample(state)
+        return state, tuple(getattr(state, name) for name in fields)
+
+    return jax.jit(lambda state: lax.scan(advance, state, None, length=length))(state)
+
+
+def normal_kernel(cls: type[ReplicaExchange] = ReplicaExchange, **options: Any) -> ReplicaExchange:
+    energy = Gaussian([1.0], [[0.25]])
+    inner = MALA(potential_fn=ebm.potential_fn(energy), step_size=0.2, **FIXED)
+    return cls(inner, BASE, **options)
+
+
+@pytest.mark.parametrize("cls", [ReplicaExchange, Hasty])
+def test_the_joint_law_of_all_replicas_is_invariant(cls: type[ReplicaExchange]) -> None:
+    """Ladders that start in equilibrium stay there: false alarms 1e-6 over seven tests.
+
+    With the ratio of another temperature, the planted bug, p-values are below 1e-50.
+    """
+    kernel, num_chains = normal_kernel(cls, inverse_temperatures=LEVELS), 20_000
+    noise = jax.random.normal(jax.random.key(1), (4, num_chains, 1))
+    z = MEAN[:, None, None] + noise / np.sqrt(PRECISION)[:, None, None]
+    state = kernel.init(jax.random.split(jax.random.key(0), num_chains), 0, z[-1])
+    state = kernel.refresh(state._replace(inner=state.inner._replace(z=z[1:])), (), {})
+    state, _ = steps(kernel, state, 6)
+    ends = (np.asarray(state.inner.z[..., 0]) - MEAN[1:, None]) * np.sqrt(PRECISION[1:, None])
+    p_values = [stats.kstest(level, "norm").pvalue for level in ends]
+    p_values += [stats.pearsonr(*ends[list(pair)]).pvalue for pair in ((0, 1), (1, 2), (0, 2))]
+    assert (min(p_values) > 1e-6 / 6) == (cls is ReplicaExchange)
+    moved = np.mean(np.asarray(state.walkers) != np.arange(4), axis=0)
+    assert moved.min() > 0.2
+
+
+def test_states_are_conveyed_through_a_ladder_without_barriers() -> None:
+    """With target and base law alike every exchange is accepted, and a round trip takes two a level."""
+    law = dist.Normal(0.0, 1.0).expand((1,))
+    inner = MALA(potential_fn=ebm.potential_fn(Gaussian([0.0], [[1.0]])), **FIXED)
+    kernel = ReplicaExchange(inner, law, num_replicas=4)
+    state = kernel.init(jax.random.key(0), 0, jnp.zeros(1))
+    state, (walkers,) = steps(kernel, state, 80, "walkers")
+    np.testing.assert_array_equal(walkers[:3], [[1, 0, 3, 2], [1, 3, 0, 2], [3, 1, 2, 0]])
+    np.testing.assert_array_equal(np.sort(walkers, axis=1), np.tile(np.arange(4), (80, 1)))
+    np.testing.assert_allclose(state.acceptance, 1.0, atol=1e-5)
+    # Replicas arrive in every second step, the first of them after four levels.
+    assert float(state.round_trip_rate) == pytest.approx(39 / 80)
+    assert float(state.barrier) == pytest.approx(0.0, abs=1e-4)
+
+
+@pytest.mark.slow
+def test_levels_are_placed_where_rejections_are_alike() -> None:
+    r"""Between N(0, s²) and N(0, 1) in d dimensions the log temperature is a line: β_k of τ^k.
+
+    Warm-up of 64 ladders ends with rejections alike to 0.02, and a barrier near that of d/2 normal laws.
+    """
+    dim, scale = 10, 4.0
+    inner = MALA(potential_fn=lambda z: 0.5 * jnp.sum(z**2))
+    kernel = ReplicaExchange(inner, dist.Normal(0.0, scale).expand((dim,)), num_replicas=7)
+    start = jax.random.normal(jax.random.key(1), (64, dim))
+    state = kernel.init(jax.random.split(jax.random.key(0), 64), 400, start)
+    state, _ = steps(kernel, state, 400)
+    learned = state.ladder
+    state, _ = steps(kernel, state, 400)
+    for after, before in zip(jax.tree.leaves(state.ladder), jax.tree.leaves(learned), strict=True):
+        np.testing.assert_array_equal(after, before)
+    np.testing.assert_allclose(state.acceptance, np.mean(state.acceptance), atol=0.06)
+    precision = 1 / scale**2 + (1 - 1 / scale**2) * np.asarray(learned.inverse_temperatures)
+    np.testing.assert_allclose(np.diff(np.log(precision)), np.log(scale**2) / 6, rtol=0.25)
+    estimate = ebm.partition.exchange_estimate(state)
+    truth = 0.5 * dim * np.log(2 * np.pi)
+    assert abs(estimate.log_z - truth) < 6 * estimate.std_error
+    assert estimate.std_error < 0.06
+
+
+@given(
+    st.lists(st.floats(0.0, 1.0), min_size=2, max_size=9),
+    st.floats(0.5, 4.0),
+)
+def test_ladders_rise_whatever_was_measured(rejection: list[float], power: float) -> None:
+    levels = np.linspace(0, 1, len(rejection) + 1) ** power
+    with float64():
+        placed = np.asarray(equal_rejections(jnp.asarray(levels), jnp.asarray(rejection)))
+    assert placed[0] == 0
+    assert placed[-1] == 1
+    assert np.all(np.diff(placed) >= 0)
+    assert np.all(np.isfinite(placed))
+
+
+def test_a_ladder_of_equal_rejections_stays() -> None:
+    levels = jnp.array([0.0, 0.01, 0.3, 0.5, 1.0])
+    np.testing.assert_allclose(equal_rejections(levels, jnp.full(4, 0.3)), levels, rtol=1e-5)
+
+
+def test_cubics_meet_their_knots_and_straight_lines() -> None:
+    x = jnp.array([0.0, 1.0, 1.5, 4.0])
+    np.testing.assert_allclose(monotone_cubic(x, x**3, x), x**3, rtol=1e-6)
+    between = jnp.array([0.3, 1.2, 3.9])
+    np.testing.assert_allclose(monotone_cubic(x, 2 * x, between), 2 * between, rtol=1e-6)
+    assert np.all(np.diff(monotone_cubic(x, x**5, jnp.linspace(0, 4, 99))) > 0)
+
+
+@given(st.integers(0, 3000))
+def test_rounds_double_and_end_with_warmup(num_warmup: int) -> None:
+    ends = round_ends(num_warmup)
+    assert np.all(np.diff(ends) > 0)
+    assert ends.size == 0 if num_warmup == 0 else ends[-1] == num_warmup - 1
+    if num_warmup >= 32:
+        assert ends[-2] == num_warmup // 2 - 1
+
+
+@pytest.mark.slow
+def test_a_learned_base_has_the_moments_of_the_draws() -> None:
+    """Standard errors are below 0.02; a base law that stands still is off by one and by three."""
+    scales = jnp.array([0.3, 4.0])
+    inner = MALA(potential_fn=lambda z: 0.5 * jnp.sum((z / scales - 1) ** 2))
+    kernel = ReplicaExchange(inner, num_replicas=3, adapt_base=True)
+    state = kernel.init(jax.random.split(jax.random.key(0), 64), 400, jnp.ones((64, 2)))
+    state, _ = steps(kernel, state, 500)
+    np.testing.assert_allclose(state.ladder.base.mean / scales, 1.0, atol=0.15)
+    np.testing.assert_allclose(state.ladder.base.scale / scales, 1.0, atol=0.1)
+    assert float(state.acceptance.min()) > 0.85
+
+
+@pytest.mark.slow
+def test_modes_get_their_weights() -> None:
+    """Two normal laws of weights 0.7 and 0.3, ten standard deviations apart; 64 chains start in the lesser.
+
+    The share of the greater has a standard error near 0.01. MALA alone, started so, never leaves.
+    """
+    shift = jnp.array([5.0, 0.0])
+
+    def potential(z: jax.Array) -> jax.Array:
+        near, far = (-0.5 * jnp.sum((z - sign * shift) ** 2) for sign in (1, -1))
+        return -jnp.logaddexp(jnp.log(0.7) + near, jnp.log(0.3) + far)
+
+    start = jnp.broadcast_to(-shift, (64, 2))
+    keys = jax.random.split(jax.random.key(0), 64)
+    alone = MALA(potential_fn=potential)
+    _, (z,) = steps(alone, alone.init(keys, 300, start), 500, "z")
+    assert float(jnp.mean(z[..., 0] > 0)) == 0.0
+    kernel = ReplicaExchange(alone, dist.Normal(0.0, 6.0).expand((2,)), num_replicas=5)
+    state, _ = steps(kernel, kernel.init(keys, 300, start), 300)
+    state, (z,) = steps(kernel, state, 700, "z")
+    shares = np.mean(np.asarray(z[..., 0]) > 0, axis=0)
+    error = shares.std(ddof=1) / np.sqrt(64)
+    assert abs(shares.mean() - 0.7) < 6 * error
+    assert error < 0.02
+    assert float(state.round_trip_rate) > 0.05
+    estimate = ebm.partition.exchange_estimate(state)
+    assert abs(estimate.log_z - np.log(2 * np.pi)) < 6 * estimate.std_error
+
+
+@pytest.mark.slow
+def test_discrete_energies_are_tempered_along_their_own_path() -> None:
+    machine = ebm.energies.RestrictedBoltzmannMachine(
+        [[4.0], [-2.0], [1.0]], [0.0, 0.5, -1.0], [-1]
+    )
+    kernel = ReplicaExchange(ebm.BlockGibbs(ebm.as_model(machine)), num_replicas=3)
+    state = kernel.init(jax.random.split(jax.random.key(0), 50), 100)
+    state, _ = steps(kernel, state, 100)
+    state, (z,) = steps(kernel, state, 400, "z")
+    assert set(np.unique(z["x"])) == {0.0, 1.0}
+    table = ebm.quadrature.enumerate_states(machine)
+    means = np.asarray(z["x"]).mean(axis=0)
+    error = means.std(axis=0, ddof=1) / np.sqrt(50)
+    assert np.all(np.abs(means.mean(axis=0) - table.mean()) < 6 * error)
+    estimate = ebm.partition.exchange_estimate(state)
+    assert abs(estimate.log_z - table.log_z) < 6 * estimate.std_error
+
+
+def test_log_z_needs_chains_and_draws() -> None:
+    kernel = normal_kernel(num_replicas=3)
+    one = kernel.init(jax.random.key(0), 0, jnp.zeros(1))
+    several = kernel.init(jax.random.split(jax.random.key(0), 2), 0, jnp.zeros((2, 1)))
+    for state, message in ((one, "at least 2 chains"), (several, "got 0 attempts")):
+        with pytest.raises(ValueError, match=message):
+            ebm.partition.exchange_estimate(state)
+    other = MALA(potential_fn=lambda z: z**2).init(jax.random.key(0), 0, jnp.zeros(()))
+    with pytest.raises((ValueError, TypeCheckError), match="run"):
+        ebm.partition.exchange_estimate(other)  # pyright: ignore[reportArgumentType]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"num_replicas": 1}, "`num_replicas` must be an integer of at least 2; got 1"),
+        ({"num_steps": 0}, "`num_steps` must be an integer of at least 1; got 0"),
+        ({"inverse_temperatures": [0.0, 0.5]}, "`inverse_temperatures` must rise from 0 to 1"),
+        ({"inverse_temperatures": [0.0, 0.5, 0.2, 1.0]}, "must rise from 0 to 1"),
+        ({"inverse_temperatures": [0.0, 1.0], "num_replicas": 3}, "`num_replicas` must be that of"),
+        ({"adapt_ladder": 1}, "adapt_ladder"),
+        ({"adapt_base": "yes"}, "adapt_base"),
+        ({"base": dist.Gamma(1.0, 1.0)}, "Expected `base` of shape"),
+        ({"base": dist.Gamma(1.0, 1.0).expand((1,))}, "`base` must have the energy's support"),
+    ],
+)
+def test_bad_arguments_are_named(options: dict[str, Any], message: str) -> None:
+    inner = MALA(potential_fn=ebm.potential_fn(Gaussian([1.0], [[0.25]])))
+    with pytest.raises((ValueError, TypeCheckError), match=message):
+        ReplicaExchange(inner, **options)
+
+
+def test_kernels_that_cannot_be_tempered_are_refused() -> None:
+    kernel = normal_kernel()
+    with pytest.raises(ValueError, match="`inner_kernel` must be a kernel of this package or"):
+        ReplicaExchange(kernel)
+    inner = MALA(potential_fn=lambda z: jnp.sum(z**2))
+    path = ebm.annealing.GeometricPath(Gaussian([1.0], [[0.25]]))
+    with pytest.raises(ValueError, match="must be a NumPyro distribution for a model or a bare"):
+        ReplicaExchange(inner, path)
+    wrong = ReplicaExchange(inner, dist.Normal(0.0, 1.0).expand((3,)))
+    with pytest.raises(ValueError, match=r"Expected `base` of shape \(2,\)"):
+        wrong.init(jax.random.key(0), 0, jnp.zeros(2))
+    machine = ebm.energies.RestrictedBoltzmannMachine([[1.0]], [0.0], [0.0])
+    with pytest.raises(ValueError, match="`adapt_base` must be False for a discrete energy"):
+        ReplicaExchange(ebm.BlockGibbs(ebm.as_model(machine)), adapt_base=True)
+
+
+def test_states_know_their_chains() -> None:
+    kernel = normal_kernel(num_replicas=3)
+    state = kernel.init(jax.random.split(jax.random.key(0), 5), 10, jnp.zeros((5, 1)))
+    assert isinstance(state, ReplicaExchangeState)
+    assert state.i.shape == (5,)
+    assert state.adapt_state.step_size.shape == (5, 2)
+    assert state.inverse_temperatures.shape == (5, 3)
+    assert state._replace(rng_key=jax.random.key(3)).rng_key.shape == (5,)
+    changed = state._replace(adaptation=state.adaptation._replace(step_size=jnp.ones(2)))
+    np.testing.assert_array_equal(changed.inner.adaptation.step_size, 1.0)
