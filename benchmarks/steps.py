@@ -5,7 +5,8 @@ draw, with a given step size, in float32 and on one thread. All take turns in on
 medians of CPU seconds over turns, compilation apart, and the medians of the ratios within turns. BlackJAX's
 MALA is mapped over chains; the last column is the largest difference of second moments and acceptances, in
 standard errors. Langevin dynamics moves 10,000 particles in the quartic potential, whose gradient everybody
-leaves to automatic differentiation. Peers that are not installed are left out: `pip install 'ebm-ppl[benchmarks]'`.
+leaves to automatic differentiation. Peers that are not installed are left out, as
+`pip install 'ebm-ppl[benchmarks]'` would have them.
 """
 
 import os

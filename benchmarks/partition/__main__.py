@@ -94,6 +94,12 @@ def as_row(result: dict[str, Any]) -> str:
 @click.option("--target", "targets", multiple=True, help="Names of targets; all by default.")
 @click.option("--seed", default=0, show_default=True)
 @click.option(
+    "--temperatures",
+    default=problems.TEMPERATURES,
+    show_default=True,
+    help="Of annealed runs on the digits' machines.",
+)
+@click.option(
     "--out",
     type=click.Path(dir_okay=False, path_type=pathlib.Path),
     help="File for the figures as JSON.",
@@ -103,11 +109,12 @@ def main(
     estimators: tuple[str, ...],
     targets: tuple[str, ...],
     seed: int,
+    temperatures: int,
     out: pathlib.Path | None,
 ) -> None:
     """Measure, print the table, write the file."""
     click.echo("| " + " | ".join(_HEADINGS) + " |\n|" + " --- |" * len(_HEADINGS))
-    everything = [*problems.analytic(), *problems.machines()]
+    everything = [*problems.analytic(), *problems.machines(temperatures)]
     results = []
     for name in estimators or tuple(ESTIMATORS):
         for problem in everything:

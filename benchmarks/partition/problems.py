@@ -20,7 +20,7 @@ from ebm_ppl.partition import EnumerationNormalizer
 
 _HIDDEN = 16
 _WEIGHT_DECAY = 5e-4
-_TEMPERATURES = 100
+TEMPERATURES = 100
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,7 +97,7 @@ def missed_mode(num_draws: int) -> Problem:
     )
 
 
-def machines() -> list[Problem]:
+def machines(num_temperatures: int = TEMPERATURES) -> list[Problem]:
     """Restricted Boltzmann machines: a small one, and some that were trained on digits.
 
     Where the law of independent units is the proposal it has to be near: the small machine's couplings are
@@ -127,7 +127,7 @@ def machines() -> list[Problem]:
     ):
         machine = _train(data, start, decay)
         sample, log_z = _exact_machine(machine)
-        common: Any = {"num_temperatures": _TEMPERATURES, "estimators": asked}
+        common: Any = {"num_temperatures": num_temperatures, "estimators": asked}
         for base, path in (
             ("base from data", RestrictedBoltzmannPath(machine, mean)),
             ("fair coins", RestrictedBoltzmannPath(machine)),
