@@ -37,12 +37,14 @@ def judge(draws: np.ndarray, target: Target) -> dict[str, float]:
     """Smallest ESS, largest error in standard errors, and largest R-hat over first and second moments."""
     draws = draws.astype(np.float64)
     sizes, errors, r_hats = [], [], []
+    known_to = np.broadcast_to(target.errors, target.moments.shape)
     for power in (1, 2):
         for index in range(target.dim):
             values = draws[..., index] ** power
             found = convergence(values)
             sizes.append(found.ess_bulk)
-            errors.append(abs(values.mean() - target.moments[power - 1, index]) / found.mcse_mean)
+            gap = abs(values.mean() - target.moments[power - 1, index])
+            errors.append(gap / np.hypot(found.mcse_mean, known_to[power - 1, index]))
             r_hats.append(found.rhat)
     return {"ess": min(sizes), "error": max(errors), "r_hat": max(r_hats)}
 

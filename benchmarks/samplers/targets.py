@@ -1,5 +1,6 @@
 """Targets of the benchmark: potentials whose first two moments are known."""
 
+import itertools
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -11,6 +12,7 @@ from numpyro.infer import NUTS
 import ebm_ppl as ebm
 from ebm_ppl.energies import Banana, DoubleWell, Quartic
 from validation.chains import batch_functions
+from validation.diagnostics import convergence
 
 
 class Target(NamedTuple):
@@ -21,6 +23,7 @@ class Target(NamedTuple):
         potential: Potential energy of a position of shape `(dim,)`.
         dim: Number of coordinates.
         moments: Means of all coordinates and of their squares, shape `(2, dim)`.
+        errors: Standard errors of these, of the same shape, where they are estimates; 0 by default.
         patience: How many times as many draws chains need to meet the bound on R-hat, which asks
             about a hundred effective ones of each.
     """
@@ -30,6 +33,7 @@ class Target(NamedTuple):
     dim: int
     moments: np.ndarray
     patience: int = 1
+    errors: np.ndarray | float = 0.0
 
 
 def quartic() -> Target:
@@ -117,10 +121,13 @@ def logistic_regression() -> Target:
         state = jax.lax.fori_loop(0, 1000, lambda _, state: sample(state), state)
         return jax.lax.scan(lambda s, _: ((s := sample(s)), s.z), state, None, length=10_000)[1]
 
-    draws = np.asarray(long_run(jax.random.key(2026)), np.float64).reshape(-1, dim)
-    return Target(
-        "logistic regression", potential, dim, np.stack([draws.mean(0), (draws**2).mean(0)])
-    )
+    draws = np.asarray(long_run(jax.random.key(2026)), np.float64).swapaxes(0, 1)
+    moments, errors = np.empty((2, dim)), np.empty((2, dim))
+    for power, index in itertools.product((1, 2), range(dim)):
+        values = draws[..., index] ** power
+        moments[power - 1, index] = values.mean()
+        errors[power - 1, index] = convergence(values).mcse_mean
+    return Target("logistic regression", potential, dim, moments, errors=errors)
 
 
 TARGETS = {
