@@ -39,6 +39,10 @@ def _dense_mclmc(potential: Any) -> MCLMC:
     return MCLMC(potential_fn=potential, dense_mass=True)
 
 
+def _careful_mclmc(potential: Any) -> MCLMC:
+    return MCLMC(potential_fn=potential, dense_mass=True, energy_variance=5e-5)
+
+
 def _mala(potential: Any) -> MALA:
     return MALA(potential_fn=potential)
 
@@ -62,6 +66,7 @@ METHODS = [
     Method("ebm_ppl", "MAMS, dense", 64, 400, 600, numpyro_kernel(_dense_mams)),
     Method("ebm_ppl", "MCLMC", 64, 400, 6000, numpyro_kernel(_mclmc)),
     Method("ebm_ppl", "MCLMC, dense", 64, 400, 2000, numpyro_kernel(_dense_mclmc)),
+    Method("ebm_ppl", "MCLMC, dense, V = 5e-5", 64, 400, 2000, numpyro_kernel(_careful_mclmc)),
     Method("ebm_ppl", "MALA", 64, 400, 2000, numpyro_kernel(_mala)),
     Method("ebm_ppl", "ReplicaExchange", 64, 200, 400, numpyro_kernel(_replicas), MODES),
     Method(

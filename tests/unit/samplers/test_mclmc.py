@@ -74,7 +74,7 @@ def test_the_length_is_that_of_the_autocorrelation(num_chains: int) -> None:
     """Autoregressive chains whose integrated autocorrelation time is (1 + 0.6) / (1 - 0.6) = 4.
 
     Over 30 other seeds the standard deviation of the length was 9% of it with one chain, 4% with 64; the
-    bound is 50%. A factor of 0.4 left out, the planted bug, is 150%.
+    bound is 50%. The variance left out, the planted bug, is 800%.
     """
     num_steps, persistence = 4000 if num_chains == 1 else 400, 0.6
     ends = jnp.array([0, 10, num_steps, num_steps + 10])
@@ -84,7 +84,7 @@ def test_the_length_is_that_of_the_autocorrelation(num_chains: int) -> None:
         z, search = carry
         iteration, noise = step
         z = persistence * z + (1 - persistence**2) ** 0.5 * noise
-        search = follow_memory(search, z, iteration, ends)
+        search = follow_memory(search, 3 * z, iteration, ends)
         args = jnp.asarray(0.5), iteration, ends
         return (
             z,
@@ -97,13 +97,13 @@ def test_the_length_is_that_of_the_autocorrelation(num_chains: int) -> None:
 
     search = start_flow_search(jnp.asarray(7.0), jnp.asarray(0.5), draws[0])
     (_, found), _ = lax.scan(advance, (draws[0], search), (jnp.arange(num_steps + 1), draws))
-    np.testing.assert_allclose(found.length, 0.4 * 0.5 * 4, rtol=0.5)
+    np.testing.assert_allclose(found.length, 0.8 * 0.5 * 4, rtol=0.5)
 
 
 def test_warmup_of_mclmc_learns_all_three_and_ends() -> None:
-    """Over 30 other seeds the variance of the error was 5.0e-4 (standard deviation 7e-5).
+    """Over 30 other seeds the variance of the error was 4.9e-4 (standard deviation 6e-5).
 
-    The length was 0.80 (0.08). The largest error of the variances learned was 6%, of those of the draws 4%.
+    The length was 1.6 (0.16). The largest error of the variances learned was 6%, of those of the draws 5%.
     """
     kernel = MCLMC(potential_fn=potential, step_size=0.01, length=5.0)
     learned, _ = steps(kernel, start(kernel, 64, 400), 400)
@@ -113,7 +113,7 @@ def test_warmup_of_mclmc_learns_all_three_and_ends() -> None:
     assert 1.5e-4 < energy_variance < 1e-3
     np.testing.assert_allclose(adaptation.inverse_mass_matrix, SCALES**2, rtol=0.2)
     np.testing.assert_allclose(jnp.var(z, axis=(0, 1)), SCALES**2, rtol=0.15)
-    assert 0.3 < float(adaptation.learned.length) < 1.5
+    assert 0.6 < float(adaptation.learned.length) < 3.0
     before, after = jax.tree.leaves(adaptation), jax.tree.leaves(last.adaptation)
     for left, right in zip(before, after, strict=True):
         np.testing.assert_array_equal(left, right)
