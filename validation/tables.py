@@ -4,7 +4,7 @@ import jax
 import numpy as np
 
 from ebm_ppl.quadrature import QuadratureDensity, StateTable
-from ebm_ppl.samplers import AbstractKernel
+from ebm_ppl.samplers import AbstractKernel, ReplicaExchange
 from validation.cases import KernelCase
 from validation.results import CheckResult, Trace
 from validation.sampling import NUM_BLOCKS, SamplingRun
@@ -73,6 +73,6 @@ def trace(
 def evaluations_per_step(run: SamplingRun) -> int:
     """Gradients (without any: energies) behind one counted evaluation of a kernel."""
     kernel = run.kernel
-    if isinstance(kernel, AbstractKernel):
+    if isinstance(kernel, (AbstractKernel, ReplicaExchange)):
         return max(kernel.gradient_evaluations_per_step, kernel.potential_evaluations_per_step)
     return 1

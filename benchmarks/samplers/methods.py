@@ -55,7 +55,7 @@ def _fitted_replicas(potential: Any) -> ReplicaExchange:
     return ReplicaExchange(ChEESHMC(potential_fn=potential), num_replicas=3, adapt_base=True)
 
 
-MODES = ("quartic", "double-well", "mixture")
+MODES = ("quartic", "double-well", "mixture", "separate")
 """Targets with separate modes."""
 
 METHODS = [
@@ -80,7 +80,14 @@ METHODS = [
     Method("NumPyro", "NUTS", 256, 200, 400, numpyro_kernel(_nuts)),
 ]
 if importlib.util.find_spec("blackjax") is not None:
-    more_than_one_coordinate = ("double-well", "gaussian", "mixture", "rosenbrock", "logistic")
+    more_than_one_coordinate = (
+        "double-well",
+        "gaussian",
+        "mixture",
+        "separate",
+        "rosenbrock",
+        "logistic",
+    )
     mclmc, adjusted = (
         with_blackjax.in_one_batch(sample)
         for sample in (blackjax_microcanonical.mclmc, blackjax_microcanonical.adjusted)

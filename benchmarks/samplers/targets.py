@@ -85,7 +85,13 @@ def mixture(dim: int = 50, distance: float = 4.0) -> Target:
         near = jnp.log(0.7) - 0.5 * jnp.sum((z - shift) ** 2)
         return -jnp.logaddexp(near, jnp.log(0.3) - 0.5 * jnp.sum((z + shift) ** 2))
 
-    return Target(f"{dim}-D mixture of two", potential, dim, np.stack([0.4 * shift, 1 + shift**2]))
+    moments = np.stack([0.4 * shift, 1 + shift**2])
+    return Target(f"{dim}-D mixture of two, {distance:g} apart", potential, dim, moments)
+
+
+def separate() -> Target:
+    """The mixture at a distance at which local moves hardly ever cross."""
+    return mixture(distance=8.0)._replace(patience=2)
 
 
 def rosenbrock(num_pairs: int = 5) -> Target:
@@ -153,6 +159,7 @@ TARGETS = {
     "double-well": double_well,
     "gaussian": gaussian,
     "mixture": mixture,
+    "separate": separate,
     "rosenbrock": rosenbrock,
     "logistic": logistic_regression,
 }

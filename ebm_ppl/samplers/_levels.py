@@ -160,6 +160,11 @@ def levels_of(kernel: Any) -> type[AbstractLevels]:
         ValueError: If the kernel is none that can be tempered.
     """
     if isinstance(kernel, AbstractKernel):
+        if type(kernel).context is not AbstractKernel.context:
+            raise ValueError(
+                "`inner_kernel` must be one that sees nothing of its target but the potential; got "
+                f"{type(kernel).__name__}, which reads the model beside it."
+            )
         return OwnLevels
     if isinstance(kernel, (HMC, BarkerMH)):
         return NumPyroLevels

@@ -26,25 +26,35 @@ class PriorSource(ModelSource):
         return cls(source.model, source._init_strategy, source._uses_gradient)
 
     def _trace(self, rng_key: PRNGKey, args: ModelArgs, kwargs: ModelKwargs) -> Any:
-        info = self._trace_program(rng_key, _Weighted(self.model), (1.0, 1.0, *args), kwargs)
-        summed = [
-            name
-            for name, site in info.model_trace.items()
-            if site["type"] == "sample" and site["infer"].get("enumerate") == "parallel"
-        ]
+        self._check_prior(args, kwargs)
+        return self._trace_program(rng_key, _Weighted(self.model), (1.0, 1.0, *args), kwargs)
+
+    def _check_prior(self, args: ModelArgs, kwargs: ModelKwargs) -> None:
+        """Refuse models that have no path from their prior."""
+        summed: list[str] = []
+
+        def draw(rng_key: PRNGKey) -> None:
+            for name, site in self._sites(rng_key, args, kwargs).items():
+                if not site["is_observed"] and site["fn"].support.is_discrete:
+                    summed.append(name)
+
+        try:
+            jax.eval_shape(draw, jax.random.key(0))
+        except NotImplementedError as error:
+            raise ValueError(
+                f"`base` must be given for a model whose prior has no draws; got None, and {error!r}."
+            ) from error
         if summed:
             raise ValueError(
                 "`base` must be given for a model whose discrete sites are summed out, which has no path "
                 f"from its prior; got None with {summed}."
             )
-        names = set(info.param_info.z)
-        try:
-            jax.eval_shape(lambda key: self.draw(key, names, args, kwargs), jax.random.key(0))
-        except NotImplementedError as error:
-            raise ValueError(
-                f"`base` must be given for a model whose prior has no draws; got None, and {error!r}."
-            ) from error
-        return info
+
+    def _sites(self, rng_key: PRNGKey, args: ModelArgs, kwargs: ModelKwargs) -> dict[str, Any]:
+        """The sample sites of one run of the model."""
+        seeded = handlers.seed(self.model, rng_key)
+        trace = handlers.trace(seeded).get_trace(*args, **(kwargs or {}))
+        return {name: site for name, site in trace.items() if site["type"] == "sample"}
 
     def potential_fn(self, model_args: ModelArgs, model_kwargs: ModelKwargs) -> PotentialFn:
         """Potential of the posterior."""
@@ -70,10 +80,9 @@ class PriorSource(ModelSource):
         self, rng_key: PRNGKey, names: set[str], model_args: ModelArgs, model_kwargs: ModelKwargs
     ) -> Position:
         """One draw of the prior, unconstrained."""
-        seeded = handlers.seed(self.model, rng_key)
-        trace = handlers.trace(seeded).get_trace(*model_args, **(model_kwargs or {}))
+        sites = self._sites(rng_key, model_args, model_kwargs)
         return {
-            name: biject_to(trace[name]["fn"].support).inv(trace[name]["value"]) for name in names
+            name: biject_to(sites[name]["fn"].support).inv(sites[name]["value"]) for name in names
         }
 
 

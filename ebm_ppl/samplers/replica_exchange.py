@@ -203,6 +203,21 @@ class ReplicaExchange(AbstractModelKernel):
         return getattr(self._inner, "exact", True)
 
     @property
+    def gradient_evaluations_per_step(self) -> int:
+        """Gradients that a step costs at all levels, if the inner kernel is one of this package."""
+        inner: int = getattr(self._inner, "gradient_evaluations_per_step", 1)
+        if inner == 0:
+            return 0
+        return (inner * self._num_steps + 1) * (len(self._inverse_temperatures) - 1)
+
+    @property
+    def potential_evaluations_per_step(self) -> int:
+        """Potentials that a step costs at all levels, if the inner kernel is one of this package."""
+        inner: int = getattr(self._inner, "potential_evaluations_per_step", 1)
+        num_moved = len(self._inverse_temperatures) - 1
+        return (inner * self._num_steps + 2) * num_moved + 1
+
+    @property
     def is_ensemble_kernel(self) -> bool:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Whether the last `init` was of a vectorised run, whose chains share what warm-up learns."""
         return self._is_batched

@@ -11,13 +11,13 @@ import numpy as np
 import numpyro
 import numpyro.distributions as dist
 import pytest
-from numpyro.infer import HMC, MCMC, NUTS, BarkerMH, Gibbs
+from numpyro.infer import MCMC, NUTS, BarkerMH, Gibbs
 
 from ebm_ppl._precision import float64
 from ebm_ppl.partition import exchange_estimate
 from ebm_ppl.samplers import MALA, ChEESHMC, RandomWalkMetropolis, ReplicaExchange
 
-KERNELS = [MALA, RandomWalkMetropolis, ChEESHMC, NUTS, HMC, BarkerMH]
+KERNELS = [MALA, RandomWalkMetropolis, ChEESHMC, NUTS, BarkerMH]
 STANDS_FOR_THE_REST = MALA
 pytestmark = [
     pytest.mark.parametrize(
@@ -283,7 +283,7 @@ def test_raw_keys_give_the_same_draws(cls: Kernel) -> None:
 
 def test_precision_is_kept(cls: Kernel) -> None:
     """Where double precision is at hand; the shapes alone tell, so nothing is compiled."""
-    if cls in (NUTS, HMC, BarkerMH):
+    if cls in (NUTS, BarkerMH):
         pytest.skip("NumPyro's kernels take the precision of the session")
     keys = jax.random.split(jax.random.key(0), 2)
     for adapt_base in (False, True):

@@ -5,6 +5,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import numpyro
 import numpyro.distributions as dist
 import pytest
 from hypothesis import given
@@ -247,9 +248,44 @@ def test_kernels_that_cannot_be_tempered_are_refused() -> None:
     wrong = ReplicaExchange(inner, dist.Normal(0.0, 1.0).expand((3,)))
     with pytest.raises(ValueError, match=r"Expected `base` of shape \(2,\)"):
         wrong.init(jax.random.key(0), 0, jnp.zeros(2))
+    exchange = ebm.doubly_intractable.NoisyMetropolis(lambda: None, lambda *_: 0.0)
+    with pytest.raises(ValueError, match="got NoisyMetropolis, which reads the model beside it"):
+        ReplicaExchange(exchange)
     machine = ebm.energies.RestrictedBoltzmannMachine([[1.0]], [0.0], [0.0])
     with pytest.raises(ValueError, match="`adapt_base` must be False for a discrete energy"):
         ReplicaExchange(ebm.BlockGibbs(ebm.as_model(machine)), adapt_base=True)
+
+
+def test_models_without_a_path_from_their_prior_need_a_base() -> None:
+    def improper() -> None:
+        numpyro.sample("x", dist.ImproperUniform(dist.constraints.real, (), ()))
+        numpyro.factor("f", 0.0)
+
+    def summed() -> None:
+        x = numpyro.sample("x", dist.Normal(0.0, 1.0))
+        k = numpyro.sample("k", dist.Bernoulli(0.3), infer={"enumerate": "parallel"})
+        numpyro.sample("y", dist.Normal(x + k, 1.0), obs=0.5)
+
+    with pytest.raises(
+        ValueError, match="`base` must be given for a model whose prior has no draws"
+    ):
+        ReplicaExchange(MALA(improper)).init(jax.random.key(0), 0)
+    with pytest.raises(ValueError, match=r"whose discrete sites are summed out.*\['k'\]"):
+        ReplicaExchange(MALA(summed)).init(jax.random.key(0), 0)
+    kernel = ReplicaExchange(MALA(improper), dist.Normal(0.0, 2.0).expand((1,)), num_replicas=3)
+    state = kernel.sample(kernel.init(jax.random.key(0), 0))
+    assert state.z.keys() == {"x"}
+
+
+def test_a_step_says_what_it_costs() -> None:
+    kernel = normal_kernel(num_replicas=4, num_steps=2)
+    assert kernel.exact
+    assert kernel.gradient_evaluations_per_step == 3 * 3
+    assert kernel.potential_evaluations_per_step == 3 * 4 + 1
+    walk = ebm.RandomWalkMetropolis(potential_fn=lambda z: jnp.sum(z**2))
+    assert ReplicaExchange(walk).gradient_evaluations_per_step == 0
+    langevin = ebm.Langevin(potential_fn=lambda z: jnp.sum(z**2))
+    assert not ReplicaExchange(langevin).exact
 
 
 def test_states_know_their_chains() -> None:
