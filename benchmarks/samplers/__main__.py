@@ -60,29 +60,31 @@ def measure(target: Target, method: Method, num_runs: int) -> dict[str, Any]:
         began = time.process_time()
         draws = jax.block_until_ready(run(jax.random.key(seed)))
         seconds = time.process_time() - began
-        rows.append(judge(np.asarray(draws), target) | {"seconds": seconds})
+        kept = np.asarray(draws)[:, method.thinning - 1 :: method.thinning]
+        rows.append(judge(kept, target) | {"seconds": seconds})
     medians = {name: statistics.median(row[name] for row in rows) for name in rows[0]}
     rate = statistics.median(row["ess"] / row["seconds"] for row in rows)
     counts = medians["error"] <= report.LARGEST_ERROR and medians["r_hat"] <= report.LARGEST_R_HAT
     return medians | {"rate": rate, "first_run_seconds": first, "counts": bool(counts)}
 
 
-def work(name: str, library: str, num_runs: int) -> Iterator[report.Row]:
+def work(name: str, library: str, num_runs: int, is_quick: bool) -> Iterator[report.Row]:
     """Measure what a library has on a target."""
     target = TARGETS[name]()
     for method in METHODS:
-        if method.library == library and method.suits(name):
+        takes_part = method.is_quick or not is_quick
+        if method.library == library and method.suits(name) and takes_part:
             row = measure(target, method, num_runs)
             names = {"library": library, "sampler": method.name, "chains": method.num_chains}
             yield {"title": target.name} | names | row
 
 
-def in_processes(name: str, num_runs: int) -> list[report.Row]:
+def in_processes(name: str, num_runs: int, is_quick: bool) -> list[report.Row]:
     """Have each library measured by a process of its own, one after the other."""
     rows = []
     for library in dict.fromkeys(method.library for method in METHODS):
         command = [sys.executable, "-m", "benchmarks.samplers", "--runs", str(num_runs)]
-        command += ["--worker", name, library]
+        command += ["--worker", name, library, *["--quick"] * is_quick]
         done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
         rows += [json.loads(line) for line in done.stdout.splitlines()]
     return rows
@@ -91,7 +93,11 @@ def in_processes(name: str, num_runs: int) -> list[report.Row]:
 @click.command(help=__doc__)
 @click.option("--target", "names", multiple=True, type=click.Choice(list(TARGETS)))
 @click.option("--runs", default=3, show_default=True, help="Timed runs of each sampler.")
-@click.option("--quick", is_flag=True, help="One timed run each: figures to look at, not to cite.")
+@click.option(
+    "--quick",
+    is_flag=True,
+    help="One timed run each, without the slowest: figures to look at, not to cite.",
+)
 @click.option(
     "--out",
     type=click.Path(file_okay=False, path_type=pathlib.Path),
@@ -107,12 +113,12 @@ def main(
 ) -> None:
     """Print a table for each target and the ratios; write the files."""
     if worker:
-        for row in work(*worker, runs):
+        for row in work(*worker, runs, quick):
             click.echo(json.dumps(row))
         return
     results, text = {}, ""
     for name in names or TARGETS:
-        results[name] = in_processes(name, 1 if quick else runs)
+        results[name] = in_processes(name, 1 if quick else runs, quick)
         part = report.table(results[name][0]["title"], results[name])
         click.echo(part)
         text += part

@@ -23,6 +23,8 @@ class Method:
         num_samples: Draws of each chain, times the patience that the target asks for.
         build: Makes the run for a target.
         targets: Names of the targets that it is asked; all by default.
+        thinning: One of so many draws is judged, where a draw is cheap and judging it is not.
+        is_quick: Whether it takes part in a quick benchmark.
     """
 
     library: str
@@ -32,6 +34,8 @@ class Method:
     num_samples: int
     build: "Callable[[Target, Method], Run]"
     targets: tuple[str, ...] | None = None
+    thinning: int = 1
+    is_quick: bool = True
 
     def suits(self, target: str) -> bool:
         """Whether it is asked a target."""

@@ -64,10 +64,18 @@ METHODS = [
     Method("ebm_ppl", "ChEESHMC, dense", 256, 200, 400, numpyro_kernel(_dense_chees)),
     Method("ebm_ppl", "MAMS", 64, 400, 600, numpyro_kernel(_mams)),
     Method("ebm_ppl", "MAMS, dense", 64, 400, 600, numpyro_kernel(_dense_mams)),
-    Method("ebm_ppl", "MCLMC", 64, 400, 6000, numpyro_kernel(_mclmc)),
-    Method("ebm_ppl", "MCLMC, dense", 64, 400, 2000, numpyro_kernel(_dense_mclmc)),
-    Method("ebm_ppl", "MCLMC, dense, V = 5e-5", 64, 400, 2000, numpyro_kernel(_careful_mclmc)),
-    Method("ebm_ppl", "MALA", 64, 400, 2000, numpyro_kernel(_mala)),
+    Method("ebm_ppl", "MCLMC", 64, 400, 6000, numpyro_kernel(_mclmc), thinning=10),
+    Method("ebm_ppl", "MCLMC, dense", 64, 400, 2000, numpyro_kernel(_dense_mclmc), thinning=4),
+    Method(
+        "ebm_ppl",
+        "MCLMC, dense, V = 5e-5",
+        64,
+        400,
+        2000,
+        numpyro_kernel(_careful_mclmc),
+        thinning=4,
+    ),
+    Method("ebm_ppl", "MALA", 64, 400, 2000, numpyro_kernel(_mala), thinning=4),
     Method("ebm_ppl", "ReplicaExchange", 64, 200, 400, numpyro_kernel(_replicas), MODES),
     Method(
         "ebm_ppl", "ReplicaExchange, fitted", 64, 200, 400, numpyro_kernel(_fitted_replicas), MODES
@@ -77,7 +85,7 @@ METHODS = [
     Method("NumPyro", "NUTS, one by one", 4, 1000, 1000, one_after_another(_nuts)),
     Method("NumPyro", "NUTS", 4, 1000, 1000, numpyro_kernel(_nuts)),
     Method("NumPyro", "NUTS", 64, 400, 600, numpyro_kernel(_nuts)),
-    Method("NumPyro", "NUTS", 256, 200, 400, numpyro_kernel(_nuts)),
+    Method("NumPyro", "NUTS", 256, 200, 400, numpyro_kernel(_nuts), is_quick=False),
 ]
 if importlib.util.find_spec("blackjax") is not None:
     more_than_one_coordinate = (
@@ -93,9 +101,9 @@ if importlib.util.find_spec("blackjax") is not None:
         for sample in (blackjax_microcanonical.mclmc, blackjax_microcanonical.adjusted)
     )
     METHODS += [
-        Method("BlackJAX", "MALA", 64, 400, 2000, with_blackjax.mala),
+        Method("BlackJAX", "MALA", 64, 400, 2000, with_blackjax.mala, thinning=4),
         Method("BlackJAX", "ChEES", 64, 400, 600, with_blackjax.chees),
-        Method("BlackJAX", "MCLMC", 64, 1500, 6000, mclmc, more_than_one_coordinate),
+        Method("BlackJAX", "MCLMC", 64, 1500, 6000, mclmc, more_than_one_coordinate, thinning=10),
         Method("BlackJAX", "adjusted MCLMC", 64, 600, 600, adjusted, more_than_one_coordinate),
         Method("BlackJAX", "NUTS, one by one", 4, 1000, 1000, with_blackjax.nuts),
     ]
