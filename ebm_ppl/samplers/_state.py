@@ -73,7 +73,10 @@ class KernelState(_Fields):
         return super()._replace(**changes)
 
 
-def keys_like(potential_energy: Float[Array, "*chains"], rng_key: PRNGKey) -> Any:
-    """One key for each chain of a batched state, if a single one is given for all of them."""
+def keys_like(potential_energy: Any, rng_key: Any) -> Any:
+    """One key for each chain of a batched state, if a single one is given for all of them.
+
+    States may hold shapes instead of arrays, and anything in place of keys.
+    """
     chains = jnp.shape(potential_energy)
     return jax.random.split(rng_key, chains[0]) if chains and is_prng_key(rng_key) else rng_key

@@ -70,14 +70,13 @@ def test_batch_means_estimate_the_error_of_a_correlated_chain(exponent, is_caugh
     chain = np.zeros_like(noise)
     for i in range(1, noise.shape[1]):
         chain[:, i] = CORRELATION * chain[:, i - 1] + np.sqrt(1 - CORRELATION**2) * noise[:, i]
-    batches = chain[:, 200:].reshape(NUM_RUNS, NUM_BATCHES, LENGTH)
-    summary, squares = Summary(), []
-    for run in batches:
-        total = None
-        for number, batch in enumerate(run):
-            partial = summary.partial(jax.numpy.asarray(batch[None]))
-            total = summary.merge(total, partial, number >= NUM_BATCHES // 2)
-        squares.append(float(summary.result(total).mcse) ** 2 * NUM_BATCHES)
+    # All runs at once: to the reduction they are the coordinates of one chain.
+    batches = chain[:, 200:].T.reshape(NUM_BATCHES, 1, LENGTH, NUM_RUNS)
+    summary, total = Summary(), None
+    for number, batch in enumerate(batches):
+        partial = summary.partial(jax.numpy.asarray(batch))
+        total = summary.merge(total, partial, number >= NUM_BATCHES // 2)
+    squares = summary.result(total).mcse ** 2 * NUM_BATCHES
     b, rho = LENGTH, CORRELATION
     factor = (1 + rho) / (1 - rho) - 2 * rho * (1 - rho**b) / (b * (1 - rho) ** 2)
     # Batches are correlated with their neighbours, too: the mean of the run varies by a little more.
