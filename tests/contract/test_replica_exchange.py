@@ -92,7 +92,8 @@ SLOWLY = pytest.mark.slow
 MODEL = pytest.param(model, marks=SLOWLY)
 
 
-@pytest.mark.parametrize("of", [potential, MODEL])
+@SLOWLY
+@pytest.mark.parametrize("of", [potential, model])
 def test_chain_methods_agree_for_the_same_keys(cls: Kernel, of: Any) -> None:
     start = None if of is model else START
     batched = draws(fixed_run(cls, of))
@@ -133,6 +134,7 @@ def test_fields_are_collected(cls: Kernel, method: str) -> None:
     assert np.isfinite(exchange_estimate(mcmc).std_error)
 
 
+@SLOWLY
 def test_models_run_from_their_prior(cls: Kernel) -> None:
     """Every level's potential is that of the prior times a power of the likelihood, Jacobian included."""
     kernel = make(cls, of=model, inverse_temperatures=[0.0, 0.3, 1.0])
@@ -191,7 +193,8 @@ def test_a_run_resumes_where_it_ended(cls: Kernel) -> None:
     assert_close(jnp.concatenate(parts), long.get_samples(), 1e-3)
 
 
-@pytest.mark.parametrize("method", ["vectorized", pytest.param("sequential", marks=SLOWLY)])
+@SLOWLY
+@pytest.mark.parametrize("method", ["vectorized", "sequential"])
 def test_what_warmup_learned_is_frozen(cls: Kernel, method: str) -> None:
     mcmc = MCMC(
         make(cls, fixed=False),

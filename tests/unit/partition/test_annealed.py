@@ -49,6 +49,7 @@ def standard_error_of_mean(estimate, log_z):
 # Means of weights stay within 5.5 standard errors: each alarms falsely in 4e-8 of runs.
 
 
+@pytest.mark.slow
 def test_annealed_weights_are_unbiased_and_planted_bugs_are_seen():
     """Z off by 2% is nine standard errors away."""
     run = functools.partial(annealed_importance_sampling, num_chains=40_000, schedule=30)

@@ -43,6 +43,7 @@ def standardised_errors(correlation, num_runs=300):
     return np.array(errors)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("correlation", [0.0, 0.9])
 def test_errors_are_as_large_as_they_claim(correlation):
     """300 runs tell a standard deviation of 1 from one of 1.3, and a mean of 0 from 0.32, at 5.5 sigma.
@@ -54,6 +55,7 @@ def test_errors_are_as_large_as_they_claim(correlation):
     assert abs(errors.mean()) < 5.5 / np.sqrt(300)
 
 
+@pytest.mark.slow
 def test_an_error_that_ignores_correlation_is_seen(monkeypatch):
     monkeypatch.setattr(
         "ebm_ppl.partition._bridge_estimate._effective_size", lambda terms: float(terms.size)

@@ -256,6 +256,7 @@ def test_kernels_that_cannot_be_tempered_are_refused() -> None:
         ReplicaExchange(ebm.BlockGibbs(ebm.as_model(machine)), adapt_base=True)
 
 
+@pytest.mark.slow
 def test_models_without_a_path_from_their_prior_need_a_base() -> None:
     def improper() -> None:
         numpyro.sample("x", dist.ImproperUniform(dist.constraints.real, (), ()))

@@ -111,6 +111,7 @@ def test_thinning_leaves_out_draws(run_and_draws, tmp_path):
     np.testing.assert_array_equal(thin, draws[:, 4::5])
 
 
+@pytest.mark.slow
 def test_a_model_with_a_kernel_of_numpyro(tmp_path):
     def model(y, is_wide):
         scale = numpyro.sample("scale", dist.HalfNormal(1.0))
