@@ -15,7 +15,15 @@ import sys
 
 import click
 
-OURS = ("RandomWalkMetropolis", "MALA", "ChEESHMC", "Langevin", "UnderdampedLangevin")
+OURS = (
+    "RandomWalkMetropolis",
+    "MALA",
+    "ChEESHMC",
+    "MAMS",
+    "MCLMC",
+    "Langevin",
+    "UnderdampedLangevin",
+)
 THEIRS = ("NUTS", "HMC")
 
 
