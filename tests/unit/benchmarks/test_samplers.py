@@ -1,41 +1,61 @@
-"""The sampler benchmark: its truths are true, and a sampler that is wrong does not count."""
+"""What the benchmark of samplers makes of its figures."""
 
-import jax
-import jax.numpy as jnp
-import numpy as np
+import math
+
+import hypothesis.strategies as st
 import pytest
+from hypothesis import given
 
-from benchmarks.samplers.__main__ import judge
-from benchmarks.samplers.targets import TARGETS, mixture, rosenbrock
-
-
-@pytest.mark.parametrize("name", ["quartic", "double-well"])
-def test_moments_by_quadrature_are_those_of_the_potential(name):
-    """Against a sum over a grid of the potential itself, as chains see it."""
-    target = TARGETS[name]()
-    axis = np.linspace(-5, 5, 201)
-    points = np.stack(np.meshgrid(*[axis] * target.dim, indexing="ij"), -1).reshape(-1, target.dim)
-    weight = np.exp(-np.asarray(jax.vmap(target.potential)(jnp.asarray(points)), float))
-    expected = [weight @ points**power / weight.sum() for power in (1, 2)]
-    np.testing.assert_allclose(target.moments, expected, rtol=1e-3, atol=1e-4)
+from benchmarks.samplers import report
 
 
-@pytest.mark.parametrize("shift", [0.0, 0.05])
-def test_exact_draws_count_and_shifted_ones_do_not(shift):
-    """Largest of 20 errors of 40,000 exact draws: above 5.5 with probability 8e-7; a shift of 0.05 is ten."""
-    target = rosenbrock()
-    rng = np.random.default_rng(0)
-    along = rng.normal(0.5, 0.5, (4, 10_000, 5))
-    across = along**2 + rng.normal(0, 0.5, along.shape)
-    draws = np.stack([along + shift, across], -1).reshape(4, 10_000, 10)
-    found = judge(draws, target)
-    assert (found["error"] > 5.5) == (shift > 0)
-    assert found["r_hat"] < 1.01
-    assert found["ess"] > 30_000
+def row(library, rate, *, chains=64, counts=True):
+    figures = {"ess": 100.0, "error": 1.0, "r_hat": 1.0, "first_run_seconds": 1.0}
+    names = {"library": library, "sampler": "some", "chains": chains}
+    return names | figures | {"rate": rate, "counts": counts}
 
 
-def test_the_mixture_has_the_moments_of_its_components():
-    target = mixture(dim=3, distance=4.0)
-    np.testing.assert_allclose(target.moments, [[0.8, 0, 0], [5, 1, 1]])
-    ratio = target.potential(np.array([-2.0, 0, 0])) - target.potential(np.array([2.0, 0, 0]))
-    np.testing.assert_allclose(ratio, np.log(7 / 3), atol=2e-3)
+ROWS = [
+    row("ebm_ppl", 900.0, counts=False),
+    row("ebm_ppl", 600.0, chains=256),
+    row("ebm_ppl", 300.0),
+    row("ebm_ppl", 40.0, chains=4),
+    row("NumPyro", 20.0, chains=4),
+    row("NumPyro", 30.0),
+    row("BlackJAX", 200.0),
+    row("BlackJAX", 5000.0, counts=False),
+]
+
+
+def test_only_what_counts_is_compared():
+    found = report.ratios({"a": ROWS, "b": ROWS[:4]})
+    assert {contest: by_target["a"] for contest, by_target in found.items()} == {
+        "NumPyro": 20.0,
+        "NumPyro, ours with 64 chains": 10.0,
+        "NumPyro, both with 4 chains": 2.0,
+        "BlackJAX": 3.0,
+    }
+    assert {by_target["b"] for by_target in found.values()} == {None}
+
+
+def test_tables_put_in_brackets_what_does_not_count():
+    text = report.table("Some target", ROWS)
+    assert "| (900) |" in text
+    assert "| 600 |" in text
+    assert text.count("\n| ") == len(ROWS) + 1
+    ratios = report.ratio_table({"a": ROWS, "b": ROWS[:4]})
+    assert "| NumPyro | 20 | – | 20 |" in ratios
+
+
+def test_the_picture_is_drawn(tmp_path):
+    report.picture({"a": ROWS, "b": ROWS[:4]}, {"a": "A", "b": "B"}, tmp_path / "some.png")
+    assert (tmp_path / "some.png").read_bytes().startswith(b"\x89PNG")
+
+
+@given(st.lists(st.floats(1e-3, 1e3), min_size=1, max_size=8), st.floats(0.1, 10.0))
+def test_the_geometric_mean_scales_with_its_numbers(values, factor):
+    mean = report.geometric_mean(values)
+    assert min(values) * (1 - 1e-9) <= mean <= max(values) * (1 + 1e-9)
+    scaled = report.geometric_mean([factor * value for value in values])
+    assert math.isclose(scaled, factor * mean, rel_tol=1e-9)
+    assert report.geometric_mean([2.0, 8.0]) == pytest.approx(4.0)
