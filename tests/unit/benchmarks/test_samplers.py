@@ -42,7 +42,7 @@ def test_tables_put_in_brackets_what_does_not_count():
     text = report.table("Some target", ROWS)
     assert "| (900) |" in text
     assert "| 600 |" in text
-    assert text.count("\n| ") == len(ROWS) + 1
+    assert text.count("\n| ") == len(ROWS) + 2  # with the heading and the line below it
     ratios = report.ratio_table({"a": ROWS, "b": ROWS[:4]})
     assert "| NumPyro | 20 | – | 20 |" in ratios
 
