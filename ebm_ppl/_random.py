@@ -12,8 +12,9 @@ References:
 
 import functools
 import math
+import operator
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import Any, SupportsIndex, TypeAlias
 
 import jax
 import jax.extend as jex
@@ -220,10 +221,11 @@ def _random_bits(key: UInt32[Array, "2"], bit_width: int, shape: tuple[int, ...]
     return _blocks(key, shape, combine)
 
 
-def _split(key: UInt32[Array, "2"], shape: tuple[int, ...]) -> UInt32[Array, "... 2"]:
-    if not _is_numbered(math.prod(shape)):
-        return _JAX.split(key, shape)
-    return jnp.stack(_blocks(key, shape, _as_they_are), axis=-1)
+def _split(key: UInt32[Array, "2"], shape: tuple[SupportsIndex, ...]) -> UInt32[Array, "... 2"]:
+    sizes = tuple(map(operator.index, shape))  # JAX hands a caller's NumPy integers on
+    if not _is_numbered(math.prod(sizes)):
+        return _JAX.split(key, sizes)
+    return jnp.stack(_blocks(key, sizes, _as_they_are), axis=-1)
 
 
 def _fold_in(key: UInt32[Array, "2"], data: Any) -> UInt32[Array, "2"]:

@@ -21,6 +21,9 @@ _DRAWS = {
     "uniform": jax.random.uniform,
     "permutation": functools.partial(jax.random.permutation, x=9),
     "split": lambda key: jax.random.key_data(jax.random.split(key, (2, 3))),
+    "split in a number of NumPy's": lambda key: jax.random.key_data(
+        jax.random.split(key, np.int64(3))
+    ),
     "fold in": lambda key: jax.random.key_data(jax.random.fold_in(key, 2**32 - 1)),
 }
 
