@@ -47,10 +47,13 @@ def pytest_configure(config: pytest.Config) -> None:
         import arviz  # noqa: F401
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _released_programs() -> Iterator[None]:
-    """Let go of compiled programs once they fill a worker's memory; they come back from the disk."""
-    yield
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown() -> None:
+    """Let go of compiled programs once they fill a worker's memory; they come back from the disk.
+
+    They also take a mapping of memory each few pages, of which Linux grants a process 65,530; a worker
+    that wants more crashes. A process of 3 GiB has some 25,000.
+    """
     if "jax" in sys.modules and _resident_gib() > 3:
         sys.modules["jax"].clear_caches()
 
