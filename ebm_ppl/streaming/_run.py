@@ -101,7 +101,7 @@ def stream(
         ...     num_warmup=200,
         ...     num_samples=2_000,
         ...     num_chains=64,
-        ...     reductions={"moments": Summary(), "marginals": Histogram(-3, 3, 60)},
+        ...     reductions={"moments": Summary(), "marginals": Histogram(-3.0, 3.0, 60)},
         ...     progress_bar=False,
         ... )
         >>> run.results["moments"]["x"].mean.shape, run.results["marginals"]["x"].counts.shape
