@@ -9,12 +9,13 @@ import dataclasses
 import importlib
 import os
 import pathlib
-import uuid
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float
+
+from ebm_ppl._files import temporary_beside
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,7 +79,7 @@ def write_netcdf(
     arviz: Any = importlib.import_module("arviz")  # its two lines have other signatures
 
     target = pathlib.Path(path)
-    temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}.tmp")
+    temporary = temporary_beside(target)
     groups = {"posterior": {name: np.asarray(values) for name, values in draws.items()}}
     # 0.23 takes the groups as keywords, 1.x as one mapping
     legacy = arviz.__version__.startswith("0.")

@@ -31,6 +31,7 @@ from ebm_ppl.samplers._start import (
     as_floating,
     check_finite_start,
     check_returns_scalar,
+    flat_positions,
     split_in_three,
 )
 from ebm_ppl.samplers._state import KernelState
@@ -355,9 +356,6 @@ class AbstractKernel(AbstractModelKernel):
         check_finite_start(potential_energy)
 
         position = ravel_pytree(one_z)[0]
-        positions = jax.vmap(lambda z: ravel_pytree(z)[0])(
-            z if self._is_batched else jax.tree.map(lambda leaf: leaf[None], z)
-        )
         auxiliary = over_chains(lambda key: self.init_auxiliary(key, position))(key_auxiliary)
         matrix = as_inverse_mass_matrix(self._inverse_mass_matrix, self._dense_mass, position)
         step_size = jnp.asarray(self._step_size, dtype=position.dtype)
@@ -373,7 +371,10 @@ class AbstractKernel(AbstractModelKernel):
             rng_key=rng_key,
             iteration=jnp.asarray(0),
             adaptation=self._rules(position.size).init(
-                num_warmup, step_size, matrix, self.init_learned(positions)
+                num_warmup,
+                step_size,
+                matrix,
+                self.init_learned(flat_positions(z, self._is_batched)),
             ),
         )
 

@@ -102,9 +102,8 @@ def follow_memory(
     Returns:
         The state after.
     """
-    num_chains = white.shape[0]
     first, last = window_ends[-3], window_ends[-2]
-    size = jnp.maximum((last - first) // math.ceil(_NUM_BATCHES / num_chains), 1)
+    size = _batch_size(window_ends, white.shape[0])
     index = iteration - first
     is_measured = (index > 0) & (iteration <= last)
     batch = jnp.where(is_measured, search.batch + white, 0.0)
@@ -119,6 +118,12 @@ def follow_memory(
         batch=jnp.where(is_full, 0.0, batch),
         batch_means=batch_means,
     )
+
+
+def _batch_size(window_ends: Int[Array, " windows"], num_chains: int) -> Int[Array, ""]:
+    """Number of steps of a batch, of which a chain makes as few as together give enough."""
+    num_steps = window_ends[-2] - window_ends[-3]
+    return jnp.maximum(num_steps // math.ceil(_NUM_BATCHES / num_chains), 1)
 
 
 def end_window(
@@ -145,13 +150,10 @@ def end_window(
     Returns:
         The state after.
     """
-    num_chains = search.batch.shape[0]
     variance = search.moments.squared_deviations / (search.moments.num_positions - 1)
     width = jnp.sqrt(jnp.mean(variance)) if learns_width else jnp.ones_like(search.length)
     means = search.batch_means
-    size = jnp.maximum(
-        (window_ends[-2] - window_ends[-3]) // math.ceil(_NUM_BATCHES / num_chains), 1
-    )
+    size = _batch_size(window_ends, search.batch.shape[0])
     between = means.squared_deviations / (means.num_positions - 1)
     times = size.astype(variance.dtype) * jnp.mean(between / variance)
     by_times = _LENGTH_IN_TIMES * step_size * jnp.maximum(times, 1.0)

@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, Int
 
 from ebm_ppl._checks import check_count, check_flag, check_positive
@@ -16,6 +15,7 @@ from ebm_ppl._types import PotentialFn, PRNGKey, Scalar
 from ebm_ppl.samplers._adaptation import POOLED, AdaptationState
 from ebm_ppl.samplers._base import AbstractKernel
 from ebm_ppl.samplers._metropolis import accept_or_stay
+from ebm_ppl.samplers._start import flat_positions
 from ebm_ppl.samplers._state import KernelState
 from ebm_ppl.samplers._target import Matrix, Point, Transition, WhitenedTarget
 from ebm_ppl.samplers._trajectory import (
@@ -173,12 +173,11 @@ class AbstractSharedTrajectoryKernel(AbstractKernel):
         search: TrajectoryState = before.adaptation.learned
         if not self._adapt_trajectory_length:
             return search
-        z, proposal, accept_prob = before.z, after.auxiliary, after.accept_prob
-        if before.potential_energy.ndim == 0:
-            z, proposal, accept_prob = jax.tree.map(
-                lambda leaf: leaf[None], (z, proposal, accept_prob)
-            )
-        positions = jax.vmap(lambda z: ravel_pytree(z)[0])(z)
+        is_batched = before.potential_energy.ndim > 0
+        positions = flat_positions(before.z, is_batched)
+        proposal, accept_prob = after.auxiliary, jnp.atleast_1d(after.accept_prob)
+        if not is_batched:
+            proposal = jax.tree.map(lambda leaf: leaf[None], proposal)
         search = visit(search, positions, before.iteration)
         return lax.cond(
             before.iteration < before.adaptation.num_warmup // 2,

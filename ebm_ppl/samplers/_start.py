@@ -6,10 +6,17 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 
 from ebm_ppl._checks import is_traced
 from ebm_ppl._types import Position, PotentialFn, PRNGKey
+
+
+def flat_positions(z: Position, is_batched: bool) -> Float[Array, "chains dim"]:
+    """The flat position of each chain; of a chain that runs alone, one row."""
+    z = z if is_batched else jax.tree.map(lambda leaf: leaf[None], z)
+    return jax.vmap(lambda z: ravel_pytree(z)[0])(z)
 
 
 class CompiledOnce:

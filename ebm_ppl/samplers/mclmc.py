@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, Int
 from numpyro.infer import init_to_uniform
 
@@ -21,6 +20,7 @@ from ebm_ppl.samplers._flow_tuning import (
     start_flow_search,
 )
 from ebm_ppl.samplers._microcanonical import Turned, draw_direction, kick, refresh, speed
+from ebm_ppl.samplers._start import flat_positions
 from ebm_ppl.samplers._state import KernelState
 from ebm_ppl.samplers._target import Point, WhitenedTarget, solve
 from ebm_ppl.samplers._unadjusted import AbstractUnadjustedKernel
@@ -238,10 +238,9 @@ class MCLMC(AbstractUnadjustedKernel):
         """Correct step size and length by one step of all chains."""
         adaptation = before.adaptation
         search, ends = adaptation.learned, adaptation.window_ends
-        z, errors, diverging = after.z, after.auxiliary.energy_error, after.diverging
-        if before.potential_energy.ndim == 0:
-            z, errors, diverging = jax.tree.map(lambda leaf: leaf[None], (z, errors, diverging))
-        positions = jax.vmap(lambda z: ravel_pytree(z)[0])(z)
+        positions = flat_positions(after.z, before.potential_energy.ndim > 0)
+        errors = jnp.atleast_1d(after.auxiliary.energy_error)
+        diverging = jnp.atleast_1d(after.diverging)
         aim = self._energy_variance * positions.shape[1]
         errors = jnp.where(diverging, jnp.nan, errors**2 / aim)
         search = follow_errors(search, adaptation.step_size, errors)

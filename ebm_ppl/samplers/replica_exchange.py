@@ -33,6 +33,7 @@ from ebm_ppl.samplers._start import (
     as_floating,
     check_finite_start,
     check_returns_scalar,
+    flat_positions,
     split_in_three,
 )
 from ebm_ppl.samplers._temperature_ladder import (
@@ -454,8 +455,7 @@ class ReplicaExchange(AbstractModelKernel):
         ladder = state.ladder
         is_batched = state.potential_energy.ndim > 0
         if self._adapt_base:
-            flatten = lambda z: ravel_pytree(z)[0]  # noqa: E731
-            positions = jax.vmap(flatten)(state.z) if is_batched else flatten(state.z)[None]
+            positions = flat_positions(state.z, is_batched)
             ladder = ladder._replace(moments=merge(ladder.moments, positions))
 
         def end_round() -> tuple[LadderState, Any, Any]:

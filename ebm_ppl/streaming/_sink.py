@@ -2,14 +2,13 @@
 
 import contextlib
 import os
-import pathlib
-import shutil
-import uuid
 from collections.abc import Callable, Iterator
 from typing import Any, TypeAlias
 
 import jax
 import numpy as np
+
+from ebm_ppl._files import new_folder
 
 Write: TypeAlias = Callable[[Any, int], None]
 """Takes draws of shape `(chains, length, ...)`, and how many of each chain came before."""
@@ -29,11 +28,6 @@ def folder_of_draws(path: str | os.PathLike[str], num_samples: int) -> Iterator[
     Raises:
         ValueError: If `path` exists, or the folder that it would be in does not.
     """
-    path = pathlib.Path(path)
-    if path.exists() or not path.parent.is_dir():
-        raise ValueError(f"`path` must be a new folder in one that exists; got {str(path)!r}.")
-    folder = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
-    folder.mkdir()
     headers: dict[str, int] = {}
 
     def write(draws: Any, start: int) -> None:
@@ -50,12 +44,8 @@ def folder_of_draws(path: str | os.PathLike[str], num_samples: int) -> Iterator[
                     stream.seek(headers[name] + (chain * num_samples + start) * row)
                     stream.write(values.data)
 
-    try:
+    with new_folder(path) as folder:
         yield write
-        folder.rename(path)
-    except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
 
 
 def _named(draws: Any) -> dict[str, Any]:

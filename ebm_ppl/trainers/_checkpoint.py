@@ -7,7 +7,6 @@ import io
 import json
 import os
 import pathlib
-import uuid
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ebm_ppl._checks import check_count
+from ebm_ppl._files import write_bytes
 from ebm_ppl.trainers._fingerprint import to_numpy
 
 _MAGIC = b"ebm_ppl checkpoint 1\n"
@@ -77,17 +77,7 @@ def write(
     }
     np.savez(buffer, allow_pickle=False, **arrays)
     body = buffer.getvalue()
-    target = pathlib.Path(path)
-    temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}.tmp")
-    try:
-        with temporary.open("xb") as file:
-            file.write(_MAGIC + hashlib.sha256(body).digest() + body)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(target)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    write_bytes(path, _MAGIC + hashlib.sha256(body).digest() + body)
 
 
 def read(

@@ -19,6 +19,7 @@ from numpyro.infer import MCMC, Gibbs, init_to_value
 from ebm_ppl import samplers
 from ebm_ppl._precision import float64
 from ebm_ppl.samplers import AbstractEnergyKernel, AbstractKernel
+from tests.contract.runs import assert_close, draws, run
 
 KERNELS = [
     kernel
@@ -97,36 +98,10 @@ def require(cls: Kernel, name: str) -> None:
         pytest.skip(f"{cls.__name__} has no `{name}`")
 
 
-def run(kernel: AbstractKernel, key: int = 0, *args: Any, **options: Any) -> MCMC:
-    """Run two vectorised chains for a few steps, unless told otherwise."""
-    fields = options.pop("extra_fields", ())
-    start = options.pop("init_params", None)
-    defaults = {
-        "num_warmup": 0,
-        "num_samples": 20,
-        "num_chains": 2,
-        "chain_method": "vectorized",
-        "progress_bar": False,
-    }
-    mcmc = MCMC(kernel, **{**defaults, **options})
-    mcmc.run(jax.random.key(key), *args, init_params=start, extra_fields=fields)
-    return mcmc
-
-
 @functools.cache
 def fixed_run(cls: Kernel, of: Any = potential) -> MCMC:
     """One run without adaptation, to compare with; not to be run again."""
     return run(make(cls, of=of, **FIXED), init_params=None if of is model else START)
-
-
-def draws(mcmc: MCMC) -> Any:
-    return mcmc.get_samples(group_by_chain=True)
-
-
-def assert_close(left: Any, right: Any, tolerance: float = 1e-4) -> None:
-    assert jax.tree.structure(left) == jax.tree.structure(right)
-    for a, b in zip(jax.tree.leaves(left), jax.tree.leaves(right), strict=True):
-        np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance)
 
 
 def assert_same(left: Any, right: Any) -> None:

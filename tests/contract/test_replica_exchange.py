@@ -16,6 +16,8 @@ from numpyro.infer import MCMC, NUTS, BarkerMH, Gibbs
 from ebm_ppl._precision import float64
 from ebm_ppl.partition import exchange_estimate
 from ebm_ppl.samplers import MALA, ChEESHMC, RandomWalkMetropolis, ReplicaExchange
+from tests.contract import runs
+from tests.contract.runs import assert_close, draws
 
 KERNELS = [MALA, RandomWalkMetropolis, ChEESHMC, NUTS, BarkerMH]
 STANDS_FOR_THE_REST = MALA
@@ -57,35 +59,13 @@ def make(cls: Kernel, *, of: Any = potential, fixed: bool = True, **options: Any
     return ReplicaExchange(inner, **{"num_replicas": 3, "adapt_ladder": not fixed} | options)
 
 
-def run(kernel: ReplicaExchange, key: int = 0, *args: Any, **options: Any) -> MCMC:
-    """Run two vectorised ladders for a few steps, unless told otherwise."""
-    fields = options.pop("extra_fields", ())
-    start = options.pop("init_params", None)
-    defaults = {
-        "num_warmup": 0,
-        "num_samples": 10,
-        "num_chains": 2,
-        "chain_method": "vectorized",
-        "progress_bar": False,
-    }
-    mcmc = MCMC(kernel, **{**defaults, **options})
-    mcmc.run(jax.random.key(key), *args, init_params=start, extra_fields=fields)
-    return mcmc
+# Three levels take three times as many steps.
+run = functools.partial(runs.run, num_samples=10)
 
 
 @functools.cache
 def fixed_run(cls: Kernel, of: Any = potential) -> MCMC:
     return run(make(cls, of=of), init_params=None if of is model else START)
-
-
-def draws(mcmc: MCMC) -> Any:
-    return mcmc.get_samples(group_by_chain=True)
-
-
-def assert_close(left: Any, right: Any, tolerance: float = 1e-4) -> None:
-    assert jax.tree.structure(left) == jax.tree.structure(right)
-    for a, b in zip(jax.tree.leaves(left), jax.tree.leaves(right), strict=True):
-        np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance)
 
 
 SLOWLY = pytest.mark.slow

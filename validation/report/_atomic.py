@@ -2,7 +2,8 @@
 
 import os
 import pathlib
-import uuid
+
+from ebm_ppl._files import temporary_beside
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> pathlib.Path:
@@ -17,7 +18,7 @@ def write_text(path: str | os.PathLike[str], text: str) -> pathlib.Path:
     """
     target = pathlib.Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}.tmp")
+    temporary = temporary_beside(target)
     try:
         temporary.write_text(text, encoding="utf-8")
         temporary.replace(target)
