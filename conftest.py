@@ -1,5 +1,6 @@
 """Settings of every test run, doctests of the packages included; they must precede JAX's import."""
 
+import itertools
 import os
 import pathlib
 import sys
@@ -47,23 +48,24 @@ def pytest_configure(config: pytest.Config) -> None:
         import arviz  # noqa: F401
 
 
+_ENDED_TESTS = itertools.count(1)
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_runtest_teardown() -> None:
-    """Let go of compiled programs once they fill a worker's memory; they come back from the disk.
+    """Let go of compiled programs once there are many; they come back from the disk.
 
-    They also take a mapping of memory each few pages, of which Linux grants a process 65,530; a worker
-    that wants more crashes. A process of 3 GiB has some 25,000.
+    Each takes mappings of memory, of which Linux grants a process 65,530; a worker that wants more crashes.
+    The heaviest tests take a thousand each.
     """
-    if "jax" in sys.modules and _resident_gib() > 3:
+    if next(_ENDED_TESTS) % 10 == 0 and "jax" in sys.modules and _num_mappings() > 25_000:
         sys.modules["jax"].clear_caches()
 
 
-def _resident_gib() -> float:
-    """Memory that this process holds now, in GiB; infinite where the system does not tell."""
-    statm = pathlib.Path("/proc/self/statm")
-    if not statm.exists():
-        return float("inf")
-    return int(statm.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**30
+def _num_mappings() -> float:
+    """Memory mappings of this process; infinitely many where the system does not tell."""
+    maps = pathlib.Path("/proc/self/maps")
+    return maps.read_bytes().count(b"\n") if maps.exists() else float("inf")
 
 
 @pytest.fixture
