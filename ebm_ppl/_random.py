@@ -1,9 +1,12 @@
-"""JAX's random words, bit for bit, from a generator that CPUs run faster.
+"""Threefry-2x32 at the price of its arithmetic, in place of what JAX makes of it on CPUs.
 
-JAX lowers Threefry-2x32 on CPUs to a loop of many tiny kernels, which can cost more than all else in a
-step of a Markov chain. Written out, its twenty rounds are one kernel. The generator is a PRNG
-implementation of JAX like any other: the keys that `fast_key` makes go into every function of
-`jax.random`.
+JAX lowers Threefry on CPUs to a loop of many tiny kernels, which can cost more than all else in a step of a
+Markov chain. Written out, its twenty rounds are one kernel. Two generators are made of it, each a PRNG
+implementation of JAX like any other, whose keys go into every function of `jax.random`:
+
+- the keys of `fast_key` give JAX's own numbers, bit for bit;
+- the keys of `step_key` number the steps of a chain in the half of Threefry's counter that JAX leaves at
+  zero, where JAX would split a key for each step and hash two blocks for that alone.
 
 References:
     J. K. Salmon, M. A. Moraes, R. O. Dror and D. E. Shaw (2011). Parallel random numbers: as easy as
@@ -19,15 +22,17 @@ from typing import Any, SupportsIndex, TypeAlias
 import jax
 import jax.extend as jex
 import jax.numpy as jnp
-import numpy as np
 from jax import lax
-from jaxtyping import Array, Bool, Float, UInt32
+from jaxtyping import Array, Bool, Float, Integer, UInt32, UInt64
 
 from ebm_ppl._types import PRNGKey
 
 _JAX = jex.random.threefry_prng_impl
 _ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
 _PARITY = 0x1BD11BDA
+
+_LONG = 32
+"""Number of blocks from which on those of one key fill vectors; fewer lie beside those of other keys."""
 
 
 def fast_key(rng_key: PRNGKey) -> PRNGKey:
@@ -47,6 +52,24 @@ def fast_key(rng_key: PRNGKey) -> PRNGKey:
     return jax.random.wrap_key_data(jax.random.key_data(rng_key), impl=_WRITTEN_OUT)
 
 
+def step_key(rng_key: PRNGKey, step: Integer[Array, ""] | int) -> PRNGKey:
+    """The key of one step, for a key that stays the same throughout a chain.
+
+    Args:
+        rng_key: A key, typed or raw, that nothing but other steps uses.
+        step: Number of the step, from 0 to $2^{32} - 2$.
+
+    Returns:
+        A typed key that shares no random words with those of other steps.
+    """
+    rng_key = fast_key(rng_key)
+    if jax.random.key_impl(rng_key) != _WRITTEN_OUT or not _may_partition():
+        return jax.random.fold_in(rng_key, step)
+    number = jnp.asarray(step, jnp.uint32) + jnp.uint32(1)
+    words = jnp.append(jax.random.key_data(rng_key), number)
+    return jax.random.wrap_key_data(words, impl=_NUMBERED)
+
+
 def random_words(
     rng_key: PRNGKey, shape: tuple[int, ...]
 ) -> tuple[UInt32[Array, "..."], UInt32[Array, "..."]]:
@@ -62,10 +85,24 @@ def random_words(
         The two arrays.
     """
     rng_key = fast_key(rng_key)
-    if jax.random.key_impl(rng_key) != _WRITTEN_OUT:
+    if not _is_ours(rng_key):
         first, second = jax.random.split(rng_key)
         return jax.random.bits(first, shape), jax.random.bits(second, shape)
     return _blocks(jax.random.key_data(rng_key), shape, _as_they_are)
+
+
+def normals(rng_key: PRNGKey, size: int, dtype: Any) -> Float[Array, " size"]:
+    """Standard normal numbers as `jax.random.normal` draws them, none of them computed twice.
+
+    Args:
+        rng_key: A key that nothing else uses.
+        size: How many.
+        dtype: Type of the numbers.
+
+    Returns:
+        The numbers.
+    """
+    return _of_uniform(_to_normal, rng_key, size, dtype)
 
 
 def normals_and_uniform(
@@ -83,20 +120,45 @@ def normals_and_uniform(
     Returns:
         The normal numbers, as `jax.random.normal` makes them of random words, and a number in (0, 1).
     """
-    dtype = np.dtype(dtype)
-    least = np.nextafter(dtype.type(-1), dtype.type(0))
+
+    def transform(uniform: Array) -> Array:
+        axis = _first_or_last(size + 1) % uniform.ndim
+        place = lax.broadcasted_iota(jnp.int32, uniform.shape, axis)
+        return jnp.where(place < size, _to_normal(uniform), 0.5 + 0.5 * uniform)
+
+    numbers = _of_uniform(transform, rng_key, size + 1, dtype)
+    return numbers[:size], numbers[size]
+
+
+def _to_normal(uniform: Array) -> Array:
+    """From a uniform number in (-1, 1)."""
+    return math.sqrt(2) * lax.erf_inv(uniform)
+
+
+def _of_uniform(
+    transform: Callable[[Array], Array], rng_key: PRNGKey, size: int, dtype: Any
+) -> Array:
+    """What is made of uniform numbers in (-1, 1), each of a word of 32 bits, or of 64 in double precision."""
+    dtype = jnp.dtype(dtype)
+    info = jnp.finfo(dtype if dtype.itemsize == 8 else jnp.float32)
+    least = info.dtype.type(info.epsneg - 1)  # what is traced must not be closed over
     rng_key = fast_key(rng_key)
-    impl = jax.random.key_impl(rng_key)
 
-    def draw(words: Words) -> Array:
-        key = jax.random.wrap_key_data(words, impl=impl)
-        return jax.random.uniform(key, (size + 1,), dtype, least, 1.0)
+    def draw(words: Words | UInt64[Array, "..."]) -> Array:
+        one = lax.bitcast_convert_type(jnp.ones((), info.dtype), words.dtype)
+        mantissa = lax.shift_right_logical(words, words.dtype.type(info.bits - info.nmant))
+        uniform = 2 * (lax.bitcast_convert_type(mantissa | one, info.dtype) - 1) + least
+        return transform(jnp.maximum(uniform, least))
 
-    draw = jnp.vectorize(draw, signature="(words)->(numbers)")
-    uniform = lax.platform_dependent(
-        jax.random.key_data(rng_key), cpu=_computed_once(draw), default=draw
-    )
-    return math.sqrt(2) * lax.erf_inv(uniform[:size]), 0.5 + 0.5 * uniform[size]
+    if _is_ours(rng_key) and _may_partition():
+        fold = _FOLDED[info.bits]
+        key = jax.random.key_data(rng_key)
+        return _blocks(key, (size,), lambda high, low: draw(fold(high, low))).astype(dtype)
+    return draw(jax.random.bits(rng_key, (size,), f"uint{info.bits}")).astype(dtype)
+
+
+def _is_ours(rng_key: PRNGKey) -> bool:
+    return jax.random.key_impl(rng_key) in (_WRITTEN_OUT, _NUMBERED)
 
 
 def of_kind(rng_key: PRNGKey, like: PRNGKey) -> PRNGKey:
@@ -112,40 +174,53 @@ _Rounds: TypeAlias = Callable[[Words, Words, Words, Words], tuple[Words, Words]]
 _Combine: TypeAlias = Callable[[Words, Words], Any]
 
 
-def _blocks(key: UInt32[Array, "2"], shape: tuple[int, ...], combine: _Combine) -> Any:
+def _blocks(key: UInt32[Array, " words"], shape: tuple[int, ...], combine: _Combine) -> Any:
     """What is made of the two words of each block, the blocks numbered from 0 in an array of a shape."""
+    size = math.prod(shape)
+    keys_axis = -1 - _first_or_last(size)
 
-    def hash_with(rounds: _Rounds, keys: Words) -> Any:
-        number = lax.iota(jnp.uint32, math.prod(shape)).reshape(shape)
-        first, second = (keys[..., i].reshape(*keys.shape[:-1], *[1] * len(shape)) for i in (0, 1))
-        return combine(*rounds(first, second, jnp.zeros_like(number), number))
+    def hash_with(rounds: _Rounds, *words: Words) -> Any:
+        number = lax.iota(jnp.uint32, size).reshape(shape)
+        if keys_axis == 0:
+            words = tuple(word.reshape(*word.shape, *[1] * len(shape)) for word in words)
+        else:
+            number = number.reshape(*shape, *[1] * words[0].ndim)
+        first, second, *step = words
+        return combine(*rounds(first, second, step[0] if step else jnp.zeros_like(number), number))
 
-    return _on_platform(hash_with, key)
+    return _on_platform(hash_with, keys_axis, *key)
 
 
-def _block(key: UInt32[Array, "2"], number: UInt32[Array, ""]) -> tuple[Words, Words]:
+def _first_or_last(size: int) -> int:
+    """The axis of one key's numbers: 0 if those of other keys come after it, -1 if they come before."""
+    return 0 if size < _LONG else -1
+
+
+def _block(key: UInt32[Array, " words"], number: UInt32[Array, ""]) -> tuple[Words, Words]:
     """The two words of one block."""
 
-    def hash_with(rounds: _Rounds, keys: Words, numbers: Words) -> tuple[Words, Words]:
-        return rounds(keys[..., 0], keys[..., 1], jnp.zeros_like(numbers), numbers)
+    def hash_with(
+        rounds: _Rounds, number: Words, first: Words, second: Words, *step: Words
+    ) -> tuple[Words, Words]:
+        return rounds(first, second, step[0] if step else jnp.zeros_like(number), number)
 
-    return _on_platform(hash_with, key, number)
+    return _on_platform(hash_with, 0, number, *key)
 
 
 def _as_they_are(high: Words, low: Words) -> tuple[Words, Words]:
     return high, low
 
 
-def _on_platform(hash_with: Callable[..., Any], *operands: Words) -> Any:
-    """Hash with the rounds that the platform runs faster; operands may have leading axes over keys."""
+def _on_platform(hash_with: Callable[..., Any], keys_axis: int, *operands: Words) -> Any:
+    """Hash with the rounds that the platform runs faster; operands may have first or last axes over keys."""
     return lax.platform_dependent(
         *operands,
-        cpu=_computed_once(functools.partial(hash_with, _rounds)),
+        cpu=_computed_once(functools.partial(hash_with, _rounds), keys_axis),
         default=functools.partial(hash_with, _primitive),
     )
 
 
-def _computed_once(function: Callable[..., Any]) -> Callable[..., Any]:
+def _computed_once(function: Callable[..., Any], batch_axis: int) -> Callable[..., Any]:
     """The same function, for which XLA reserves memory.
 
     XLA on CPUs would rather repeat cheap arithmetic, and to it twenty rounds are cheap, in each of the
@@ -154,27 +229,31 @@ def _computed_once(function: Callable[..., Any]) -> Callable[..., Any]:
     goes into the branch as a whole.
 
     Args:
-        function: A function of arrays of words, with any number of leading axes that they share.
+        function: A function of random words, each an array with the axes of the batch alone, which are made
+            to fit each other by repetition.
+        batch_axis: Where its results have those axes: 0 for the first ones, -1 for the last.
 
     Returns:
-        The function, to be called on arrays without these axes.
+        The function, to be called on single words.
     """
 
     @jax.custom_batching.custom_vmap
     def once(*operands: Words) -> Any:
-        if operands[0].size == 0:
+        if any(operand.size == 0 for operand in operands):
             return function(*operands)
         nothing = jax.tree.map(jnp.zeros_like, jax.eval_shape(function, *operands))
         never = _is_impossible(operands[0].ravel()[0])
         return lax.cond(never, lambda *_: nothing, function, *operands)
 
     @once.def_vmap
-    def _(axis_size: int, in_batched: list[bool], *operands: Words) -> tuple[Any, Any]:
+    def _(_: int, in_batched: list[bool], *operands: Words) -> tuple[Any, Any]:
         spread = [
-            operand if is_batched else jnp.broadcast_to(operand, (axis_size, *operand.shape))
+            jnp.moveaxis(operand, 0, batch_axis)
+            if is_batched
+            else jnp.expand_dims(operand, batch_axis)
             for operand, is_batched in zip(operands, in_batched, strict=True)
         ]
-        result = once(*spread)
+        result = jax.tree.map(lambda leaf: jnp.moveaxis(leaf, batch_axis, 0), once(*spread))
         return result, jax.tree.map(lambda _: True, result)
 
     return once
@@ -203,22 +282,27 @@ def _rounds(first: Words, second: Words, high: Words, low: Words) -> tuple[Words
     return high, low
 
 
+def _may_partition() -> bool:
+    return jax.config.jax_threefry_partitionable  # pyright: ignore[reportAttributeAccessIssue]
+
+
 def _is_numbered(size: int) -> bool:
     """Whether JAX numbers the blocks of an array in order: only if it may partition them, up to 2^32."""
-    may_partition = jax.config.jax_threefry_partitionable  # pyright: ignore[reportAttributeAccessIssue]
-    return may_partition and size <= 2**32
+    return _may_partition() and size <= 2**32
+
+
+def _joined(high: Words, low: Words) -> UInt64[Array, "..."]:
+    return (high.astype(jnp.uint64) << 32) | low.astype(jnp.uint64)
+
+
+_FOLDED: dict[int, _Combine] = {32: operator.xor, 64: _joined}
+_SHORT = {8: jnp.uint8, 16: jnp.uint16}
 
 
 def _random_bits(key: UInt32[Array, "2"], bit_width: int, shape: tuple[int, ...]) -> Array:
     if bit_width < 32 or not _is_numbered(math.prod(shape)):
         return _JAX.random_bits(key, bit_width, shape)
-
-    def combine(high: Words, low: Words) -> Array:
-        if bit_width == 32:
-            return high ^ low
-        return (high.astype(jnp.uint64) << 32) | low.astype(jnp.uint64)
-
-    return _blocks(key, shape, combine)
+    return _blocks(key, shape, _FOLDED[bit_width])
 
 
 def _split(key: UInt32[Array, "2"], shape: tuple[SupportsIndex, ...]) -> UInt32[Array, "... 2"]:
@@ -240,4 +324,41 @@ _WRITTEN_OUT = jex.random.define_prng_impl(
     fold_in=_fold_in,
     name="threefry2x32_written_out",
     tag="ebm",
+)
+
+
+def _bits_of_step(key: UInt32[Array, "3"], bit_width: int, shape: tuple[int, ...]) -> Array:
+    if bit_width >= 32:
+        return _blocks(key, shape, _FOLDED[bit_width])
+    num_words = -(-math.prod(shape) * bit_width // 32)
+    words = _blocks(key, (num_words,), _FOLDED[32])
+    parts = lax.bitcast_convert_type(words, _SHORT[bit_width]).ravel()
+    return parts[: math.prod(shape)].reshape(shape)
+
+
+def _split_of_step(key: UInt32[Array, "3"], shape: tuple[SupportsIndex, ...]) -> Words:
+    return _unnumbered(_blocks(key, tuple(map(operator.index, shape)), _as_they_are))
+
+
+def _fold_in_of_step(key: UInt32[Array, "3"], data: Any) -> UInt32[Array, "3"]:
+    return _unnumbered(_block(key, jnp.asarray(data, dtype=jnp.uint32)))
+
+
+def _unnumbered(words: tuple[Words, Words]) -> UInt32[Array, "... 3"]:
+    """Keys of two words, whose counters begin with the zero that JAX's begin with."""
+    return jnp.stack([*words, jnp.zeros_like(words[0])], axis=-1)
+
+
+def _seed_of_step(seed: Any) -> UInt32[Array, "3"]:
+    return jnp.append(_JAX.seed(seed), jnp.uint32(0))
+
+
+_NUMBERED = jex.random.define_prng_impl(
+    key_shape=(3,),
+    seed=_seed_of_step,
+    split=_split_of_step,
+    random_bits=_bits_of_step,
+    fold_in=_fold_in_of_step,
+    name="threefry2x32_numbered",
+    tag="ebs",
 )

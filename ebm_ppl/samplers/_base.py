@@ -15,7 +15,7 @@ from numpyro.infer import init_to_uniform
 from numpyro.util import is_prng_key
 
 from ebm_ppl._checks import check_count, check_flag, check_interval, check_positive
-from ebm_ppl._random import fast_key, of_kind
+from ebm_ppl._random import step_key
 from ebm_ppl._types import Position, PotentialFn, PRNGKey, Scalar
 from ebm_ppl.samplers._adaptation import (
     STAN,
@@ -400,7 +400,7 @@ class AbstractKernel(AbstractModelKernel):
 
         def step(
             rng_key: PRNGKey, z: Position, potential_energy: Scalar, z_grad: Any, auxiliary: Any
-        ) -> tuple[PRNGKey, Position, Any, Transition]:
+        ) -> tuple[Position, Any, Transition]:
             flat, unravel = ravel_pytree(z)
             target = WhitenedTarget(
                 lambda flat: potential_fn(unravel(flat)),
@@ -412,13 +412,13 @@ class AbstractKernel(AbstractModelKernel):
             start = target.start(
                 potential_energy, None if z_grad is None else ravel_pytree(z_grad)[0]
             )
-            next_key, key = jax.random.split(fast_key(rng_key))
+            key = step_key(rng_key, state.iteration)
             new = self.transition(key, target, start, auxiliary, settings)
             z_grad = None if new.point.z_grad is None else unravel(new.point.z_grad)
-            return of_kind(next_key, rng_key), unravel(new.point.z), z_grad, new
+            return unravel(new.point.z), z_grad, new
 
         is_batched = state.potential_energy.ndim > 0
-        rng_key, z, z_grad, new = (jax.vmap(step) if is_batched else step)(
+        z, z_grad, new = (jax.vmap(step) if is_batched else step)(
             state.rng_key, state.z, state.potential_energy, state.z_grad, state.auxiliary
         )
         iteration = state.iteration + 1
@@ -439,7 +439,7 @@ class AbstractKernel(AbstractModelKernel):
             mean_accept_prob=mean,
             diverging=new.diverging,
             auxiliary=new.auxiliary,
-            rng_key=rng_key,
+            rng_key=state.rng_key,
             iteration=iteration,
             adaptation=self._rules(positions.shape[-1]).update(
                 state.iteration,

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 
-from ebm_ppl._random import fast_key
+from ebm_ppl._random import normals, step_key
 from ebm_ppl._types import Position, PRNGKey, Scalar
 from ebm_ppl.samplers._base import AbstractKernel
 from ebm_ppl.samplers._target import WhitenedTarget, select
@@ -38,7 +38,7 @@ def run_short_chain(
         The position at the end, and the mean acceptance probability.
     """
     if isinstance(kernel, AbstractKernel):
-        return _run_ours(kernel, z, num_steps, fast_key(rng_key), noise)
+        return _run_ours(kernel, z, num_steps, rng_key, noise)
 
     def advance(state: Any, _: None) -> tuple[Any, Scalar]:
         state = kernel.sample(state, (), {})
@@ -52,8 +52,7 @@ def run_short_chain(
 def _run_ours(
     kernel: AbstractKernel, z: Position, num_steps: int, rng_key: PRNGKey, noise: Array | None
 ) -> tuple[Position, Scalar]:
-    key_init, key_steps = jax.random.split(rng_key)
-    state = kernel.init(key_init, 0, init_params=z)
+    state = kernel.init(step_key(rng_key, 0), 0, init_params=z)
     adaptation = state.adaptation
     flat, unravel = ravel_pytree(state.z)
     z_grad = None if state.z_grad is None else ravel_pytree(state.z_grad)[0]
@@ -67,12 +66,14 @@ def _run_ours(
             kernel.gradient_evaluations_per_step > 0,
         )
 
+    iterations = jnp.arange(num_steps)
     if noise is not None:
         randomness = noise
     elif isinstance(kernel, AbstractUnadjustedKernel):
-        randomness = jax.random.normal(key_steps, (num_steps, flat.size), flat.dtype)
+        randomness = normals(step_key(rng_key, 1), num_steps * flat.size, flat.dtype)
+        randomness = randomness.reshape(num_steps, flat.size)
     else:
-        randomness = jax.random.split(key_steps, num_steps)
+        randomness = iterations + 1
 
     def advance(
         carry: tuple[Any, ...], step: tuple[Array, Array]
@@ -85,22 +86,23 @@ def _run_ours(
         if isinstance(kernel, AbstractUnadjustedKernel):
             new = kernel.settle(randomness, target, start, auxiliary, settings)
         else:
-            new = kernel.transition(randomness, target, start, auxiliary, settings)
+            key = step_key(rng_key, randomness)
+            new = kernel.transition(key, target, start, auxiliary, settings)
         point = new.point
         return (point.z, point.potential_energy, point.z_grad, new.auxiliary), new.accept_prob
 
     carry = (flat, state.potential_energy, z_grad, state.auxiliary)
-    carry, accept_prob = jax.lax.scan(advance, carry, (randomness[:-1], jnp.arange(num_steps - 1)))
+    carry, accept_prob = jax.lax.scan(advance, carry, (randomness[:-1], iterations[:-1]))
     total = jnp.sum(accept_prob)
     # The last step stands outside the loop, where XLA leaves out the gradient that nobody reads.
     if isinstance(kernel, AbstractUnadjustedKernel):
         flat, potential_energy, z_grad, auxiliary = carry
         target = target_at(flat)
         start = target.start(potential_energy, z_grad)
-        settings = kernel.settings(adaptation, jnp.asarray(num_steps - 1))
+        settings = kernel.settings(adaptation, iterations[-1])
         end, _ = kernel.move(randomness[-1], target, start, auxiliary, settings)
         finite = jnp.all(jnp.isfinite(end.z))
         flat, last = select(finite, end.z, flat), finite.astype(flat.dtype)
     else:
-        (flat, *_), last = advance(carry, (randomness[-1], jnp.asarray(num_steps - 1)))
+        (flat, *_), last = advance(carry, (randomness[-1], iterations[-1]))
     return unravel(flat), (total + last) / num_steps

@@ -41,7 +41,7 @@ class KernelState(_Fields):
             and afresh over all of sampling.
         diverging: Whether the last proposal was refused for not being finite.
         auxiliary: Variables that the kernel carries beside the position.
-        rng_key: Key of the next step.
+        rng_key: Key of the chain, whose steps are told apart by `iteration`.
         iteration: Number of steps taken, warm-up included.
         adaptation: Step size, mass matrix and what warm-up has learned.
     """

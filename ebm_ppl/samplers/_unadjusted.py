@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from ebm_ppl._random import normals
 from ebm_ppl._types import PRNGKey
 from ebm_ppl.samplers._base import AbstractKernel
 from ebm_ppl.samplers._target import Point, Transition, WhitenedTarget, select
@@ -71,7 +72,7 @@ class AbstractUnadjustedKernel(AbstractKernel):
         step_size: Any,
     ) -> Transition:
         """Draw the noise and move, unless the move leads to where something is not finite."""
-        noise = jax.random.normal(rng_key, start.position.shape, start.position.dtype)
+        noise = normals(rng_key, start.position.size, start.position.dtype)
         return self.settle(noise, target, start, auxiliary, step_size)
 
     def settle(

@@ -10,7 +10,14 @@ import pytest
 from hypothesis import given, settings
 
 from ebm_ppl import _random
-from ebm_ppl._random import fast_key, normals_and_uniform, of_kind, random_words
+from ebm_ppl._random import (
+    fast_key,
+    normals,
+    normals_and_uniform,
+    of_kind,
+    random_words,
+    step_key,
+)
 
 _DRAWS = {
     "bits": functools.partial(jax.random.bits, shape=(3, 5)),
@@ -84,33 +91,102 @@ def test_two_arrays_of_words_are_the_halves_of_threefrys_blocks():
     assert {words.dtype for words in (high, low, *others)} == {jnp.dtype("uint32")}
 
 
+@pytest.mark.parametrize("size", [3, 40])  # laid out beside those of other keys, and after them
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_normals_and_a_uniform_number_of_one_draw(dtype):
+def test_normals_and_a_uniform_number_of_one_draw(dtype, size):
     with jax.enable_x64(dtype == "float64"):
         keys = jax.random.split(jax.random.key(11), 50)
-        noise, uniform = jax.vmap(lambda key: normals_and_uniform(key, 3, dtype))(keys)
-        normals = jax.vmap(lambda key: jax.random.normal(key, (4,), dtype))(keys)
+        alone = jax.vmap(lambda key: normals(key, size + 1, dtype))(keys)
+        noise, uniform = jax.vmap(lambda key: normals_and_uniform(key, size, dtype))(keys)
+        expected = jax.vmap(lambda key: jax.random.normal(key, (size + 1,), dtype))(keys)
         as_normal = jax.scipy.special.ndtri(uniform)
-        noise, uniform, normals = (np.asarray(numbers) for numbers in (noise, uniform, normals))
-    assert (noise.shape, noise.dtype, uniform.shape) == ((50, 3), dtype, (50,))
-    np.testing.assert_array_max_ulp(noise, normals[:, :3], 4)
+        alone, noise, uniform, expected = map(np.asarray, (alone, noise, uniform, expected))
+    assert (noise.shape, noise.dtype, uniform.shape) == ((50, size), dtype, (50,))
+    np.testing.assert_array_max_ulp(alone, expected, 4)
+    np.testing.assert_array_max_ulp(noise, expected[:, :size], 4)
     assert ((uniform > 0) & (uniform < 1)).all()
-    np.testing.assert_allclose(as_normal, normals[:, 3], rtol=1e-3, atol=1e-5)
+    np.testing.assert_allclose(as_normal, expected[:, size], rtol=1e-3, atol=1e-5)
 
 
-def test_any_axes_over_keys():
+def test_normals_of_other_keys_and_kinds():
+    key = jax.random.key(7, impl="rbg")
+    np.testing.assert_array_max_ulp(normals(key, 5, "float32"), jax.random.normal(key, (5,)), 4)
+    assert normals(key, 5, jnp.bfloat16).dtype == jnp.bfloat16
+
+
+@settings(max_examples=20)
+@given(
+    words=st.lists(st.integers(0, 2**32 - 1), min_size=2, max_size=2),
+    step=st.integers(0, 2**32 - 2),
+    size=st.sampled_from([1, 7, 40]),
+)
+def test_steps_number_the_blocks_of_their_key(words, step, size):
+    key = jax.random.wrap_key_data(jnp.array(words, dtype=jnp.uint32))
+    numbers = jnp.arange(size, dtype=jnp.uint32)
+    high, low = _random._primitive(*(jnp.uint32(word) for word in (*words, step + 1)), numbers)
+    drawn = step_key(key, jnp.uint32(step))
+    np.testing.assert_array_equal(jax.random.bits(drawn, (size,)), high ^ low)
+    np.testing.assert_array_equal(random_words(drawn, (size,)), (high, low))
+    children = jax.random.split(drawn, np.int64(size))
+    assert children.shape == (size,)
+    for of_step, numbered in (
+        (children, jnp.stack([high, low, jnp.zeros_like(high)], axis=-1)),
+        (jax.random.fold_in(drawn, 0)[None], jnp.array([[high[0], low[0], 0]])),
+    ):
+        np.testing.assert_array_equal(jax.random.key_data(of_step), numbered)
+
+
+def test_short_and_long_words_of_a_step():
+    key = step_key(jax.random.key(5), 3)
+    words = np.asarray(jax.random.bits(key, (4,)))
+    for kind in ("uint8", "uint16"):
+        short = np.asarray(jax.random.bits(key, (5,), kind))
+        np.testing.assert_array_equal(short, words.view(kind)[:5])
+    with jax.enable_x64(True):
+        high, low = (np.asarray(half).astype(np.uint64) for half in random_words(key, (2, 3)))
+        np.testing.assert_array_equal(
+            jax.random.bits(key, (2, 3), "uint64"), (high << np.uint64(32)) | low
+        )
+
+
+def test_no_word_is_drawn_twice():
+    """Chance would make two of 4,000 words agree in 1 of 500 keys; these are fixed."""
+    keys = jax.random.split(jax.random.key(0), 20)
+    steps = jnp.arange(-1, 9)  # -1 for the key as JAX uses it
+
+    def draw(key, step):
+        numbered = jax.random.bits(step_key(key, step), (20,))
+        return jnp.where(step < 0, jax.random.bits(key, (20,)), numbered)
+
+    drawn = jax.vmap(lambda key: jax.vmap(lambda step: draw(key, step))(steps))(keys)
+    assert len(np.unique(drawn)) == drawn.size
+
+
+def test_steps_of_other_keys_are_folded():
+    for key in (jax.random.key(3, impl="rbg"), step_key(jax.random.key(3), 1)):
+        ours, theirs = step_key(key, 5), jax.random.fold_in(key, 5)
+        np.testing.assert_array_equal(jax.random.key_data(ours), jax.random.key_data(theirs))
+    with jax.threefry_partitionable(False):
+        key = jax.random.key(3)
+        ours, theirs = step_key(key, 5), jax.random.fold_in(key, 5)
+        np.testing.assert_array_equal(jax.random.key_data(ours), jax.random.key_data(theirs))
+
+
+@pytest.mark.parametrize("size", [4, 40])
+def test_any_axes_over_keys(size):
     keys = jax.random.split(jax.random.key(2), (2, 3))
     numbers = jnp.arange(3, dtype=jnp.uint32)
 
     def draw(key, number):
-        return jax.random.bits(jax.random.fold_in(key, number), (4,))
+        return jax.random.bits(jax.random.fold_in(key, number), (size,))
 
     def draw_all(keys):  # numbers lack the outer axis, and one key has neither
         return jax.vmap(lambda keys: jax.vmap(draw)(keys, numbers))(keys), draw(keys[0, 0], 7)
 
     for ours, theirs in zip(draw_all(fast_key(keys)), draw_all(keys), strict=True):
         np.testing.assert_array_equal(ours, theirs)
-    assert jax.vmap(lambda key: jax.random.bits(key, (4,)))(fast_key(keys[0, :0])).shape == (0, 4)
+    none = jax.vmap(lambda key: jax.random.bits(key, (size,)))(fast_key(keys[0, :0]))
+    assert none.shape == (0, size)
 
 
 @pytest.mark.skipif(jax.default_backend() != "cpu", reason="other platforms run JAX's own rounds")
@@ -119,6 +195,9 @@ def test_words_are_computed_once(monkeypatch, word, count):
     """A condition that XLA decides is gone, and with it the memory of the words."""
     if word is not None:
         monkeypatch.setattr(_random, "_is_impossible", lambda _: jnp.uint32(word) % 4 == 2)
-    draw = jax.jit(lambda key: jax.random.bits(fast_key(key), (8,)))
-    program = draw.lower(jax.random.key(0)).compile().as_text() or ""
-    assert program.count(" conditional(") == count
+    for draw in (
+        lambda key: jax.random.bits(fast_key(key), (8,)),
+        lambda key: normals(step_key(key, 2), 8, "float32"),
+    ):
+        program = jax.jit(draw).lower(jax.random.key(0)).compile().as_text() or ""
+        assert program.count(" conditional(") == count

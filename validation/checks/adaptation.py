@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ebm_ppl.potentials import EnergyPotential
+from ebm_ppl.samplers import AbstractKernel
 from validation.cases._base import KernelCase
 from validation.results import CheckResult, Question, Verdict
 
@@ -23,7 +24,8 @@ def frozen_adaptation(
 ) -> CheckResult:
     """Check that step size and mass matrix are bit for bit the same throughout sampling.
 
-    One chain runs `NUM_STEPS` transitions after a warm-up of none; the key must advance at every one.
+    One chain runs `NUM_STEPS` transitions after a warm-up of none. No two may draw the same random numbers:
+    the key must advance at every one, or, with the kernels of this package, the number of the step.
 
     Args:
         case: The kernel.
@@ -39,9 +41,15 @@ def frozen_adaptation(
         adaptation = case.adaptation(state)
         return adaptation.step_size, adaptation.inverse_mass_matrix
 
+    def randomness(state: Any) -> Any:
+        words = jax.random.key_data(state.rng_key)
+        if not isinstance(kernel, AbstractKernel):
+            return words
+        return jnp.append(words, state.iteration.astype(words.dtype))
+
     def advance(state: Any, _: None) -> tuple[Any, Any]:
         new = kernel.sample(state, (), {})
-        return new, (adapted(new), jax.random.key_data(new.rng_key))
+        return new, (adapted(new), randomness(new))
 
     _, (later, keys) = jax.jit(lambda s: jax.lax.scan(advance, s, None, length=NUM_STEPS))(state)
     before = adapted(state)

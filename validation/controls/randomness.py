@@ -13,7 +13,7 @@ class _SameKeyEveryStep(PlainMALA):
     def sample(
         self, state: KernelState, model_args: Any = (), model_kwargs: Any = None
     ) -> KernelState:
-        return super().sample(state, model_args, model_kwargs)._replace(rng_key=state.rng_key)
+        return super().sample(state, model_args, model_kwargs)._replace(iteration=state.iteration)
 
 
 class _SameKeyEveryChain(PlainMALA):
