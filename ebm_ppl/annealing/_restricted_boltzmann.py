@@ -100,5 +100,5 @@ class RestrictedBoltzmannPath(AbstractPath):
         logits = self.at(upper).hidden_logits(x)
         softplus = jax.nn.softplus
         hidden = softplus(logits * (end / upper)) - softplus(logits * (start / upper))
-        visible = jnp.sum(x * (self.machine.visible_bias - self.base_bias))
+        visible = x @ (self.machine.visible_bias - self.base_bias)
         return (end - start) * visible + jnp.sum(hidden)

@@ -11,9 +11,9 @@ from ebm_ppl._types import PRNGKey
 def draw_bernoulli(rng_key: PRNGKey, logits: Float[Array, "..."]) -> Float[Array, "..."]:
     r"""Zeros and ones with $P(1) = \sigma(\text{logit})$.
 
-    A word of 32 random bits, read as a number of [0, 1], is compared with the probability; in double
-    precision it is one of 64 bits. Reading it so moves a probability $p$ by at most $2^{-24} p + 2^{-32}$,
-    or $2^{-53} p + 2^{-64}$.
+    The first 31 bits of a random word, read as a number of [0, 1], are compared with the probability; in
+    double precision the first 63. Reading them so moves a probability $p$ by at most
+    $2^{-24} p + 2^{-31}$, or $2^{-53} p + 2^{-63}$.
 
     Args:
         rng_key: Random key.
@@ -22,9 +22,11 @@ def draw_bernoulli(rng_key: PRNGKey, logits: Float[Array, "..."]) -> Float[Array
     Returns:
         Draws of the shape and precision of `logits`.
     """
-    kind, width = (jnp.uint64, 64) if logits.dtype == jnp.float64 else (jnp.uint32, 32)
-    word = jax.random.bits(fast_key(rng_key), logits.shape, kind)
-    uniform = word.astype(logits.dtype) * jnp.asarray(2.0**-width, logits.dtype)
+    width = 64 if logits.dtype == jnp.float64 else 32
+    word = jax.random.bits(fast_key(rng_key), logits.shape, f"uint{width}")
+    # Integers with a sign become floats in one instruction of most processors, others in several.
+    positive = (word >> 1).astype(f"int{width}")
+    uniform = positive.astype(logits.dtype) * jnp.asarray(2.0 ** (1 - width), logits.dtype)
     return (uniform < jax.nn.sigmoid(logits)).astype(logits.dtype)
 
 

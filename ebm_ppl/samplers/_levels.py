@@ -10,12 +10,13 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
-from numpyro.infer import HMC, BarkerMH
+from numpyro.infer import HMC, BarkerMH, init_to_uniform
 from numpyro.infer.mcmc import MCMCKernel
 
 from ebm_ppl._types import Position, PotentialFn, PRNGKey, Scalar
 from ebm_ppl.samplers._adaptation import AdaptationState
 from ebm_ppl.samplers._base import AbstractKernel
+from ebm_ppl.samplers._source import ModelSource, PotentialSource
 from ebm_ppl.samplers._state import KernelState
 
 _LEVELS = "levels"
@@ -172,6 +173,26 @@ def levels_of(kernel: Any) -> type[AbstractLevels]:
         "`inner_kernel` must be a kernel of this package or NumPyro's HMC, NUTS or BarkerMH; got "
         f"{kernel!r}."
     )
+
+
+def target_of(kernel: Any) -> tuple[Callable | None, PotentialFn | None, Callable, bool]:
+    """Model or potential of a kernel, its initialisation strategy, and whether it uses gradients."""
+    if not isinstance(kernel, AbstractKernel):
+        model = kernel._model
+        return model, None if model else kernel._potential_fn, kernel._init_strategy, True
+    source, uses_gradient = kernel._source, kernel.gradient_evaluations_per_step > 0
+    if isinstance(source, PotentialSource):
+        return None, source.potential_fn(), init_to_uniform, uses_gradient
+    strategy = source.init_strategy if isinstance(source, ModelSource) else init_to_uniform
+    return source.model, None, strategy, uses_gradient
+
+
+def keys_of_levels(rng_key: PRNGKey, num_levels: int, is_batched: bool) -> Any:
+    """A key for each level, and within it for each chain."""
+    if not is_batched:
+        return jax.random.split(rng_key, num_levels)
+    keys = jax.vmap(lambda key: jax.random.split(key, num_levels))(rng_key)
+    return jnp.swapaxes(keys, 0, 1)
 
 
 def repeat(step: Callable[[Any], Any], state: Any, num_steps: int) -> Any:

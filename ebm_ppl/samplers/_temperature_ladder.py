@@ -8,14 +8,24 @@ Bouchard-Côté, Deligiannidis & Doucet 2022, Sections 4 and 5).
 
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
+from ebm_ppl._checks import check_count
 from ebm_ppl._types import Scalar
+from ebm_ppl.annealing import power_schedule
+from ebm_ppl.samplers._mass_matrix import MomentsState
 
 _ROUNDS = (1, 2, 4, 8, 16, 32)
 """Rounds of warm-up end at so many of its 32nds: each is as long as all before it."""
+
+_NUM_REPLICAS = 8
+_POWER = 3.0
+
+_PRIOR_DRAWS = 5.0
+"""How many draws of a round the base law before it stands for."""
 
 _LEAST_REJECTION = 1e-3
 _LEAST_SHARE = 1e-30
@@ -114,6 +124,83 @@ def round_ends(num_warmup: int) -> np.ndarray:
     """Last iteration of each round of a warm-up."""
     ends = {num_warmup * share // 32 - 1 for share in _ROUNDS}
     return np.array(sorted(end for end in ends if end >= 0), dtype=int)
+
+
+def as_ladder(inverse_temperatures: Any, num_replicas: int | None) -> Float[np.ndarray, " levels"]:
+    """Read inverse temperatures that rise from 0 to 1.
+
+    Args:
+        inverse_temperatures: As given, or `None` for some that lie closer near 0.
+        num_replicas: How many, or `None`.
+
+    Returns:
+        The ladder.
+
+    Raises:
+        ValueError: If they do not rise from 0 to 1, or both arguments disagree.
+    """
+    if num_replicas is not None:
+        check_count("num_replicas", num_replicas, 2)
+    if inverse_temperatures is None:
+        return power_schedule((num_replicas or _NUM_REPLICAS) - 1, _POWER)
+    values = np.asarray(inverse_temperatures, dtype=float)
+    rises = values.ndim == 1 and len(values) > 1 and bool(np.all(np.diff(values) > 0))
+    if not (rises and values[0] == 0 and values[-1] == 1):
+        raise ValueError(f"`inverse_temperatures` must rise from 0 to 1; got {values!r}.")
+    if num_replicas not in (None, len(values)):
+        raise ValueError(
+            f"`num_replicas` must be that of `inverse_temperatures`, {len(values)}; got {num_replicas}."
+        )
+    return values
+
+
+def next_ladder(
+    ladder: LadderState,
+    record: ExchangeRecord,
+    is_last: Bool[Array, ""],
+    *,
+    levels: bool,
+    base: bool,
+) -> LadderState:
+    """The ladder for the next round of warm-up; after the last one only log Z is known better.
+
+    Args:
+        ladder: The ladder of this round.
+        record: What it has shown, in the mean over chains.
+        is_last: Whether this round was the last.
+        levels: Whether levels are placed anew.
+        base: Whether the base law is learned.
+
+    Returns:
+        The new ladder.
+    """
+    here, steps = ladder.inverse_temperatures, ladder.log_z_steps
+    steps = corrected_steps(steps, record.up, record.down)
+    if levels:
+        all_tried = jnp.all(record.num_attempts > 0)
+        placed = equal_rejections(here, record.rejection)
+        placed = jnp.where(all_tried & ~is_last, placed, here)
+        log_z = jnp.concatenate([jnp.zeros_like(steps[:1]), jnp.cumsum(steps)])
+        steps = jnp.where(is_last, steps, jnp.diff(jnp.interp(placed, here, log_z)))
+        ladder = ladder._replace(inverse_temperatures=placed)
+    if base:
+        fitted = _fitted_base(ladder.base, ladder.moments)
+        fitted = jax.tree.map(lambda a, b: jnp.where(is_last, a, b), ladder.base, fitted)
+        moments = jax.tree.map(jnp.zeros_like, ladder.moments)
+        ladder = ladder._replace(base=fitted, moments=moments)
+    return ladder._replace(log_z_steps=steps)
+
+
+def _fitted_base(base: NormalBase, moments: MomentsState) -> NormalBase:
+    """The normal law with the moments of the draws, and with those before for a few draws more."""
+    total = moments.num_positions + _PRIOR_DRAWS
+    share = _PRIOR_DRAWS / total
+    mean = share * base.mean + (1 - share) * moments.mean
+    between = share * (1 - share) * (base.mean - moments.mean) ** 2
+    variance = share * base.scale**2 + moments.squared_deviations / total + between
+    usable = jnp.all(jnp.isfinite(mean)) & jnp.all(jnp.isfinite(variance))
+    fitted = NormalBase(mean, jnp.sqrt(variance))
+    return jax.tree.map(lambda a, b: jnp.where(usable, a, b), fitted, base)
 
 
 def corrected_steps(

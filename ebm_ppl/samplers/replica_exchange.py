@@ -10,19 +10,17 @@ from jax import lax
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 from numpyro.distributions import Distribution
-from numpyro.infer import init_to_uniform
 from numpyro.infer.mcmc import MCMCKernel
 from numpyro.util import is_prng_key
 
 from ebm_ppl._checks import check_count, check_flag, check_shape
 from ebm_ppl._random import fast_key, of_kind
-from ebm_ppl._types import Position, PotentialFn, PRNGKey
-from ebm_ppl.annealing import AbstractPath, as_path, power_schedule
+from ebm_ppl._types import Position, PRNGKey
+from ebm_ppl.annealing import AbstractPath, as_path
 from ebm_ppl.energies import AbstractEnergy
 from ebm_ppl.potentials import EnergyModel, EnergyPotential
-from ebm_ppl.samplers._base import AbstractKernel
-from ebm_ppl.samplers._levels import AbstractLevels, levels_of
-from ebm_ppl.samplers._mass_matrix import MomentsState, merge, no_moments
+from ebm_ppl.samplers._levels import AbstractLevels, keys_of_levels, levels_of, target_of
+from ebm_ppl.samplers._mass_matrix import merge, no_moments
 from ebm_ppl.samplers._model_kernel import AbstractModelKernel
 from ebm_ppl.samplers._prior_source import PriorSource
 from ebm_ppl.samplers._replica_exchange_step import exchange
@@ -39,8 +37,8 @@ from ebm_ppl.samplers._start import (
 from ebm_ppl.samplers._temperature_ladder import (
     LadderState,
     NormalBase,
-    corrected_steps,
-    equal_rejections,
+    as_ladder,
+    next_ladder,
     no_record,
     round_ends,
 )
@@ -53,11 +51,6 @@ from ebm_ppl.samplers._tempering import (
     cast_like,
     normal_law,
 )
-
-_NUM_REPLICAS = 8
-_POWER = 3.0
-_PRIOR_DRAWS = 5.0
-"""How many draws of a round the base law before it stands for."""
 
 
 class ReplicaExchange(AbstractModelKernel):
@@ -158,11 +151,11 @@ class ReplicaExchange(AbstractModelKernel):
     ) -> None:
         self._levels = levels_of(inner_kernel)
         self._inner = inner_kernel
-        super().__init__(*_target_of(inner_kernel))
+        super().__init__(*target_of(inner_kernel))
         check_count("num_steps", num_steps)
         check_flag("adapt_ladder", adapt_ladder)
         check_flag("adapt_base", adapt_base)
-        self._inverse_temperatures = _as_ladder(inverse_temperatures, num_replicas)
+        self._inverse_temperatures = as_ladder(inverse_temperatures, num_replicas)
         self._num_steps = num_steps
         self._adapt_ladder, self._adapt_base = adapt_ladder, adapt_base
         self._base = base
@@ -305,7 +298,7 @@ class ReplicaExchange(AbstractModelKernel):
         tempering = self._tempering(model_args, model_kwargs, ladder, like)
         ladder = ladder._replace(log_z_base=jnp.asarray(tempering.log_z_base, flat.dtype))
         num_moved = num_levels - can_draw(tempering)
-        keys = _keys_of_levels(fast_key(key_levels), num_moved, self._is_batched)
+        keys = keys_of_levels(fast_key(key_levels), num_moved, self._is_batched)
         inner = self._at_levels(tempering, inverse_temperatures[-num_moved:]).init(keys, z)
         zeros = jnp.zeros_like(potential_energy)
         return ReplicaExchangeState(
@@ -351,7 +344,7 @@ class ReplicaExchange(AbstractModelKernel):
         split = over_chains(lambda key: tuple(jax.random.split(fast_key(key), 4)))
         next_key, key_move, key_base, key_exchange = split(state.rng_key)
 
-        keys = _keys_of_levels(key_move, num_moved, is_batched)
+        keys = keys_of_levels(key_move, num_moved, is_batched)
         inner = levels.move(keys, state.inner, self._num_steps)
         parity = state.iteration % 2
         z = inner.z
@@ -463,7 +456,9 @@ class ReplicaExchange(AbstractModelKernel):
             if is_batched:
                 record = jax.tree.map(lambda leaf: jnp.mean(leaf, 0), record)
             is_last = state.iteration == ladder.num_warmup
-            new = self._next_ladder(ladder, record, is_last)
+            new = next_ladder(
+                ladder, record, is_last, levels=self._adapt_ladder, base=self._adapt_base
+            )
             inner = state.inner
             if self._adapt_ladder or self._adapt_base:
                 inner = self._placed(state, new, model_args, model_kwargs, like)
@@ -474,24 +469,6 @@ class ReplicaExchange(AbstractModelKernel):
             end_round,
             lambda: (ladder, state.record, state.inner),
         )
-
-    def _next_ladder(self, ladder: LadderState, record: Any, is_last: Array) -> LadderState:
-        """The ladder for the next round; after the last one only log Z is known better."""
-        levels, steps = ladder.inverse_temperatures, ladder.log_z_steps
-        steps = corrected_steps(steps, record.up, record.down)
-        if self._adapt_ladder:
-            all_tried = jnp.all(record.num_attempts > 0)
-            placed = equal_rejections(levels, record.rejection)
-            placed = jnp.where(all_tried & ~is_last, placed, levels)
-            log_z = jnp.concatenate([jnp.zeros_like(steps[:1]), jnp.cumsum(steps)])
-            steps = jnp.where(is_last, steps, jnp.diff(jnp.interp(placed, levels, log_z)))
-            ladder = ladder._replace(inverse_temperatures=placed)
-        if self._adapt_base:
-            base = _fitted_base(ladder.base, ladder.moments)
-            base = jax.tree.map(lambda a, b: jnp.where(is_last, a, b), ladder.base, base)
-            moments = jax.tree.map(jnp.zeros_like, ladder.moments)
-            ladder = ladder._replace(base=base, moments=moments)
-        return ladder._replace(log_z_steps=steps)
 
     def _placed(
         self,
@@ -541,52 +518,3 @@ class ReplicaExchange(AbstractModelKernel):
             jnp.asarray(of, flat.dtype) for of in (self._base.mean, self._base.variance)
         )
         return NormalBase(mean, jnp.sqrt(variance)), no_moments(ones)
-
-
-def _fitted_base(base: NormalBase, moments: MomentsState) -> NormalBase:
-    """The normal law with the moments of the draws, and with those before for a few draws more."""
-    total = moments.num_positions + _PRIOR_DRAWS
-    share = _PRIOR_DRAWS / total
-    mean = share * base.mean + (1 - share) * moments.mean
-    between = share * (1 - share) * (base.mean - moments.mean) ** 2
-    variance = share * base.scale**2 + moments.squared_deviations / total + between
-    usable = jnp.all(jnp.isfinite(mean)) & jnp.all(jnp.isfinite(variance))
-    fitted = NormalBase(mean, jnp.sqrt(variance))
-    return jax.tree.map(lambda a, b: jnp.where(usable, a, b), fitted, base)
-
-
-def _target_of(kernel: Any) -> tuple[Callable | None, PotentialFn | None, Callable, bool]:
-    """Model or potential of a kernel, its initialisation strategy, and whether it uses gradients."""
-    if not isinstance(kernel, AbstractKernel):
-        model = kernel._model
-        return model, None if model else kernel._potential_fn, kernel._init_strategy, True
-    source, uses_gradient = kernel._source, kernel.gradient_evaluations_per_step > 0
-    if isinstance(source, PotentialSource):
-        return None, source.potential_fn(), init_to_uniform, uses_gradient
-    strategy = source.init_strategy if isinstance(source, ModelSource) else init_to_uniform
-    return source.model, None, strategy, uses_gradient
-
-
-def _as_ladder(inverse_temperatures: Any, num_replicas: int | None) -> Float[np.ndarray, " levels"]:
-    """Inverse temperatures that rise from 0 to 1."""
-    if num_replicas is not None:
-        check_count("num_replicas", num_replicas, 2)
-    if inverse_temperatures is None:
-        return power_schedule((num_replicas or _NUM_REPLICAS) - 1, _POWER)
-    values = np.asarray(inverse_temperatures, dtype=float)
-    rises = values.ndim == 1 and len(values) > 1 and bool(np.all(np.diff(values) > 0))
-    if not (rises and values[0] == 0 and values[-1] == 1):
-        raise ValueError(f"`inverse_temperatures` must rise from 0 to 1; got {values!r}.")
-    if num_replicas not in (None, len(values)):
-        raise ValueError(
-            f"`num_replicas` must be that of `inverse_temperatures`, {len(values)}; got {num_replicas}."
-        )
-    return values
-
-
-def _keys_of_levels(rng_key: PRNGKey, num_levels: int, is_batched: bool) -> Any:
-    """A key for each level, and within it for each chain."""
-    if not is_batched:
-        return jax.random.split(rng_key, num_levels)
-    keys = jax.vmap(lambda key: jax.random.split(key, num_levels))(rng_key)
-    return jnp.swapaxes(keys, 0, 1)

@@ -19,10 +19,18 @@ from ebm_ppl.samplers import MALA, ChEESHMC, RandomWalkMetropolis, ReplicaExchan
 from tests.contract import runs
 from tests.contract.runs import assert_close, draws
 
-KERNELS = [MALA, RandomWalkMetropolis, ChEESHMC, NUTS, BarkerMH]
+KERNELS = [MALA, ChEESHMC, NUTS]
+"""One of each kind: of this package, with a trajectory that all chains share, and of NumPyro."""
+
 STANDS_FOR_THE_REST = MALA
-pytestmark = [
-    pytest.mark.parametrize(
+pytestmark = pytest.mark.usefixtures("light_compilation")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Every kernel must run; the rest is asked of one of each kind."""
+    runs_all = metafunc.function is test_fields_are_collected
+    kernels = [*KERNELS, RandomWalkMetropolis, BarkerMH] if runs_all else KERNELS
+    metafunc.parametrize(
         "cls",
         [
             pytest.param(
@@ -30,11 +38,10 @@ pytestmark = [
                 id=cls.__name__,
                 marks=() if cls is STANDS_FOR_THE_REST else pytest.mark.slow,
             )
-            for cls in KERNELS
+            for cls in kernels
         ],
-    ),
-    pytest.mark.usefixtures("light_compilation"),
-]
+    )
+
 
 Kernel = Callable[..., Any]
 FIXED = {"adapt_step_size": False, "adapt_mass_matrix": False, "step_size": 0.3}
