@@ -1,8 +1,9 @@
 """Microseconds a step of MALA and Langevin, beside BlackJAX, bare JAX and TorchEBM.
 
 `python -m benchmarks.steps` runs kernels as `numpyro.infer.MCMC` does, in a compiled loop that keeps every
-draw, with a given step size, in float32 and on one thread. All take turns in one process; the table has
-medians of CPU seconds over turns, compilation apart, and the medians of the ratios within turns. BlackJAX's
+draw, with a given step size, in float32. All take turns in one process, which is kept to one CPU where the
+system can do that: on two, XLA splits larger loops in two and pays for it. The table has medians of CPU
+seconds over turns, compilation apart, and the medians of the ratios within turns. BlackJAX's
 MALA is mapped over chains; the last column is the largest difference of second moments and acceptances, in
 standard errors. Langevin dynamics moves 10,000 particles in the quartic potential, whose gradient everybody
 leaves to automatic differentiation. Peers that are not installed are left out, as
@@ -184,6 +185,8 @@ def disagreement(first: tuple[Any, Any], second: tuple[Any, Any]) -> float:
 @click.option("--quick", is_flag=True, help="A tenth of the steps.")
 def main(turns: int, quick: bool) -> None:
     """Print a table."""
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})  # before JAX makes its threads
     click.echo("| steps of | library | µs a step | times ours | disagreement, s.e. |")
     click.echo("| --- | --- | --- | --- | --- |")
     for name, (num_steps, runs) in contests(quick).items():
