@@ -38,7 +38,7 @@ def gradient_and_products(
     def product(direction: Event) -> Scalar:
         return jnp.sum(direction * hessian_product(direction))
 
-    return gradient, _for_each(product, directions)
+    return gradient, for_each(product, directions)
 
 
 def slopes_and_products(
@@ -63,10 +63,10 @@ def slopes_and_products(
 
         return jax.jvp(slope, (x,), (direction,))
 
-    return _for_each(along, directions)
+    return for_each(along, directions)
 
 
-def _for_each(function: Callable[[Event], Any], directions: Array) -> Any:
+def for_each(function: Callable[[Event], Any], directions: Array) -> Any:
     """`jax.vmap` over directions; a few of them are taken one by one."""
     if len(directions) > _MOST_UNROLLED:
         return jax.vmap(function)(directions)
