@@ -1,12 +1,11 @@
 """Microseconds a step of MALA and Langevin, beside BlackJAX, bare JAX and TorchEBM.
 
 `python -m benchmarks.steps` runs kernels as `numpyro.infer.MCMC` does, in a compiled loop that keeps every
-draw, with a given step size, in float32. All take turns in one process, which is kept to one CPU where the
-system can do that: on two, XLA splits larger loops in two and pays for it. The table has medians of CPU
-seconds over turns, compilation apart, and the medians of the ratios within turns. BlackJAX's
-MALA is mapped over chains; the last column is the largest difference of second moments and acceptances, in
-standard errors. Langevin dynamics moves 10,000 particles in the quartic potential, whose gradient everybody
-leaves to automatic differentiation. Peers that are not installed are left out, as
+draw, with a given step size, in float32. All take turns in one process; the table has medians of CPU seconds
+over turns, compilation apart, and the medians of the ratios within turns. BlackJAX's MALA is mapped over
+chains; the last column is the largest difference of second moments and acceptances, in standard errors.
+Langevin dynamics moves 10,000 particles in the quartic potential, whose gradient everybody leaves to
+automatic differentiation. Peers that are not installed are left out, as
 `pip install 'ebm-ppl[benchmarks]'` would have them.
 """
 
@@ -183,9 +182,14 @@ def disagreement(first: tuple[Any, Any], second: tuple[Any, Any]) -> float:
 @click.command(help=__doc__)
 @click.option("--turns", default=9, show_default=True)
 @click.option("--quick", is_flag=True, help="A tenth of the steps.")
-def main(turns: int, quick: bool) -> None:
+@click.option(
+    "--one-cpu",
+    is_flag=True,
+    help="Keep the process to one CPU, on Linux; XLA spreads larger loops over all.",
+)
+def main(turns: int, quick: bool, one_cpu: bool) -> None:
     """Print a table."""
-    if hasattr(os, "sched_setaffinity"):
+    if one_cpu:
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})  # before JAX makes its threads
     click.echo("| steps of | library | µs a step | times ours | disagreement, s.e. |")
     click.echo("| --- | --- | --- | --- | --- |")

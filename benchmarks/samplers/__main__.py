@@ -97,7 +97,7 @@ def in_processes(name: str, num_runs: int, is_quick: bool) -> list[report.Row]:
 @click.option(
     "--quick",
     is_flag=True,
-    help="One timed run each, two targets at a time, without the slowest samplers.",
+    help="One timed run each, two targets at a time, without samplers that are slow or far from the best.",
 )
 @click.option(
     "--out",
