@@ -73,9 +73,9 @@ def step_key(rng_key: PRNGKey, step: Integer[Array, ""] | int) -> PRNGKey:
 def random_words(
     rng_key: PRNGKey, shape: tuple[int, ...]
 ) -> tuple[UInt32[Array, "..."], UInt32[Array, "..."]]:
-    """Two independent arrays of random words of 32 bits, at the price of one where keys are Threefry's.
+    """Two independent arrays of random words of 32 bits.
 
-    A block of Threefry has two words, which JAX folds into one.
+    They are the two words of Threefry's blocks, which JAX folds into one; other keys are split.
 
     Args:
         rng_key: A key, typed or raw, that nothing else uses.
