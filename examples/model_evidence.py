@@ -10,15 +10,15 @@ y_i \sim \mathrm{Bernoulli}\left(\frac{1}{1 + e^{-\beta_0 - x_i \cdot \beta}}\ri
 The evidence of a model is the partition function of its posterior,
 $$p(y) = \int p(y \mid \beta)\, p(\beta)\, d\beta,$$
 since a NumPyro potential is minus the log of the integrand. Draws of NUTS are all that bridge sampling needs;
-the difference of two log evidences is the log Bayes factor, with an error bar. Thermodynamic integration,
-which draws for itself along a path from the prior to the posterior, has to agree.
+the difference of two log evidences is the log Bayes factor, with an error bar. Replica exchange, which draws
+for itself at temperatures from the prior to the posterior, has to agree.
 
 Run it with `python examples/model_evidence.py --out plots`.
 """
 
 import argparse
 import pathlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -33,7 +33,7 @@ from sklearn.datasets import load_breast_cancer
 from sklearn.preprocessing import StandardScaler
 
 import ebm_ppl as ebm
-from ebm_ppl.partition import LogPartitionEstimate, bridge_sampling, thermodynamic_integration
+from ebm_ppl.partition import LogPartitionEstimate, bridge_sampling, exchange_estimate
 
 SCALE = 2.5
 """Standard deviation of the prior of every coefficient."""
@@ -45,12 +45,11 @@ class Size(NamedTuple):
     small_model: int
     large_model: int
     num_samples: int
-    num_ensembles: int
     num_draws: int
 
 
-FULL = Size(small_model=10, large_model=20, num_samples=2_000, num_ensembles=16, num_draws=2_000)
-SMALL = Size(small_model=3, large_model=5, num_samples=500, num_ensembles=8, num_draws=500)
+FULL = Size(small_model=10, large_model=20, num_samples=2_000, num_draws=1_000)
+SMALL = Size(small_model=3, large_model=5, num_samples=500, num_draws=300)
 
 
 def load(num_features: int) -> tuple[np.ndarray, np.ndarray]:
@@ -86,24 +85,20 @@ def by_bridge(x: np.ndarray, y: np.ndarray, size: Size, rng_key: jax.Array) -> L
     )
 
 
-def by_thermodynamics(
+def by_replica_exchange(
     x: np.ndarray, y: np.ndarray, size: Size, rng_key: jax.Array
 ) -> LogPartitionEstimate:
-    """Log evidence along a path from the prior; the same potential, as an energy."""
-    dim = x.shape[1]
-    potential: Callable[[Any], Any] = lambda w: potential_energy(  # noqa: E731
-        model, (x, y), {}, {"weights": w}
+    """Log evidence from exchanges between temperatures, of which the prior is the hottest."""
+    mcmc = MCMC(
+        ebm.ReplicaExchange(ebm.ChEESHMC(model, dense_mass=True), num_replicas=12),
+        num_warmup=size.num_draws,
+        num_samples=size.num_draws,
+        num_chains=32,
+        chain_method="vectorized",
+        progress_bar=False,
     )
-    return thermodynamic_integration(
-        ebm.energies.from_callable(potential, (dim,)),
-        rng_key,
-        base=dist.Normal(0.0, SCALE).expand((dim,)),
-        num_ensembles=size.num_ensembles,
-        num_draws=size.num_draws,
-        num_warmup=size.num_draws // 2,
-        num_panels=2,
-        power=5.0,
-    )
+    mcmc.run(rng_key, x, y)
+    return exchange_estimate(mcmc)
 
 
 def plot(rows: Sequence[tuple[str, LogPartitionEstimate]], path: pathlib.Path) -> None:
@@ -132,20 +127,20 @@ def main(argv: Sequence[str] | None = None) -> None:
     rows, bridges = [], []
     for number, features in enumerate((size.small_model, size.large_model)):
         x, y = load(features)
-        key_bridge, key_thermodynamic = jax.random.split(jax.random.key(number))
+        key_bridge, key_exchange = jax.random.split(jax.random.key(number))
         bridge = by_bridge(x, y, size, key_bridge)
-        thermodynamic = by_thermodynamics(x, y, size, key_thermodynamic)
-        print(f"{features} features, bridge:         {bridge}")
-        print(f"{features} features, thermodynamic:  {thermodynamic}")
-        distance = (bridge.log_z - thermodynamic.log_z) / float(
-            np.hypot(bridge.std_error, thermodynamic.std_error)
+        exchange = by_replica_exchange(x, y, size, key_exchange)
+        print(f"{features} features, bridge:           {bridge}")
+        print(f"{features} features, replica exchange: {exchange}")
+        distance = (bridge.log_z - exchange.log_z) / float(
+            np.hypot(bridge.std_error, exchange.std_error)
         )
         print(f"  they differ by {distance:+.1f} standard errors")
         if abs(distance) > 5.5:
             raise SystemExit("The two estimates of one evidence disagree.")
         rows += [
             (f"{features} features, bridge", bridge),
-            (f"{features} features, thermodynamic", thermodynamic),
+            (f"{features} features, exchange", exchange),
         ]
         bridges.append(bridge)
     factor = bridges[1].log_z - bridges[0].log_z
