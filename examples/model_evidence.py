@@ -101,17 +101,21 @@ def by_replica_exchange(
     return exchange_estimate(mcmc)
 
 
-def plot(rows: Sequence[tuple[str, LogPartitionEstimate]], path: pathlib.Path) -> None:
-    """Intervals side by side."""
-    figure = Figure(figsize=(7, 2.6), layout="constrained")
-    axes = figure.subplots()
-    for height, (_, estimate) in enumerate(rows):
-        if estimate.interval is not None:
-            axes.plot(estimate.interval, [height, height], color="C0", linewidth=2)
-        axes.plot(estimate.log_z, height, "o", color="C0")
-    axes.set_yticks(range(len(rows)), [name for name, _ in rows])
-    axes.set_xlabel("log evidence, 95% interval")
-    axes.invert_yaxis()
+def plot(panels: dict[str, dict[str, LogPartitionEstimate]], path: pathlib.Path) -> None:
+    """Both intervals of each model, on a scale of its own: the models are many error bars apart."""
+    figure = Figure(figsize=(9, 2.2), layout="constrained")
+    for axes, (title, estimates) in zip(
+        figure.subplots(1, len(panels)), panels.items(), strict=True
+    ):
+        for height, estimate in enumerate(estimates.values()):
+            if estimate.interval is not None:
+                axes.plot(estimate.interval, [height, height], color="C0", linewidth=2)
+            axes.plot(estimate.log_z, height, "o", color="C0")
+        axes.set_yticks(range(len(estimates)), list(estimates))
+        axes.set_ylim(len(estimates) - 0.5, -0.5)
+        axes.locator_params(axis="x", nbins=4)
+        axes.set_title(title)
+        axes.set_xlabel("log evidence, 95% interval")
     figure.savefig(path / "model_evidence.png", dpi=150)
 
 
@@ -124,7 +128,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     size = SMALL if arguments.small else FULL
     arguments.out.mkdir(parents=True, exist_ok=True)
 
-    rows, bridges = [], []
+    panels, bridges = {}, []
     for number, features in enumerate((size.small_model, size.large_model)):
         x, y = load(features)
         key_bridge, key_exchange = jax.random.split(jax.random.key(number))
@@ -138,15 +142,12 @@ def main(argv: Sequence[str] | None = None) -> None:
         print(f"  they differ by {distance:+.1f} standard errors")
         if abs(distance) > 5.5:
             raise SystemExit("The two estimates of one evidence disagree.")
-        rows += [
-            (f"{features} features, bridge", bridge),
-            (f"{features} features, exchange", exchange),
-        ]
+        panels[f"{features} features"] = {"bridge": bridge, "replica exchange": exchange}
         bridges.append(bridge)
     factor = bridges[1].log_z - bridges[0].log_z
     error = float(np.hypot(bridges[0].std_error, bridges[1].std_error))
     print(f"log Bayes factor of the larger model: {factor:.3f} ± {error:.3f}")
-    plot(rows, arguments.out)
+    plot(panels, arguments.out)
 
 
 if __name__ == "__main__":
