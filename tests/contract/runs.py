@@ -8,8 +8,8 @@ from numpyro.infer import MCMC
 from numpyro.infer.mcmc import MCMCKernel
 
 
-def run(kernel: MCMCKernel, key: int = 0, *args: Any, **options: Any) -> MCMC:
-    """Run two vectorised chains for a few steps, unless told otherwise."""
+def run(kernel: MCMCKernel, key: Any = 0, *args: Any, **options: Any) -> MCMC:
+    """Run two vectorised chains for a few steps, unless told otherwise, with a key or the seed of one."""
     fields = options.pop("extra_fields", ())
     start = options.pop("init_params", None)
     defaults = {
@@ -20,7 +20,8 @@ def run(kernel: MCMCKernel, key: int = 0, *args: Any, **options: Any) -> MCMC:
         "progress_bar": False,
     }
     mcmc = MCMC(kernel, **{**defaults, **options})
-    mcmc.run(jax.random.key(key), *args, init_params=start, extra_fields=fields)
+    key = jax.random.key(key) if isinstance(key, int) else key
+    mcmc.run(key, *args, init_params=start, extra_fields=fields)
     return mcmc
 
 

@@ -10,7 +10,6 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from numpyro.infer import MCMC
 from scipy import stats
 
 import ebm_ppl as ebm
@@ -19,6 +18,7 @@ from ebm_ppl._precision import float64, to_float64
 from ebm_ppl.energies import RestrictedBoltzmannMachine
 from ebm_ppl.quadrature import enumerate_states
 from ebm_ppl.samplers import AbstractEnergyKernel
+from tests.contract import runs
 
 KERNELS = [
     kernel
@@ -38,19 +38,7 @@ START = jnp.array([[0.0, 1.0, 0.0], [1.0, 1.0, 0.0]])
 Kernel = type[AbstractEnergyKernel]
 
 
-def run(kernel: AbstractEnergyKernel, key: Any = 0, **options: Any) -> MCMC:
-    start, fields = options.pop("init_params", START), options.pop("extra_fields", ())
-    defaults = {
-        "num_warmup": 0,
-        "num_samples": 20,
-        "num_chains": 2,
-        "chain_method": "vectorized",
-        "progress_bar": False,
-    }
-    mcmc = MCMC(kernel, **{**defaults, **options})
-    key = jax.random.key(key) if isinstance(key, int) else key
-    mcmc.run(key, init_params=start, extra_fields=fields)
-    return mcmc
+run = functools.partial(runs.run, init_params=START)
 
 
 @functools.cache
