@@ -28,6 +28,7 @@ import numpyro
 import numpyro.distributions as dist
 from matplotlib.figure import Figure
 from numpyro.infer import MCMC, NUTS
+from numpyro.infer.mcmc import MCMCKernel
 from numpyro.infer.util import potential_energy, unconstrain_fn
 from sklearn.datasets import load_breast_cancer
 from sklearn.preprocessing import StandardScaler
@@ -66,18 +67,30 @@ def model(x: np.ndarray, y: np.ndarray) -> None:
     numpyro.sample("y", dist.Bernoulli(logits=x @ weights), obs=y)
 
 
-def by_bridge(x: np.ndarray, y: np.ndarray, size: Size, rng_key: jax.Array) -> LogPartitionEstimate:
-    """Log evidence from NUTS's draws."""
-    key_mcmc, key_bridge = jax.random.split(rng_key)
+def run(
+    kernel: MCMCKernel,
+    num_draws: int,
+    num_chains: int,
+    rng_key: jax.Array,
+    data: tuple[np.ndarray, np.ndarray],
+) -> MCMC:
+    """Run vectorised chains, with as many steps of warm-up as draws."""
     mcmc = MCMC(
-        NUTS(model, dense_mass=True),
-        num_warmup=size.num_samples,
-        num_samples=size.num_samples,
-        num_chains=4,
+        kernel,
+        num_warmup=num_draws,
+        num_samples=num_draws,
+        num_chains=num_chains,
         chain_method="vectorized",
         progress_bar=False,
     )
-    mcmc.run(key_mcmc, x, y)
+    mcmc.run(rng_key, *data)
+    return mcmc
+
+
+def by_bridge(x: np.ndarray, y: np.ndarray, size: Size, rng_key: jax.Array) -> LogPartitionEstimate:
+    """Log evidence from NUTS's draws."""
+    key_mcmc, key_bridge = jax.random.split(rng_key)
+    mcmc = run(NUTS(model, dense_mass=True), size.num_samples, 4, key_mcmc, (x, y))
     samples = mcmc.get_samples(group_by_chain=True)
     unconstrain = jax.vmap(jax.vmap(lambda params: unconstrain_fn(model, (x, y), {}, params)))
     return bridge_sampling(
@@ -89,16 +102,8 @@ def by_replica_exchange(
     x: np.ndarray, y: np.ndarray, size: Size, rng_key: jax.Array
 ) -> LogPartitionEstimate:
     """Log evidence from exchanges between temperatures, of which the prior is the hottest."""
-    mcmc = MCMC(
-        ebm.ReplicaExchange(ebm.ChEESHMC(model, dense_mass=True), num_replicas=12),
-        num_warmup=size.num_draws,
-        num_samples=size.num_draws,
-        num_chains=32,
-        chain_method="vectorized",
-        progress_bar=False,
-    )
-    mcmc.run(rng_key, x, y)
-    return exchange_estimate(mcmc)
+    kernel = ebm.ReplicaExchange(ebm.ChEESHMC(model, dense_mass=True), num_replicas=12)
+    return exchange_estimate(run(kernel, size.num_draws, 32, rng_key, (x, y)))
 
 
 def plot(panels: dict[str, dict[str, LogPartitionEstimate]], path: pathlib.Path) -> None:
