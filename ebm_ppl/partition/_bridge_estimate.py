@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 from numpyro.diagnostics import effective_sample_size
-from scipy import optimize, stats
+from scipy import optimize, special
 
 from ebm_ppl._errors import NonFiniteEnergyError
 from ebm_ppl.partition._estimate import LEAST_ESS, LogPartitionEstimate, warn_if_unreliable
@@ -54,7 +54,7 @@ def estimate_from_bridge(
     ends = None
     if ess >= LEAST_ESS:
         low, high = _studentised_quantiles(target_terms, proposal_terms, size, level)
-        student = float(stats.t.ppf((1 + level) / 2, ess - 1))
+        student = float(special.stdtrit(ess - 1, (1 + level) / 2))
         low, high = min(low, -student), max(high, student)
         ends = (log_z - high * error, log_z - low * error)
     return LogPartitionEstimate(

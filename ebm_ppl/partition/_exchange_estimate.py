@@ -5,7 +5,7 @@ import math
 import numpy as np
 from jaxtyping import Float
 from numpyro.infer import MCMC
-from scipy import stats
+from scipy import special
 
 from ebm_ppl._checks import check_interval
 from ebm_ppl._errors import NonFiniteEnergyError
@@ -103,7 +103,7 @@ def exchange_estimate(
         log_z_base + float(steps.sum()),
         float(chains.std(ddof=1)) / math.sqrt(len(chains)),
     )
-    half_width = float(stats.t.ppf((1 + level) / 2, len(chains) - 1)) * error
+    half_width = float(special.stdtrit(len(chains) - 1, (1 + level) / 2)) * error
     return LogPartitionEstimate(
         log_z=log_z,
         std_error=error,

@@ -2,7 +2,7 @@
 
 import numpy as np
 from jaxtyping import Float
-from scipy import stats
+from scipy import special
 
 from ebm_ppl.partition._replicates import log_mean, replicate_size, studentised_replicates
 
@@ -46,7 +46,7 @@ def log_mean_interval(log_weights: Float[np.ndarray, " n"], level: float) -> tup
         return estimate, estimate
     count = len(log_weights)
     probabilities = np.array([(1 - level) / 2, (1 + level) / 2])
-    normal = stats.norm.ppf(probabilities)
+    normal = special.ndtri(probabilities)
     low, high = np.inf, -np.inf
     for studentised in studentised_replicates(log_weights, _DISAGREEMENT):
         quantiles = np.quantile(studentised, probabilities)

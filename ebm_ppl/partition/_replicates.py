@@ -5,7 +5,6 @@ from collections.abc import Iterator
 
 import numpy as np
 from jaxtyping import Float
-from scipy import stats
 
 from ebm_ppl.partition._pareto import fit_tail
 
@@ -123,7 +122,9 @@ def _gamma_replicates(rng: np.random.Generator, log_weights: np.ndarray) -> Repl
     if count < 3 or not np.ptp(finite) > 0:
         return None
     centre, spread = float(np.mean(finite)), float(np.std(finite, ddof=1))
-    skewness = float(stats.skew(finite)) * count / (count + _PRIOR_COUNT)
+    skewness = (
+        float(np.mean(((finite - centre) / np.std(finite)) ** 3)) * count / (count + _PRIOR_COUNT)
+    )
     spreads = spread * np.sqrt((count - 1) / rng.chisquare(count - 1, _REPLICATES))
     # Twice the uncertainty under normal log weights, since that of a skewed law is larger, but no more than
     # the prior's.

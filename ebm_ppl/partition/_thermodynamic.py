@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
-from scipy import stats
+from scipy import special
 
 from ebm_ppl._checks import check_count, check_interval, check_key, check_positive
 from ebm_ppl._errors import NonFiniteEnergyError
@@ -184,7 +184,7 @@ def estimate_from_ladders(
     gap, gap_error = _mean_and_error((fine - coarse) @ means)
     quadrature_error = max(abs(gap) - 2 * gap_error, 0.0)
     count = len(ensembles)
-    half_width = float(stats.t.ppf((1 + level) / 2, count - 1)) * error + quadrature_error
+    half_width = float(special.stdtrit(count - 1, (1 + level) / 2)) * error + quadrature_error
     return LogPartitionEstimate(
         log_z=log_z,
         std_error=error,
