@@ -23,7 +23,7 @@ import jax
 import jax.extend as jex
 import jax.numpy as jnp
 from jax import lax
-from jaxtyping import Array, Bool, Float, Integer, UInt32, UInt64
+from jaxtyping import Array, Bool, Float, Integer, Key, UInt32, UInt64
 
 from ebm_ppl._types import PRNGKey
 
@@ -68,6 +68,23 @@ def step_key(rng_key: PRNGKey, step: Integer[Array, ""] | int) -> PRNGKey:
     number = jnp.asarray(step, jnp.uint32) + jnp.uint32(1)
     words = jnp.append(jax.random.key_data(rng_key), number)
     return jax.random.wrap_key_data(words, impl=_NUMBERED)
+
+
+def step_keys(rng_key: PRNGKey, step: Integer[Array, ""] | int, num: int) -> Key[Array, " num"]:
+    """So many keys of one step, of which each may number steps in turn.
+
+    Args:
+        rng_key: A key, typed or raw, that nothing but other steps uses.
+        step: Number of the step, from 0 to $2^{32} - 2$.
+        num: How many keys.
+
+    Returns:
+        Typed keys, of the kind that `fast_key` gives.
+    """
+    keys = jax.random.split(step_key(rng_key, step), num)
+    if jax.random.key_impl(keys) != _NUMBERED:
+        return keys
+    return jax.random.wrap_key_data(jax.random.key_data(keys)[..., :2], impl=_WRITTEN_OUT)
 
 
 def random_words(
@@ -159,14 +176,6 @@ def _of_uniform(
 
 def _is_ours(rng_key: PRNGKey) -> bool:
     return jax.random.key_impl(rng_key) in (_WRITTEN_OUT, _NUMBERED)
-
-
-def of_kind(rng_key: PRNGKey, like: PRNGKey) -> PRNGKey:
-    """The same keys as the kind of key, typed or raw, that another one is."""
-    data = jax.random.key_data(rng_key)
-    if not jnp.issubdtype(like.dtype, jax.dtypes.prng_key):
-        return data
-    return jax.random.wrap_key_data(data, impl=jax.random.key_impl(like))
 
 
 Words: TypeAlias = UInt32[Array, "..."]

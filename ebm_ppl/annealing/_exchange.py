@@ -4,6 +4,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from ebm_ppl._types import PRNGKey
@@ -42,7 +43,7 @@ def pairs_in_turn(num_pairs: int, parity: Int[Array, ""]) -> Bool[Array, " pairs
     Returns:
         Every other pair, so that no level belongs to two of them.
     """
-    return jnp.arange(num_pairs) % 2 == parity
+    return jnp.asarray(np.arange(num_pairs) % 2) == parity
 
 
 def exchange_where(exchanged: Bool[Array, "pairs chains"], x: Any) -> Any:

@@ -9,10 +9,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Integer
 from numpyro.infer import HMC, BarkerMH, init_to_uniform
 from numpyro.infer.mcmc import MCMCKernel
 
+from ebm_ppl._random import step_keys
 from ebm_ppl._types import Position, PotentialFn, PRNGKey, Scalar
 from ebm_ppl.samplers._adaptation import AdaptationState
 from ebm_ppl.samplers._base import AbstractKernel
@@ -187,12 +188,13 @@ def target_of(kernel: Any) -> tuple[Callable | None, PotentialFn | None, Callabl
     return source.model, None, strategy, uses_gradient
 
 
-def keys_of_levels(rng_key: PRNGKey, num_levels: int, is_batched: bool) -> Any:
-    """A key for each level, and within it for each chain."""
+def keys_of_levels(
+    rng_key: PRNGKey, step: Integer[Array, ""] | int, num_levels: int, is_batched: bool
+) -> Any:
+    """A key of one step for each level, and within it for each chain."""
     if not is_batched:
-        return jax.random.split(rng_key, num_levels)
-    keys = jax.vmap(lambda key: jax.random.split(key, num_levels))(rng_key)
-    return jnp.swapaxes(keys, 0, 1)
+        return step_keys(rng_key, step, num_levels)
+    return jax.vmap(lambda key: step_keys(key, step, num_levels), out_axes=1)(rng_key)
 
 
 def repeat(step: Callable[[Any], Any], state: Any, num_steps: int) -> Any:

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from ebm_ppl._types import Position
@@ -64,10 +65,11 @@ def exchange(
     Returns:
         The states after.
     """
-    level = jnp.arange(len(inverse_temperatures))
-    beside = jnp.where(level % 2 == parity, level + 1, level - 1)
+    level = np.arange(len(inverse_temperatures))
     # A position is evaluated once, on the side where its partner is; none is beyond the ends.
-    partner = jnp.clip(beside, 0, level[-1])
+    partner = jnp.where(
+        jnp.asarray(level % 2) == parity, np.minimum(level + 1, level[-1]), np.maximum(level - 1, 0)
+    )
     over_chains = jax.vmap(tempering.log_ratio, (0, None, None))
     gain = jax.vmap(over_chains)(states[0], inverse_temperatures, inverse_temperatures[partner])
     gain = gain.astype(uniform.dtype)

@@ -8,13 +8,13 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 from jax.flatten_util import ravel_pytree
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 from numpyro.distributions import Distribution
 from numpyro.infer.mcmc import MCMCKernel
 from numpyro.util import is_prng_key
 
 from ebm_ppl._checks import check_count, check_flag, check_shape
-from ebm_ppl._random import fast_key, of_kind
+from ebm_ppl._random import step_key
 from ebm_ppl._types import Position, PRNGKey
 from ebm_ppl.annealing import AbstractPath, as_path
 from ebm_ppl.energies import AbstractEnergy
@@ -35,6 +35,7 @@ from ebm_ppl.samplers._start import (
     split_in_three,
 )
 from ebm_ppl.samplers._temperature_ladder import (
+    ExchangeRecord,
     LadderState,
     NormalBase,
     as_ladder,
@@ -298,7 +299,7 @@ class ReplicaExchange(AbstractModelKernel):
         tempering = self._tempering(model_args, model_kwargs, ladder, like)
         ladder = ladder._replace(log_z_base=jnp.asarray(tempering.log_z_base, flat.dtype))
         num_moved = num_levels - can_draw(tempering)
-        keys = keys_of_levels(fast_key(key_levels), num_moved, self._is_batched)
+        keys = keys_of_levels(key_levels, 0, num_moved, self._is_batched)
         inner = self._at_levels(tempering, inverse_temperatures[-num_moved:]).init(keys, z)
         zeros = jnp.zeros_like(potential_energy)
         return ReplicaExchangeState(
@@ -341,12 +342,16 @@ class ReplicaExchange(AbstractModelKernel):
         tempering = self._tempering(model_args, model_kwargs, ladder, like)
         num_moved = state.inner.potential_energy.shape[0]
         levels = self._at_levels(tempering, inverse_temperatures[-num_moved:])
-        split = over_chains(lambda key: tuple(jax.random.split(fast_key(key), 4)))
-        next_key, key_move, key_base, key_exchange = split(state.rng_key)
+        # Three numbers in a row: one for the moves, one for the base law, one for exchanges.
+        number = 3 * state.iteration
+        key_base, key_exchange = (
+            over_chains(lambda key, part=part: step_key(key, number + part))(state.rng_key)
+            for part in (1, 2)
+        )
 
-        keys = keys_of_levels(key_move, num_moved, is_batched)
+        keys = keys_of_levels(state.rng_key, number, num_moved, is_batched)
         inner = levels.move(keys, state.inner, self._num_steps)
-        parity = state.iteration % 2
+        parity = state.iteration & 1
         z = inner.z
         if num_moved == num_pairs:
             # At odd turns nobody asks what stands at the base.
@@ -373,7 +378,6 @@ class ReplicaExchange(AbstractModelKernel):
         )
         chains_first = (lambda leaf: leaf.T) if is_batched else (lambda leaf: leaf[..., 0])
         z = after.z if is_batched else jax.tree.map(lambda leaf: leaf[:, 0], after.z)
-        inner = levels.place(inner, jax.tree.map(lambda leaf: leaf[-num_moved:], z))
         accept_prob = chains_first(after.accept_prob)
         record = state.record.add(
             after.in_turn,
@@ -382,8 +386,18 @@ class ReplicaExchange(AbstractModelKernel):
             chains_first(after.down),
             chains_first(after.arrived),
         )
-        new = ReplicaExchangeState(
-            z=jax.tree.map(lambda leaf: leaf[-1], inner.z),
+        target_z = jax.tree.map(lambda leaf: leaf[-1], z)
+        if ladder.round_ends.size:
+            ladder, record = lax.cond(
+                state.iteration < ladder.num_warmup,
+                lambda: self._learn(ladder, record, state.iteration, target_z, is_batched),
+                lambda: (ladder, record),
+            )
+            tempering = self._tempering(model_args, model_kwargs, ladder, like)
+            levels = self._at_levels(tempering, ladder.inverse_temperatures[-num_moved:])
+        inner = levels.place(inner, jax.tree.map(lambda leaf: leaf[-num_moved:], z))
+        return ReplicaExchangeState(
+            z=target_z,
             potential_energy=inner.potential_energy[-1],
             accept_prob=inner.accept_prob[-1],
             mean_accept_prob=inner.mean_accept_prob[-1],
@@ -392,19 +406,11 @@ class ReplicaExchange(AbstractModelKernel):
             walkers=chains_first(after.walkers),
             is_heated=chains_first(after.is_heated),
             record=record,
-            rng_key=of_kind(next_key, state.rng_key),
+            rng_key=state.rng_key,
             iteration=state.iteration + 1,
             inner=inner,
             ladder=ladder,
         )
-        if ladder.round_ends.size == 0:
-            return new
-        learned = lax.cond(
-            state.iteration < ladder.num_warmup,
-            lambda: self._learn(new, model_args, model_kwargs, like),
-            lambda: (new.ladder, new.record, new.inner),
-        )
-        return new._replace(ladder=learned[0], record=learned[1], inner=learned[2])
 
     def log_acceptance(
         self, hotter: Float[Array, "..."], colder: Float[Array, "..."]
@@ -426,7 +432,10 @@ class ReplicaExchange(AbstractModelKernel):
         """Evaluate the potentials of all replicas anew, for other model arguments."""
         is_batched = state.potential_energy.ndim > 0
         like = jax.tree.map(lambda leaf: leaf[0], state.z) if is_batched else state.z
-        inner = self._placed(state, state.ladder, model_args, model_kwargs, like)
+        tempering = self._tempering(model_args, model_kwargs, state.ladder, like)
+        num_moved = state.inner.potential_energy.shape[0]
+        levels = self._at_levels(tempering, state.ladder.inverse_temperatures[-num_moved:])
+        inner = levels.place(state.inner, state.inner.z)
         return state._replace(inner=inner, potential_energy=inner.potential_energy[-1])
 
     def get_diagnostics_str(  # pyright: ignore[reportIncompatibleMethodOverride]
@@ -439,50 +448,27 @@ class ReplicaExchange(AbstractModelKernel):
 
     def _learn(
         self,
-        state: ReplicaExchangeState,
-        model_args: ModelArgs,
-        model_kwargs: ModelKwargs,
-        like: Position,
-    ) -> tuple[LadderState, Any, Any]:
-        """Count a step of warm-up; at the end of a round, place the levels anew."""
-        ladder = state.ladder
-        is_batched = state.potential_energy.ndim > 0
-        if self._adapt_base:
-            positions = flat_positions(state.z, is_batched)
-            ladder = ladder._replace(moments=merge(ladder.moments, positions))
-
-        def end_round() -> tuple[LadderState, Any, Any]:
-            record = state.record
-            if is_batched:
-                record = jax.tree.map(lambda leaf: jnp.mean(leaf, 0), record)
-            is_last = state.iteration == ladder.num_warmup
-            new = next_ladder(
-                ladder, record, is_last, levels=self._adapt_ladder, base=self._adapt_base
-            )
-            inner = state.inner
-            if self._adapt_ladder or self._adapt_base:
-                inner = self._placed(state, new, model_args, model_kwargs, like)
-            return new, jax.tree.map(jnp.zeros_like, state.record), inner
-
-        return lax.cond(
-            jnp.any(state.iteration - 1 == ladder.round_ends),
-            end_round,
-            lambda: (ladder, state.record, state.inner),
-        )
-
-    def _placed(
-        self,
-        state: ReplicaExchangeState,
         ladder: LadderState,
-        model_args: ModelArgs,
-        model_kwargs: ModelKwargs,
-        like: Position,
-    ) -> Any:
-        """The inner state on another ladder, at the same positions."""
-        tempering = self._tempering(model_args, model_kwargs, ladder, like)
-        num_moved = state.inner.potential_energy.shape[0]
-        levels = self._at_levels(tempering, ladder.inverse_temperatures[-num_moved:])
-        return levels.place(state.inner, state.inner.z)
+        record: ExchangeRecord,
+        iteration: Int[Array, ""],
+        z: Position,
+        is_batched: bool,
+    ) -> tuple[LadderState, ExchangeRecord]:
+        """Count a step of warm-up; at the end of a round, place the levels anew."""
+        if self._adapt_base:
+            moments = merge(ladder.moments, flat_positions(z, is_batched))
+            ladder = ladder._replace(moments=moments)
+
+        def end_round() -> tuple[LadderState, ExchangeRecord]:
+            means = jax.tree.map(lambda leaf: jnp.mean(leaf, 0), record) if is_batched else record
+            is_last = iteration + 1 == ladder.num_warmup
+            new = next_ladder(
+                ladder, means, is_last, levels=self._adapt_ladder, base=self._adapt_base
+            )
+            return new, jax.tree.map(jnp.zeros_like, record)
+
+        is_end = jnp.any(iteration == ladder.round_ends)
+        return lax.cond(is_end, end_round, lambda: (ladder, record))
 
     def _at_levels(
         self, tempering: AbstractTempering, inverse_temperatures: Float[Array, " levels"]
