@@ -101,7 +101,8 @@ def thermodynamic(problem: Problem, key: Any, num_runs: int) -> Estimates:
 
     def block(key: Any, count: int) -> CompensatedSum:
         levels = schedule.inverse_temperatures[1:-1]
-        total, _ = run_ladders(path, moves, levels, sizes, key, count, _MOVES, _WARMUP)
+        run = run_ladders(path, moves, levels, sizes, key, count, _MOVES, _WARMUP)
+        total = run.total
         return CompensatedSum(total.total.T, total.lost.T)
 
     sums = _in_blocks(block, key, num_runs * _LADDERS, _AT_ONCE // len(nodes))

@@ -93,11 +93,13 @@ def in_processes(name: str, num_runs: int, is_quick: bool) -> list[report.Row]:
 
 @click.command(help=__doc__)
 @click.option("--target", "names", multiple=True, type=click.Choice(list(TARGETS)))
-@click.option("--runs", default=3, show_default=True, help="Timed runs of each sampler.")
+@click.option(
+    "--runs", type=click.IntRange(1), help="Timed runs of each sampler: 3 by default, 1 if quick."
+)
 @click.option(
     "--quick",
     is_flag=True,
-    help="One timed run each, two targets at a time, without samplers that are slow or far from the best.",
+    help="Two targets at a time, without samplers that are slow or far from the best.",
 )
 @click.option(
     "--out",
@@ -107,12 +109,13 @@ def in_processes(name: str, num_runs: int, is_quick: bool) -> list[report.Row]:
 @click.option("--worker", nargs=2, hidden=True)
 def main(
     names: tuple[str, ...],
-    runs: int,
+    runs: int | None,
     quick: bool,
     out: pathlib.Path | None,
     worker: tuple[str, str] | None,
 ) -> None:
     """Print a table for each target and the ratios; write the files."""
+    runs = runs or (1 if quick else 3)
     if worker:
         for row in work(*worker, runs, quick):
             click.echo(json.dumps(row))
@@ -120,7 +123,7 @@ def main(
     results, text = {}, ""
     chosen = names or tuple(TARGETS)
     with concurrent.futures.ThreadPoolExecutor(2 if quick else 1) as pool:
-        measured = pool.map(lambda name: in_processes(name, 1 if quick else runs, quick), chosen)
+        measured = pool.map(lambda name: in_processes(name, runs, quick), chosen)
         for name, rows in zip(chosen, measured, strict=True):
             results[name] = rows
             part = report.table(rows[0]["title"], rows)

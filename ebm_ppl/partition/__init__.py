@@ -18,5 +18,6 @@ from ebm_ppl.partition._reverse_annealed_importance import (
 )
 from ebm_ppl.partition._sequential import sequential_monte_carlo as sequential_monte_carlo
 from ebm_ppl.partition._thermodynamic import SlowExchangeWarning as SlowExchangeWarning
+from ebm_ppl.partition._thermodynamic import SlowMixingWarning as SlowMixingWarning
 from ebm_ppl.partition._thermodynamic import thermodynamic_integration as thermodynamic_integration
 from ebm_ppl.partition.enumeration import EnumerationNormalizer as EnumerationNormalizer

@@ -1,8 +1,11 @@
 """Ladders of chains, one at each temperature, which exchange their states with their neighbours."""
 
+from typing import Any, NamedTuple
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from ebm_ppl._random import fast_key
@@ -10,6 +13,37 @@ from ebm_ppl._types import PRNGKey, Scalar
 from ebm_ppl.annealing import AbstractPath, exchange_pairs
 from ebm_ppl.partition._moves import CompensatedSum, Moves, log_ratios, start_at_base
 from ebm_ppl.potentials import potential_fn
+
+
+class LadderRun(NamedTuple):
+    """What a run of ladders has shown of the integrand.
+
+    Attributes:
+        total: Its sums, by node and ensemble.
+        exchanges: Mean number of exchanges of each pair of neighbours.
+        halves: Sums of what it was above a node's mean at the start, in the first half of the run and in
+            the second.
+        squares: Sums of the squares of that.
+        num_draws: Number of terms of each half.
+    """
+
+    total: CompensatedSum
+    exchanges: Float[Array, " pairs"]
+    halves: Float[Array, "halves nodes ensembles"]
+    squares: Float[Array, "halves nodes ensembles"]
+    num_draws: Float[Array, " halves"]
+
+    @property
+    def r_hat(self) -> Float[np.ndarray, " nodes"]:
+        """Split R-hat of the integrand at each node."""
+        parts = (self.halves, self.squares, self.num_draws)
+        sums, squares, count = (np.asarray(part, np.float64) for part in parts)
+        means = sums / count[:, None, None]
+        variances = (squares - sums * means) / (count - 1)[:, None, None]
+        within, length = variances.mean(axis=(0, 2)), count.mean()
+        between = means.swapaxes(1, 2).reshape(-1, means.shape[1]).var(axis=0, ddof=1)
+        with np.errstate(divide="ignore", invalid="ignore"):  # of one that is constant
+            return np.sqrt((length - 1) / length + between / within)
 
 
 @eqx.filter_jit
@@ -22,8 +56,8 @@ def run_ladders(
     num_ensembles: int,
     num_draws: int,
     num_warmup: int,
-) -> tuple[CompensatedSum, Float[Array, " pairs"]]:
-    """Sums of the integrand by node and ensemble, and the mean number of exchanges of each pair."""
+) -> LadderRun:
+    """Run independent ladders side by side."""
     key_base, key_start, key_warmup, key_draws = jax.random.split(fast_key(rng_key), 4)
     num_nodes = len(ladder)
 
@@ -40,22 +74,43 @@ def run_ladders(
     def warm_up(z: Array, step: tuple[PRNGKey, Array]) -> tuple[Array, None]:
         return iterate(z, *step)[0], None
 
-    def draw(
-        carry: tuple[Array, CompensatedSum, Array], step: tuple[PRNGKey, Array]
-    ) -> tuple[tuple[Array, CompensatedSum, Array], None]:
-        z, total, exchanges = carry
-        z, exchanged = iterate(z, *step)
-        return (z, total.add(integrand(path, ladder, z)), exchanges + exchanged), None
+    def draw(run_so_far: tuple[Array, LadderRun], step: tuple[PRNGKey, Array, Array]) -> Any:
+        z, run = run_so_far
+        key, parity, in_half = step
+        z, exchanged = iterate(z, key, parity)
+        value = integrand(path, ladder, z)
+        excess = in_half[:, None, None] * (value - origin)
+        return (
+            z,
+            LadderRun(
+                run.total.add(value),
+                run.exchanges + exchanged,
+                run.halves + excess,
+                run.squares + excess**2,
+                run.num_draws + in_half,
+            ),
+        ), None
 
     z = start_at_base(path, key_base, num_ensembles)
     starts = (ladder, step_sizes, jax.random.split(key_start, num_nodes))
     _, z = jax.lax.scan(descend, z, starts)
     warmup = (jax.random.split(key_warmup, num_warmup), jnp.arange(num_warmup) % 2)
     z, _ = jax.lax.scan(warm_up, z, warmup)
-    draws = (jax.random.split(key_draws, num_draws), jnp.arange(num_draws) % 2)
-    nothing = (CompensatedSum.zeros((num_nodes, num_ensembles)), jnp.zeros(num_nodes - 1))
-    (_, total, exchanges), _ = jax.lax.scan(draw, (z, *nothing), draws)
-    return total, exchanges
+    origin = jnp.mean(integrand(path, ladder, z), axis=1, keepdims=True)
+    number = jnp.arange(num_draws)
+    is_late = number >= num_draws // 2
+    in_half = jnp.stack([~is_late, is_late], axis=1).astype(origin.dtype)
+    of_chains = (num_nodes, num_ensembles)
+    nothing = LadderRun(
+        CompensatedSum.zeros(of_chains),
+        jnp.zeros(num_nodes - 1),
+        jnp.zeros((2, *of_chains)),
+        jnp.zeros((2, *of_chains)),
+        jnp.zeros(2),
+    )
+    draws = (jax.random.split(key_draws, num_draws), number % 2, in_half)
+    (_, run), _ = jax.lax.scan(draw, (z, nothing), draws)
+    return run
 
 
 def exchange_neighbours(

@@ -24,10 +24,15 @@ from ebm_ppl.partition._moves import as_moves, log_ratios, start_at_base
 from ebm_ppl.partition._pilot import as_schedule
 
 _LEAST_EXCHANGE = 0.02
+_LARGEST_R_HAT = 1.1
 
 
 class SlowExchangeWarning(UserWarning):
     """Chains at neighbouring temperatures hardly ever exchange their states: the ladder is torn."""
+
+
+class SlowMixingWarning(UserWarning):
+    """Chains hardly move within a run, so that their means tell of where they started."""
 
 
 def thermodynamic_integration(
@@ -66,7 +71,7 @@ def thermodynamic_integration(
         rng_key: Random key.
         base: Base law of a geometric path, as there.
         num_ensembles: Number of independent ladders, at least 2; they run side by side.
-        num_draws: Number of moves and exchanges whose states count.
+        num_draws: Number of moves and exchanges whose states count, at least 4.
         num_warmup: Number of moves and exchanges before. Chains start where others went that were annealed
             from the base law, so they need no more than to settle.
         num_panels: Number of panels of the rule, each of fifteen temperatures. More bring neighbours
@@ -79,8 +84,8 @@ def thermodynamic_integration(
     Returns:
         The estimate; `ess` is the number of ensembles. Diagnostics: `level`, `inverse_temperatures`,
         `integrand` (its mean at each), `ensembles` (the estimates), `exchange` (how often each pair of
-        neighbours exchanged, of its attempts) and `quadrature_error` (by which the interval is wider on
-        either side).
+        neighbours exchanged, of its attempts), `r_hat` (split R-hat of the integrand at each temperature)
+        and `quadrature_error` (by which the interval is wider on either side).
 
     Raises:
         TypeError: If `target` or `base` is no energy, path or distribution.
@@ -89,6 +94,7 @@ def thermodynamic_integration(
 
     Warns:
         SlowExchangeWarning: If a pair of neighbours exchanged in less than 2% of its attempts.
+        SlowMixingWarning: If R-hat of the integrand is above 1.1 at a temperature.
 
     Example:
         >>> import jax
@@ -109,7 +115,7 @@ def thermodynamic_integration(
         a scalable highly parallel MCMC scheme. *Journal of the Royal Statistical Society B* 84(2).
     """
     check_count("num_ensembles", num_ensembles, 2)
-    check_count("num_draws", num_draws, 2)
+    check_count("num_draws", num_draws, 4)
     check_count("num_warmup", num_warmup, 0)
     check_count("num_panels", num_panels)
     check_positive("power", power)
@@ -126,7 +132,7 @@ def thermodynamic_integration(
         )
     ladder = as_schedule(np.concatenate([[0.0], nodes, [1.0]]), path, moves, key_pilot, 0.5)
     step_sizes = None if ladder.step_sizes is None else ladder.step_sizes[:-1]
-    total, exchanges = run_ladders(
+    run = run_ladders(
         path,
         moves,
         ladder.inverse_temperatures[1:-1],
@@ -137,7 +143,7 @@ def thermodynamic_integration(
         num_warmup,
     )
     # Pairs attempt to exchange every other time.
-    rates = 2 * np.asarray(exchanges, np.float64) / num_draws
+    rates = 2 * np.asarray(run.exchanges, np.float64) / num_draws
     if rates.min() < _LEAST_EXCHANGE:
         warnings.warn(
             f"Chains at two neighbouring temperatures exchanged in {rates.min():.1%} of their attempts: the "
@@ -145,12 +151,21 @@ def thermodynamic_integration(
             SlowExchangeWarning,
             stacklevel=2,
         )
+    r_hat = run.r_hat
+    if np.any(r_hat > _LARGEST_R_HAT):
+        warnings.warn(
+            f"Chains mix slowly: R-hat of the integrand is up to {np.nanmax(r_hat):.2f}, above "
+            f"{_LARGEST_R_HAT}, so that log Z may be off by more than its error. Take more `num_draws`, or a "
+            "`kernel` that moves faster.",
+            SlowMixingWarning,
+            stacklevel=2,
+        )
     return estimate_from_ladders(
-        total.in_float64 / num_draws,
+        run.total.in_float64 / num_draws,
         (num_panels, power),
         float(path.log_z_base),
         level,
-        {"exchange": rates},
+        {"exchange": rates, "r_hat": r_hat},
     )
 
 

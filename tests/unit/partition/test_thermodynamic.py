@@ -1,10 +1,13 @@
 """Thermodynamic integration: the rule, exchanges that leave the joint law invariant, and log Z."""
 
+import warnings
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import numpyro.distributions as dist
 import pytest
+from numpyro.diagnostics import split_gelman_rubin
 
 import ebm_ppl as ebm
 from ebm_ppl.annealing import GeometricPath, RestrictedBoltzmannPath
@@ -12,10 +15,12 @@ from ebm_ppl.energies import Gaussian, Quartic, RestrictedBoltzmannMachine, from
 from ebm_ppl.partition import (
     EnumerationNormalizer,
     SlowExchangeWarning,
+    SlowMixingWarning,
     thermodynamic_integration,
 )
 from ebm_ppl.partition._kronrod import kronrod
-from ebm_ppl.partition._ladders import exchange_neighbours, integrand
+from ebm_ppl.partition._ladders import LadderRun, exchange_neighbours, integrand, run_ladders
+from ebm_ppl.partition._moves import CompensatedSum, as_moves
 
 KEY = jax.random.key(0)
 MACHINE = RestrictedBoltzmannMachine(
@@ -88,7 +93,9 @@ def test_log_z_of_a_machine_and_a_ladder_whose_base_is_wrong():
 
 @pytest.mark.slow
 def test_log_z_of_a_quartic():
-    estimate = thermodynamic_integration(Quartic(a=0.0, b=0.0), KEY)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        estimate = thermodynamic_integration(Quartic(a=0.0, b=0.0), KEY)
     assert abs(estimate.log_z - np.log(2 * 0.9064024770554771)) < 5.5 * estimate.std_error < 0.2
 
 
@@ -97,6 +104,52 @@ def test_a_torn_ladder_is_told_of():
     far = Gaussian(jnp.full(20, 30.0), jnp.eye(20) * 1e-2)
     with pytest.warns(SlowExchangeWarning, match="the ladder is torn"):
         thermodynamic_integration(far, KEY, num_draws=20, num_warmup=0, num_ensembles=2)
+
+
+def test_r_hat_is_that_of_the_halves_of_all_chains():
+    values = np.random.default_rng(0).normal(size=(3, 4, 50))  # by node, ensemble and draw
+    values[1, 0] += 5.0
+    halves = np.stack([values[..., :25], values[..., 25:]])
+    run = LadderRun(
+        CompensatedSum.zeros((3, 4)),
+        jnp.zeros(2),
+        jnp.asarray(halves.sum(-1)),
+        jnp.asarray((halves**2).sum(-1)),
+        jnp.full(2, 25.0),
+    )
+    expected = [float(split_gelman_rubin(node)) for node in values]
+    np.testing.assert_allclose(run.r_hat, expected, rtol=1e-5)
+    assert np.argmax(run.r_hat) == 1
+
+
+def test_halves_of_a_run_make_up_its_sums():
+    """All ensembles count from one origin, so that what is between them is not lost."""
+    path = RestrictedBoltzmannPath(MACHINE, 0.3)
+    run = run_ladders(
+        path,
+        as_moves(None, 1, path),
+        jnp.array([0.2, 0.9]),
+        None,
+        KEY,
+        4,
+        num_draws=9,
+        num_warmup=0,
+    )
+    np.testing.assert_array_equal(run.num_draws, [4, 5])
+    origin = (run.total.in_float64 - np.sum(run.halves, axis=0)) / 9
+    np.testing.assert_allclose(origin - origin[:, :1], 0.0, atol=1e-4)
+    assert np.ptp(run.halves[0], axis=1).min() > 0
+
+
+@pytest.mark.slow
+def test_chains_that_lag_are_told_of():
+    """Where one direction is narrow at every temperature, one step size does not do for another."""
+    uneven = Gaussian(jnp.zeros(2), jnp.diag(jnp.array([1e-6, 1.0])))
+    base = dist.Normal(0.0, jnp.array([1e-3, 10.0])).to_event(1)
+    with pytest.warns(SlowMixingWarning, match="R-hat of the integrand is up to"):
+        estimate = thermodynamic_integration(uneven, KEY, base=base)
+    assert estimate.diagnostics["r_hat"].max() > 1.1
+    assert abs(estimate.log_z - np.log(2 * np.pi * 1e-3)) > 5
 
 
 @pytest.mark.parametrize("outside", [jnp.inf, jnp.nan])
@@ -110,7 +163,7 @@ def test_refuses_a_base_that_reaches_beyond_the_target(outside):
     ("argument", "message"),
     [
         ({"num_ensembles": 1}, "`num_ensembles` must be an integer of at least 2; got 1"),
-        ({"num_draws": 1}, "`num_draws` must be an integer of at least 2; got 1"),
+        ({"num_draws": 3}, "`num_draws` must be an integer of at least 4; got 3"),
         ({"num_warmup": -1}, "`num_warmup` must be an integer of at least 0; got -1"),
         ({"num_panels": 0}, "`num_panels` must be an integer of at least 1; got 0"),
         ({"power": 0.0}, "`power` must be a finite number above 0; got 0.0"),
