@@ -120,6 +120,8 @@ class EnergyDistribution(Distribution):
         check_shape("value (event axes)", np.empty(value.shape[max(split, 0) :]), self.event_shape)
         points = value.reshape((-1, *self.event_shape))
         energies = jax.vmap(self.energy)(points).reshape(value.shape[:split])
+        if self.log_z is None and is_traced(energies) and _has_traced_constants(self.energy):
+            raise DoublyIntractableError(type(self.energy).__name__)
         return -energies - self.log_normalizer()
 
     def sample(self, key: PRNGKey | None, sample_shape: tuple[int, ...] = ()) -> Array:
@@ -211,6 +213,12 @@ class EnergyDistribution(Distribution):
 def _draw(table: GridTable, key: PRNGKey, sample_shape: tuple[int, ...]) -> Array:
     """Draw from a table; compiled once for each size of table and shape of draws."""
     return table.sample(key, sample_shape)
+
+
+def _has_traced_constants(energy: AbstractEnergy) -> bool:
+    """Whether an energy reads traced values that are no parameters of it, such as those of a closure."""
+    jaxpr = jax.make_jaxpr(energy)(jnp.zeros(energy.event_shape))
+    return any(map(is_traced, jaxpr.consts))
 
 
 def _as_normalizer(log_z: LogZ) -> Any:

@@ -85,12 +85,14 @@ class AbstractEnergy(eqx.Module):
             The energy, a scalar; minus the log density up to a constant.
 
         Raises:
-            ValueError: If `x` does not have shape `event_shape`.
+            ValueError: If `x` does not have shape `event_shape`, or the energy is not one number.
         """
         check_shape("x", x, self.event_shape)
         x = jnp.asarray(x)
         # States of a discrete energy come as truth values and integers too.
-        return self._energy(x if jnp.issubdtype(x.dtype, jnp.floating) else x.astype(float))
+        value = self._energy(x if jnp.issubdtype(x.dtype, jnp.floating) else x.astype(float))
+        check_shape("_energy(x)", value, ())
+        return value
 
     def score(self, x: Any) -> Event:
         r"""Score of one point, $\nabla_x \log p(x) = -\nabla_x E(x)$, of shape `event_shape`."""

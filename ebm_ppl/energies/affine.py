@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Array, Float
 from numpyro.distributions import constraints
 
-from ebm_ppl._checks import check_finite, check_shape
+from ebm_ppl._checks import check_finite, check_shape, is_traced
 from ebm_ppl._types import Event, Scalar
 from ebm_ppl.energies._base import AbstractEnergy, as_parameter
 from ebm_ppl.energies._supports import real_support, same_support
@@ -29,7 +29,7 @@ class AffineEnergy(AbstractEnergy):
 
     Raises:
         ValueError: If the energy's support is not all reals, or `loc` or `scale` has another shape, is
-            not finite, or `scale` is not positive.
+            traced or not finite, or `scale` is not positive.
 
     Example:
         >>> from ebm_ppl.energies import AffineEnergy, Quartic
@@ -49,6 +49,11 @@ class AffineEnergy(AbstractEnergy):
             )
         for name, value in (("loc", loc), ("scale", scale)):
             check_shape(name, value, energy.event_shape)
+            if is_traced(value):
+                raise ValueError(
+                    f"`{name}` must be constant, not random, optimised or otherwise traced by JAX; got "
+                    f"{value!r}. A NumPyro `TransformedDistribution` takes a random one."
+                )
             check_finite(name, value)
         if not np.all(np.asarray(scale) > 0):
             raise ValueError(f"`scale` must be above 0 everywhere; got {scale!r}.")

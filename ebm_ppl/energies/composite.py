@@ -3,6 +3,7 @@
 import equinox as eqx
 from numpyro.distributions import constraints
 
+from ebm_ppl._checks import check_instance
 from ebm_ppl._types import Event, Scalar
 from ebm_ppl.energies._base import AbstractEnergy, as_parameter
 from ebm_ppl.energies._parameters import check_positive_scalars
@@ -38,6 +39,8 @@ class SumEnergy(AbstractEnergy):
     def __init__(self, *energies: AbstractEnergy) -> None:
         if not energies:
             raise ValueError("`energies` must have at least one member; got none.")
+        for number, energy in enumerate(energies):
+            check_instance(f"energies[{number}]", energy, AbstractEnergy, "an AbstractEnergy")
         first = energies[0]
         for other in energies[1:]:
             if other.event_shape != first.event_shape:

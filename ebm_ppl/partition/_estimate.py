@@ -22,6 +22,9 @@ PARETO_K_LIMIT = 0.7
 LEAST_ESS = 10
 """Below this effective sample size an estimate is warned of."""
 
+LEAST_WEIGHTS = 2
+"""Below this effective sample size one weight carries the estimate, and there is no interval."""
+
 
 class HeavyTailWarning(UserWarning):
     r"""Weights have so heavy a tail ($\hat k > 0.7$) that their average has no usable error."""
@@ -97,7 +100,7 @@ def estimate_from_log_weights(
 
     Warns:
         HeavyTailWarning: If $\hat k > 0.7$; there is no interval then.
-        SmallSampleWarning: If the effective sample size is below 10.
+        SmallSampleWarning: If the effective sample size is below 10; below 2 there is no interval.
 
     References:
         A. Vehtari, D. Simpson, A. Gelman, Y. Yao and J. Gabry (2024). Pareto smoothed importance sampling.
@@ -109,12 +112,13 @@ def estimate_from_log_weights(
     log_z, error = (float(value) for value in log_mean(values))
     ess = len(values) / (1 + error**2 * (len(values) - 1))
     shape = pareto_k(values)
-    too_heavy = shape > PARETO_K_LIMIT
+    # One weight alone, or a tail too heavy for its mean, tells nothing of the error.
+    has_error = shape <= PARETO_K_LIMIT and ess >= LEAST_WEIGHTS
     warn_if_unreliable(shape, ess)
     return LogPartitionEstimate(
         log_z=log_z,
         std_error=error,
-        interval=None if too_heavy else log_mean_interval(values, level),
+        interval=log_mean_interval(values, level) if has_error else None,
         ess=ess,
         diagnostics={
             "level": level,

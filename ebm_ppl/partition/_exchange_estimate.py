@@ -91,12 +91,14 @@ def exchange_estimate(
             "`run` must hold two draws or more since warm-up, in which every pair tries to exchange; got "
             f"{attempts.min():.0f} attempts of a pair."
         )
-    if not (up.mean(0).min() > 0 and down.mean(0).min() > 0):
+    guesses = np.asarray(state.ladder.log_z_steps, np.float64)
+    # Chains that learned ladders of their own estimate each by itself.
+    shares = (up, down) if guesses.ndim == 2 else (up.mean(0), down.mean(0))
+    if not all(share.min() > 0 for share in shares):
         raise NonFiniteEnergyError(
             "The laws at two neighbouring temperatures do not overlap: take more replicas, or a base law "
             "that is nearer to the target."
         )
-    guesses = np.asarray(state.ladder.log_z_steps, np.float64)
     log_z_base = float(np.mean(state.ladder.log_z_base))
     steps, chains = _bridges(guesses, up, down)
     log_z, error = (
@@ -128,7 +130,6 @@ def _bridges(
 ) -> tuple[Float[np.ndarray, " pairs"], Float[np.ndarray, " chains"]]:
     """Estimates of each pair's log ratio, and what each chain's sum of them deviates by."""
     if guesses.ndim == 2:
-        # Chains that learned ladders of their own estimate each by itself.
         own = guesses + np.log(up) - np.log(down)
         return own.mean(0), own.sum(1) - own.sum(1).mean()
     steps = guesses + np.log(up.mean(0)) - np.log(down.mean(0))

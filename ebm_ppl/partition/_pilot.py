@@ -71,6 +71,7 @@ def adaptive_schedule(
     Each step goes as far as the conditional effective sample size of the particles, and that of the step
     back, stays at `threshold` of their number: the schedule serves both directions. The run is a first
     one: an estimator draws anew on what it found, and is as unbiased as with a schedule that was written
+    down beforehand.
 
     Args:
         target: The energy, or a path to it.
@@ -170,7 +171,8 @@ def _run_pilot(
     if float(inverse_temperatures[count]) < 1:
         raise ValueError(
             f"`threshold` must be lower: {threshold} keeps the path from its end for {_MOST_STEPS} "
-            f"temperatures, and leads to {float(inverse_temperatures[count]):.3g}."
+            f"temperatures, and leads to {float(inverse_temperatures[count]):.3g}. Or else the energy is "
+            "NaN, or has no lower bound, where particles have gone."
         )
     return AnnealingSchedule(
         inverse_temperatures[: count + 1], step_sizes[:count] if moves.is_tunable else None

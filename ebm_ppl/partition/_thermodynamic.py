@@ -142,8 +142,9 @@ def thermodynamic_integration(
         num_draws,
         num_warmup,
     )
-    # Pairs attempt to exchange every other time.
-    rates = 2 * np.asarray(run.exchanges, np.float64) / num_draws
+    # Even and odd pairs attempt to exchange by turns.
+    attempts = (num_draws + 1 - np.arange(len(nodes) - 1) % 2) // 2
+    rates = np.asarray(run.exchanges, np.float64) / attempts
     if rates.min() < _LEAST_EXCHANGE:
         warnings.warn(
             f"Chains at two neighbouring temperatures exchanged in {rates.min():.1%} of their attempts: the "

@@ -23,6 +23,8 @@ _MEMORY, _MEMORY_IN_STEPS = 150, 15
 """Number of errors, and of steps of all chains, beyond which the average forgets (the first as published)."""
 _KEPT_WEIGHT = 4.0
 """Number of errors that a window inherits: as if so many had been right for its first step size."""
+_GAIN = 0.25
+"""What a new error adds to the number remembered: a quarter, so that poor first steps are soon forgotten."""
 _LENGTH_IN_TIMES = 0.8
 """Length in units of the integrated autocorrelation time.
 
@@ -67,7 +69,8 @@ def follow_errors(
     r"""Correct the step size by the energy errors of one step.
 
     With $T$ remembered errors behind the step size and a mean $\xi$ over $m$ chains of the squared error in
-    units of the one aimed at, $\epsilon^6 \leftarrow \epsilon^6\, (T + m) / (T + m \xi)$.
+    units of the one aimed at, $\epsilon^6 \leftarrow \epsilon^6\, (T + m) / (T + m \xi)$ and
+    $T \leftarrow T + m / 4$ up to a bound.
 
     Args:
         search: The state before.
@@ -82,7 +85,32 @@ def follow_errors(
     mean = jnp.mean(jnp.where(jnp.isnan(capped), _LARGEST_ERROR, capped))
     old = jnp.minimum(search.weight, max(_MEMORY, _MEMORY_IN_STEPS * num_chains))
     change = jnp.log((old + num_chains) / (old + num_chains * mean)) / 6
-    return search._replace(log_step_size=jnp.log(step_size) + change, weight=old + num_chains)
+    return search._replace(
+        log_step_size=jnp.log(step_size) + change, weight=old + _GAIN * num_chains
+    )
+
+
+def change_coordinates(
+    search: FlowSearch, before: Float[Array, "dim *dim"], after: Float[Array, "dim *dim"]
+) -> FlowSearch:
+    """Keep the step of unconstrained positions where other coordinates are white from now on.
+
+    What is known of errors was learned in the coordinates before, and counts for little.
+
+    Args:
+        search: The state before.
+        before: Root of the inverse mass matrix that was in use.
+        after: The one that is from now on.
+
+    Returns:
+        The state after.
+    """
+    old, new = (root if root.ndim == 1 else jnp.diagonal(root) for root in (before, after))
+    stretch = jnp.mean(jnp.log(old)) - jnp.mean(jnp.log(new))
+    return search._replace(
+        log_step_size=search.log_step_size + stretch,
+        weight=jnp.minimum(search.weight, _KEPT_WEIGHT),
+    )
 
 
 def follow_memory(
@@ -141,7 +169,7 @@ def end_window(
 
     Args:
         search: The state before.
-        step_size: The step size.
+        step_size: The step size, in the coordinates of the next window.
         iteration: The last iteration of the window.
         window_ends: Last iteration of each window.
         learns_width: Whether the target's width is to be measured; in coordinates that the next window
@@ -162,6 +190,5 @@ def end_window(
     usable = usable & (iteration > window_ends[0])
     return search._replace(
         length=jnp.where(usable, length, search.length),
-        weight=jnp.minimum(search.weight, _KEPT_WEIGHT),
         moments=no_moments(search.moments.squared_deviations),
     )

@@ -135,7 +135,10 @@ class NumPyroLevels(AbstractLevels):
         """The states with other positions."""
 
         def one(inverse_temperature: Scalar, z: Position) -> tuple[Scalar, Position]:
-            return jax.value_and_grad(self.tempered(inverse_temperature))(z)
+            potential_fn = self.tempered(inverse_temperature)
+            if getattr(self.kernel, "_forward_mode_differentiation", False):
+                return potential_fn(z), jax.jacfwd(potential_fn)(z)
+            return jax.value_and_grad(potential_fn)(z)
 
         is_batched = state.potential_energy.ndim > 1
         over_chains = jax.vmap(one, (None, 0)) if is_batched else one

@@ -40,7 +40,12 @@ class AbstractModelKernel(MCMCKernel):
         uses_gradient: bool,
     ) -> None:
         if (model is None) == (potential_fn is None):
-            raise ValueError("Only one of `model` or `potential_fn` must be specified.")
+            got = "neither" if model is None else "both"
+            raise ValueError(f"Exactly one of `model` and `potential_fn` must be given; got {got}.")
+        if isinstance(model, AbstractEnergy):
+            raise ValueError(
+                f"`model` must be a NumPyro model, which `as_model` makes of an energy; got {model!r}."
+            )
         callables = {"model": model, "potential_fn": potential_fn, "init_strategy": init_strategy}
         for name, function in callables.items():
             if function is not None and not callable(function):

@@ -43,7 +43,7 @@ class ReplicaExchangeState(_Fields):
         walkers: Which replica stands at each level; the last is the one at inverse temperature 1.
         is_heated: Whether the replica at each level has been at inverse temperature 0 since it was at 1.
         record: Means over all exchanges since warm-up.
-        rng_key: Key of the next step.
+        rng_key: Key of the whole run, in which `iteration` numbers the steps.
         iteration: Number of steps taken, warm-up included.
         inner: State of the inner kernel at all levels that it moves.
         ladder: Inverse temperatures, and what else warm-up has learned.

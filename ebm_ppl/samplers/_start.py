@@ -23,7 +23,7 @@ class CompiledOnce:
     """Compiles a function anew only if what it closes over is no longer the same."""
 
     def __init__(self) -> None:
-        self._closed_over: list[Any] = []
+        self._closed_over: tuple[list[Any], Any] | None = None
         self._compiled: Callable | None = None
 
     def __call__(self, function: Callable, closed_over: Any) -> Callable:
@@ -34,14 +34,18 @@ class CompiledOnce:
             closed_over: What it depends on beside its arguments, a pytree.
 
         Returns:
-            The function, or the one of the call before if it closed over the very same leaves.
+            The function, or the one of the call before if it closed over the very same leaves in the same
+            places.
         """
-        leaves = jax.tree.leaves(closed_over)
-        same = len(leaves) == len(self._closed_over) and all(
-            new is old for new, old in zip(leaves, self._closed_over, strict=True)
-        )
+        leaves, structure = jax.tree.flatten(closed_over)
+        same = False
+        if self._closed_over is not None:
+            old_leaves, old_structure = self._closed_over
+            same = structure == old_structure and all(
+                new is old for new, old in zip(leaves, old_leaves, strict=True)
+            )
         if self._compiled is None or not same:
-            self._compiled, self._closed_over = jax.jit(function), leaves
+            self._compiled, self._closed_over = jax.jit(function), (leaves, structure)
         return self._compiled
 
     def __getstate__(self) -> dict[str, Any]:

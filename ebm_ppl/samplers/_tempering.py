@@ -3,14 +3,17 @@
 import abc
 import dataclasses
 from collections.abc import Callable
+from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 import numpyro.distributions as dist
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 
+from ebm_ppl._checks import is_traced
 from ebm_ppl._types import Position, PotentialFn, PRNGKey, Scalar
 from ebm_ppl.annealing import AbstractPath, GeometricPath
 from ebm_ppl.energies import AbstractEnergy, from_callable
@@ -147,6 +150,22 @@ class FlatTempering(AbstractTempering):
 def normal_law(mean: Float[Array, " dim"], scale: Float[Array, " dim"]) -> dist.Distribution:
     """Independent normal laws of the coordinates."""
     return dist.Normal(mean, scale).to_event(1)
+
+
+def check_moments(base: dist.Distribution) -> None:
+    """Refuse a base law that no normal law can take after; traced ones pass."""
+    try:
+        moments: list[Any] = [base.mean, base.variance]
+    except NotImplementedError:
+        moments = [np.nan, np.nan]
+    if any(map(is_traced, moments)):
+        return
+    moments = [np.asarray(moment) for moment in moments]
+    if not (all(np.isfinite(moment).all() for moment in moments) and np.all(moments[1] > 0)):
+        raise ValueError(
+            "`base` must have finite means, and variances above 0, if `adapt_base`; got "
+            f"{type(base).__name__} with means {moments[0]} and variances {moments[1]}."
+        )
 
 
 def can_draw(tempering: AbstractTempering) -> bool:

@@ -14,6 +14,7 @@ from ebm_ppl._types import PotentialFn, PRNGKey, Scalar
 from ebm_ppl.samplers._adaptation import POOLED, AdaptationState
 from ebm_ppl.samplers._flow_tuning import (
     FlowSearch,
+    change_coordinates,
     end_window,
     follow_errors,
     follow_memory,
@@ -244,22 +245,26 @@ class MCLMC(AbstractUnadjustedKernel):
         aim = self._energy_variance * positions.shape[1]
         errors = jnp.where(diverging, jnp.nan, errors**2 / aim)
         search = follow_errors(search, adaptation.step_size, errors)
-        if ends.size < 3 or not self._adapt_length:
+        if ends.size < 3:
             return search
         scale = adaptation.inverse_mass_matrix_sqrt
-        white = jax.vmap(lambda z: solve(scale, z))(positions)
-        search = follow_memory(search, white, before.iteration, ends)
-        return lax.cond(
-            jnp.any(before.iteration == ends),
-            lambda: end_window(
-                search,
-                adaptation.step_size,
+        if self._adapt_length:
+            white = jax.vmap(lambda z: solve(scale, z))(positions)
+            search = follow_memory(search, white, before.iteration, ends)
+
+        def end() -> FlowSearch:
+            new = change_coordinates(search, scale, after.adaptation.inverse_mass_matrix_sqrt)
+            if not self._adapt_length:
+                return new
+            return end_window(
+                new,
+                jnp.exp(new.log_step_size),
                 before.iteration,
                 ends,
                 learns_width=not self._adapt_mass_matrix,
-            ),
-            lambda: search,
-        )
+            )
+
+        return lax.cond(jnp.any(before.iteration == ends), end, lambda: search)
 
     def learned_step_size(self, adaptation: AdaptationState) -> Scalar:
         """The step size whose energy errors are as large as wanted."""

@@ -13,7 +13,7 @@ from numpyro.distributions import Distribution
 from numpyro.infer.mcmc import MCMCKernel
 from numpyro.util import is_prng_key
 
-from ebm_ppl._checks import check_count, check_flag, check_shape
+from ebm_ppl._checks import check_count, check_flag, check_instance, check_shape
 from ebm_ppl._random import step_key
 from ebm_ppl._types import Position, PRNGKey
 from ebm_ppl.annealing import AbstractPath, as_path
@@ -50,8 +50,11 @@ from ebm_ppl.samplers._tempering import (
     PriorTempering,
     can_draw,
     cast_like,
+    check_moments,
     normal_law,
 )
+
+_BASES = ("a NumPyro distribution", "a NumPyro distribution or a path to the energy")
 
 
 class ReplicaExchange(AbstractModelKernel):
@@ -175,20 +178,19 @@ class ReplicaExchange(AbstractModelKernel):
         energy: AbstractEnergy | None = None
         if isinstance(registered, (EnergyModel, EnergyPotential)):
             energy = registered.energy
+        may_be_path = energy is not None and not self._adapt_base
+        kinds = (Distribution, AbstractPath) if may_be_path else Distribution
+        if base is not None:
+            check_instance("base", base, kinds, _BASES[may_be_path])
         if self._adapt_base:
             if energy is not None and energy.support.is_discrete:
                 raise ValueError("`adapt_base` must be False for a discrete energy; got True.")
-            if base is not None and not isinstance(base, Distribution):
-                raise ValueError(f"`base` must be a NumPyro distribution; got {base!r}.")
+            if base is not None:
+                check_moments(base)
         elif energy is not None:
             is_path = isinstance(base, AbstractPath)
             self._path = as_path(base if is_path else energy, None if is_path else base)
             self._site = registered.name if isinstance(registered, EnergyModel) else None
-        elif isinstance(base, AbstractPath):
-            raise ValueError(
-                "`base` must be a NumPyro distribution for a model or a bare potential; got "
-                f"{type(base).__name__}."
-            )
         elif isinstance(source, ModelSource) and base is None:
             self._source = PriorSource.like(source)
 

@@ -12,7 +12,8 @@ class AbstractReduction(abc.ABC):
     """What a run keeps of its draws instead of the draws.
 
     A run is cut into chunks. `partial` is compiled with the chain and boils a chunk of draws down on the
-    device; `merge` adds the parts up on the host, in double precision; `result` reads the total off.
+    device; `merge` adds the parts up on the host, and should do so in double precision; `result` reads the
+    total off.
 
     Args:
         of: Function of one draw of one chain, in the model's constrained coordinates, to an array or a
@@ -67,7 +68,7 @@ class AbstractReduction(abc.ABC):
 
         Args:
             total: The total before; `None` before the first chunk.
-            partial: What `partial` returned, as NumPy arrays.
+            partial: What `partial` returned, as NumPy arrays of the precision of the device.
             is_second_half: Whether the chunk is of the second half of the run.
 
         Returns:

@@ -2,6 +2,7 @@
 
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -31,10 +32,15 @@ class Covariance(AbstractReduction):
         Chan, Golub & LeVeque (1983). Algorithms for computing the sample variance. American Statistician 37.
     """
 
-    def partial(self, values: Array) -> tuple[Array, Array, Array]:
+    def partial(self, values: Any) -> tuple[Array, Array, Array]:
         """Number, mean and sum of outer products of the deviations."""
-        if not hasattr(values, "reshape"):
-            raise ValueError(f"`of` must return one array for `Covariance`; got {type(values)!r}.")
+        arrays = jax.tree.leaves(values)
+        if len(arrays) != 1:
+            raise ValueError(
+                "`of` must return one array for `Covariance`, such as one site's `lambda draw: draw['x']`; "
+                f"got {jax.tree.structure(values)}."
+            )
+        values = arrays[0]
         rows = values.reshape(values.shape[0] * values.shape[1], -1)
         mean = jnp.mean(rows, axis=0)
         return jnp.asarray(len(rows)), mean, (rows - mean).T @ (rows - mean)

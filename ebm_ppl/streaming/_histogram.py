@@ -76,8 +76,13 @@ class Histogram(AbstractReduction):
     def _count(self, values: Array) -> Array:
         """Counts of shape `(..., bins + 2)` of values of shape `(chains, length, ...)`."""
         low, high, num_bins = self._edges[0], self._edges[-1], len(self._edges) - 1
-        position = jnp.floor((values - low) / (high - low) * num_bins)
-        index = jnp.clip(jnp.nan_to_num(position, nan=-1.0), -1, num_bins).astype(int) + 1
+        share = (values - low) / (high - low)
+        guess = jnp.nan_to_num(jnp.floor(share * num_bins), nan=-1.0)
+        index = jnp.clip(guess, -1, num_bins).astype(int) + 1
+        # Rounding may have put a value beside its bin; the bins at either end reach to infinity.
+        ends = jnp.asarray(np.concatenate([[-np.inf], self._edges, [np.inf]]), share.dtype)
+        index = index - (values < ends[index]) + (values >= ends[index + 1])
+        index = jnp.minimum(index, num_bins + 1)
         rows = index.reshape(index.shape[0] * index.shape[1], -1)
         counts = jax.vmap(lambda row: jnp.bincount(row, length=num_bins + 2), in_axes=1)(rows)
         return counts.reshape(*values.shape[2:], num_bins + 2)

@@ -1,6 +1,7 @@
 """The run: warm-up, then one compiled chunk after the other."""
 
 import contextlib
+import copy
 import dataclasses
 import os
 from collections.abc import Mapping
@@ -11,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from numpyro.infer.mcmc import MCMCKernel
+from numpyro.util import is_prng_key
 from tqdm.auto import tqdm
 
 from ebm_ppl._checks import check_count, check_flag, check_instance, check_key
@@ -46,7 +48,7 @@ def stream(
     *,
     num_samples: int,
     num_warmup: int = 0,
-    num_chains: int = 1,
+    num_chains: int | None = None,
     thinning: int = 1,
     init_params: Any = None,
     model_args: tuple[Any, ...] = (),
@@ -61,14 +63,15 @@ def stream(
 
     `numpyro.infer.MCMC` keeps every draw on the device. Here chains advance chunk by chunk; of each chunk
     the reductions keep what they need, and `path` takes the draws themselves, if they are wanted. All
-    chains run as one batch, and the batch is one compiled loop. Nothing of warm-up runs after it.
+    chains run as one batch in compiled loops, one for warm-up and one for a chunk (two, for chunks of two
+    lengths, where no number near the root divides `num_samples`). Nothing of warm-up runs after it.
 
     Args:
         kernel: A kernel of NumPyro or of this package that runs vectorised chains.
-        rng_key: Random key; not needed with `state`.
+        rng_key: Random key. With `state` it takes the place of the state's own, which goes on by default.
         num_samples: Number of draws of each chain.
         num_warmup: Number of steps of warm-up, which are not counted among the draws.
-        num_chains: Number of chains.
+        num_chains: Number of chains; 1 by default, and with `state` as many as it has.
         thinning: Number of steps from one draw to the next.
         init_params: Initial unconstrained positions with a leading axis over chains; needed for kernels
             made with `potential_fn`.
@@ -78,7 +81,8 @@ def stream(
         reductions: An `AbstractReduction` for each thing to keep, by name; `{"summary": Summary()}` by
             default.
         path: Folder to make for the draws: a NumPy file of shape `(chains, samples, ...)` for each site,
-            `draws.npy` where a draw is an array. It is there once it is whole.
+            `draws.npy` where a draw is an array; a `/` in a site's name makes a folder. It is there once
+            it is whole.
         chunk_size: Largest number of draws of each chain in a chunk; the root of half of `num_samples` by
             default. The errors in `Summary` rest on the means of chunks.
         progress_bar: Whether to show progress, chunk by chunk.
@@ -87,8 +91,9 @@ def stream(
         The results and the last state.
 
     Raises:
-        ValueError: If an argument is outside its bounds, `path` exists, or `state` comes with `num_warmup`
-            or `init_params`.
+        ValueError: If an argument is outside its bounds, `path` exists, a chain would be longer than
+            $2^{30}$ steps, which are counted in 32 bits, `state` is not of vectorised chains, or it comes
+            with `num_warmup`, `init_params` or another `num_chains`.
 
     Example:
         >>> import jax
@@ -110,29 +115,39 @@ def stream(
     check_instance("kernel", kernel, MCMCKernel, "a kernel of NumPyro or of this package")
     check_count("num_samples", num_samples, 2)
     check_count("num_warmup", num_warmup, 0)
-    check_count("num_chains", num_chains, 1)
+    if num_chains is not None:
+        check_count("num_chains", num_chains, 1)
     check_count("thinning", thinning, 1)
     check_flag("progress_bar", progress_bar)
     if chunk_size is None:
         chunk_size = max(1, round((num_samples / 2) ** 0.5))
     check_count("chunk_size", chunk_size, 1)
-    reductions = {"summary": Summary()} if reductions is None else dict(reductions)
+    reductions = {"summary": Summary()} if reductions is None else reductions
+    check_instance("reductions", reductions, Mapping, "a mapping from names to reductions")
     for name, reduction in reductions.items():
         check_instance(f"reductions[{name!r}]", reduction, AbstractReduction, "a reduction")
     model_kwargs = {} if model_kwargs is None else dict(model_kwargs)
+    # What kernels of NumPyro keep from an earlier `init` is no good for this one; copies leave it behind.
+    kernel = copy.copy(kernel)
     run = _Run(kernel, reductions, path is not None, thinning, model_args, model_kwargs)
-    if state is None:
+    if rng_key is not None or state is None:
         check_key("rng_key", rng_key)
+    if state is None:
+        num_chains = num_chains or 1
         keys = jax.random.split(cast(PRNGKey, rng_key), num_chains)
         state = kernel.init(keys, num_warmup, init_params, model_args, model_kwargs)
     elif num_warmup or init_params is not None:
         raise ValueError("`state` goes on from a run: give neither `num_warmup` nor `init_params`.")
     else:
-        position = getattr(state, kernel.sample_field)
-        num_chains = len(jax.tree.leaves(position)[0])
+        state, num_chains = _resumed(kernel, state, rng_key, num_chains)
         # Kernels of NumPyro make ready to sample in `init`, and this one may be new.
-        keys = jax.random.split(jax.random.key(0), num_chains)
-        kernel.init(keys, 0, position, model_args, model_kwargs)
+        position = getattr(state, kernel.sample_field)
+        kernel.init(state.rng_key, 0, position, model_args, model_kwargs)
+    num_steps = num_warmup + num_samples * thinning
+    if int(np.max(getattr(state, "i", 0))) + num_steps > _MOST_STEPS:
+        raise ValueError(
+            f"Chains must be of at most {_MOST_STEPS} steps in all; got {num_steps} more, with warm-up."
+        )
     # Chunks write over the state that they are given; it may be someone else's, or hold an array twice.
     state = jax.tree.map(jnp.copy, state)
     lengths = _chunks(num_samples, chunk_size)
@@ -140,14 +155,14 @@ def stream(
     num_diverging = start = 0
     with contextlib.ExitStack() as stack:
         write = None if path is None else stack.enter_context(folder_of_draws(path, num_samples))
-        total = num_warmup + num_samples * thinning
-        bar = stack.enter_context(tqdm(total=total, disable=not progress_bar, unit="step"))
+        bar = stack.enter_context(tqdm(total=num_steps, disable=not progress_bar, unit="step"))
         for first in range(0, num_warmup, _WARMUP_CHUNK):
             count = min(_WARMUP_CHUNK, num_warmup - first)
             state = run.warm_up(state, count)
             _show(bar, kernel, state, count, progress_bar)
         for number, length in enumerate(lengths):
             state, partials, diverging, draws = run.chunk(state, length)
+            partials = jax.device_get(partials)
             is_second_half = number >= len(lengths) // 2
             for name, reduction in reductions.items():
                 totals[name] = reduction.merge(totals[name], partials[name], is_second_half)
@@ -160,11 +175,29 @@ def stream(
 
 
 _WARMUP_CHUNK = 100
+_MOST_STEPS = 2**30
+
+
+def _resumed(
+    kernel: MCMCKernel, state: Any, rng_key: PRNGKey | None, num_chains: int | None
+) -> tuple[Any, int]:
+    """A state to go on from, with another key if there is one, and its number of chains."""
+    if is_prng_key(state.rng_key):
+        raise ValueError(
+            "`state` must be of vectorised chains, with an axis over them; got that of one chain."
+        )
+    found = len(jax.tree.leaves(getattr(state, kernel.sample_field))[0])
+    if num_chains not in (None, found):
+        raise ValueError(f"`num_chains` must be that of `state`, {found}; got {num_chains}.")
+    if rng_key is not None:
+        state = state._replace(rng_key=jax.random.split(rng_key, found))
+    return state, found
 
 
 def _chunks(num_samples: int, chunk_size: int) -> list[int]:
-    """Lengths of chunks, an even number of them, that differ by at most one draw."""
-    number = min(2 * -(-num_samples // (2 * chunk_size)), num_samples // 2 * 2)
+    """Lengths of chunks, an even number of them, all alike if that takes at most twice as many."""
+    fewest = min(2 * -(-num_samples // (2 * chunk_size)), num_samples // 2 * 2)
+    number = next((n for n in range(fewest, 2 * fewest + 1, 2) if num_samples % n == 0), fewest)
     ends = np.arange(number + 1) * num_samples // number
     return np.diff(ends).tolist()
 

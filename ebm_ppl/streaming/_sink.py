@@ -35,6 +35,7 @@ def folder_of_draws(path: str | os.PathLike[str], num_samples: int) -> Iterator[
             array = np.ascontiguousarray(leaf)
             file = folder / f"{name}.npy"
             if name not in headers:
+                file.parent.mkdir(parents=True, exist_ok=True)
                 shape = (array.shape[0], num_samples, *array.shape[2:])
                 headers[name] = np.lib.format.open_memmap(file, "w+", array.dtype, shape).offset
             # Not through the map of the file, whose pages would count as memory of the process.
@@ -50,8 +51,13 @@ def folder_of_draws(path: str | os.PathLike[str], num_samples: int) -> Iterator[
 
 def _named(draws: Any) -> dict[str, Any]:
     """Arrays by the name of their file: that of the site, or `draws` where there is one array."""
-    leaves = jax.tree_util.tree_leaves_with_path(draws)
-    return {
+    leaves = {
         jax.tree_util.keystr(path, simple=True, separator=".") or "draws": leaf
-        for path, leaf in leaves
+        for path, leaf in jax.tree_util.tree_leaves_with_path(draws)
     }
+    for name in leaves:
+        if name.startswith("/") or ".." in name.split("/"):
+            raise ValueError(
+                f"Sites whose draws are kept must not lie outside `path`; got {name!r}."
+            )
+    return leaves

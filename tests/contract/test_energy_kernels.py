@@ -120,7 +120,7 @@ def test_draws_have_the_law_of_the_energy(cls: Kernel) -> None:
 def test_arguments_are_checked(cls: Kernel) -> None:
     potential, model = ebm.potential_fn(MACHINE), ebm.as_model(MACHINE)
     for source in ({}, {"model": model, "potential_fn": potential}):
-        with pytest.raises(ValueError, match="Only one of `model` or `potential_fn` must be"):
+        with pytest.raises(ValueError, match="Exactly one of `model` and `potential_fn` must be"):
             cls(**source)
     with pytest.raises(ValueError, match=r"`potential_fn` must be what `ebm_ppl.potential_fn`"):
         cls(potential_fn=lambda z: potential(z))

@@ -475,7 +475,9 @@ class TestRefusals:
 
     def test_of_arguments(self, cls: Kernel) -> None:
         for source in ({}, {"model": model, "potential_fn": potential}):
-            with pytest.raises(ValueError, match="Only one of `model` or `potential_fn` must be"):
+            with pytest.raises(
+                ValueError, match="Exactly one of `model` and `potential_fn` must be"
+            ):
                 cls(**source, **known_options(cls, 2, {}))
         # The annotations are checked too while tests run, and speak first.
         with pytest.raises((ValueError, TypeCheckError), match="potential_fn"):

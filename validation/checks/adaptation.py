@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ebm_ppl.potentials import EnergyPotential
-from ebm_ppl.samplers import AbstractKernel
+from ebm_ppl.samplers import KernelState, ReplicaExchangeState
 from validation.cases._base import KernelCase
 from validation.results import CheckResult, Question, Verdict
 
@@ -25,7 +25,8 @@ def frozen_adaptation(
     """Check that step size and mass matrix are bit for bit the same throughout sampling.
 
     One chain runs `NUM_STEPS` transitions after a warm-up of none. No two may draw the same random numbers:
-    the key must advance at every one, or, with the kernels of this package, the number of the step.
+    the key must advance at every one, or, with the kernels of this package, which hash the number of the
+    step, that number.
 
     Args:
         case: The kernel.
@@ -43,7 +44,7 @@ def frozen_adaptation(
 
     def randomness(state: Any) -> Any:
         words = jax.random.key_data(state.rng_key)
-        if not isinstance(kernel, AbstractKernel):
+        if not isinstance(state, (KernelState, ReplicaExchangeState)):
             return words
         return jnp.append(words, state.iteration.astype(words.dtype))
 

@@ -142,6 +142,14 @@ def test_halves_of_a_run_make_up_its_sums():
 
 
 @pytest.mark.slow
+def test_exchanges_are_counted_by_attempts():
+    """Of five turns three are of the even pairs, and two of the odd ones."""
+    level = RestrictedBoltzmannMachine(jnp.zeros((2, 1)), jnp.zeros(2), jnp.zeros(1))
+    estimate = thermodynamic_integration(level, KEY, num_draws=5, num_warmup=0, num_ensembles=2)
+    np.testing.assert_allclose(estimate.diagnostics["exchange"], 1.0)
+
+
+@pytest.mark.slow
 def test_chains_that_lag_are_told_of():
     """Where one direction is narrow at every temperature, one step size does not do for another."""
     uneven = Gaussian(jnp.zeros(2), jnp.diag(jnp.array([1e-6, 1.0])))

@@ -92,6 +92,15 @@ def test_initial_positions_of_new_model_arguments_are_drawn_anew() -> None:
         assert bool(jnp.all((x > low) & (x < low + 1)))
 
 
+def test_what_is_compiled_depends_on_where_arguments_stand() -> None:
+    """The same array as another argument is another thing to close over."""
+    array, compiled = jnp.ones(2), CompiledOnce()
+    first = compiled(lambda x: x + 1, ((array,), {}))
+    assert compiled(lambda x: x + 2, ((array,), {})) is first
+    second = compiled(lambda x: x + 2, ((), {"y": array}))
+    assert (float(first(0.0)), float(second(0.0))) == (1.0, 2.0)
+
+
 @pytest.mark.parametrize("matrix", [np.array([2.0, 1.0]), jnp.array([[2.0, 0.5], [0.5, 1.0]])])
 def test_a_kernel_with_a_mass_matrix_is_built_inside_a_trace(matrix: Any) -> None:
     kernel = MALA(

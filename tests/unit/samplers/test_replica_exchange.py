@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jax import lax
 from jaxtyping import TypeCheckError
+from numpyro.infer import HMC
 from scipy import stats
 
 import ebm_ppl as ebm
@@ -217,6 +218,35 @@ def test_log_z_needs_chains_and_draws() -> None:
         ebm.partition.exchange_estimate(other)  # pyright: ignore[reportArgumentType]
 
 
+def test_log_z_needs_an_overlap_in_every_ladder_that_was_learned_alone() -> None:
+    """Where chains share a ladder, one of them may have no share; the others tell."""
+    kernel = normal_kernel(num_replicas=3)
+    state = kernel.init(jax.random.split(jax.random.key(0), 2), 0, jnp.zeros((2, 1)))
+    ones = jnp.ones((2, 2))
+    record = state.record._replace(num_attempts=ones, rejection=0.5 * ones, up=0.5 * ones)
+    record = record._replace(down=record.up.at[0, 0].set(0.0))
+    shared = state._replace(record=record, iteration=jnp.asarray(2))
+    assert np.isfinite(ebm.partition.exchange_estimate(shared).log_z)
+    alone = jax.tree.map(lambda leaf: jnp.stack([leaf, leaf]), shared.ladder)
+    with pytest.raises(ebm.NonFiniteEnergyError, match="do not overlap"):
+        ebm.partition.exchange_estimate(shared._replace(ladder=alone))
+
+
+@pytest.mark.slow
+def test_an_inner_kernel_keeps_its_mode_of_differentiation() -> None:
+    """A loop of unknown length has no reverse mode."""
+
+    def looping(z: jax.Array) -> jax.Array:
+        return lax.while_loop(
+            lambda c: c[0] < 2, lambda c: (c[0] + 1, c[1] + jnp.sum(z**2)), (0, 0.0)
+        )[1]
+
+    inner = HMC(potential_fn=looping, num_steps=2, forward_mode_differentiation=True)
+    kernel = ReplicaExchange(inner, num_replicas=3)
+    state = kernel.sample(kernel.init(jax.random.key(0), 0, jnp.zeros(2)))
+    np.testing.assert_allclose(state.inner.z_grad[-1], 4 * state.inner.z[-1], rtol=1e-5)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -227,6 +257,16 @@ def test_log_z_needs_chains_and_draws() -> None:
         ({"inverse_temperatures": [0.0, 1.0], "num_replicas": 3}, "`num_replicas` must be that of"),
         ({"adapt_ladder": 1}, "adapt_ladder"),
         ({"adapt_base": "yes"}, "adapt_base"),
+        ({"base": 3.0}, "`base` must be a NumPyro distribution or a path to the energy; got 3.0"),
+        ({"base": 3.0, "adapt_base": True}, "`base` must be a NumPyro distribution; got 3.0"),
+        (
+            {"base": dist.Cauchy(0.0, 1.0).expand((1,)), "adapt_base": True},
+            "`base` must have finite means, and variances above 0, if `adapt_base`; got",
+        ),
+        (
+            {"base": dist.Delta(jnp.zeros(1), event_dim=1), "adapt_base": True},
+            "`base` must have finite means, and variances above 0, if `adapt_base`; got Delta",
+        ),
         ({"base": dist.Gamma(1.0, 1.0)}, "Expected `base` of shape"),
         ({"base": dist.Gamma(1.0, 1.0).expand((1,))}, "`base` must have the energy's support"),
     ],
@@ -243,7 +283,7 @@ def test_kernels_that_cannot_be_tempered_are_refused() -> None:
         ReplicaExchange(kernel)
     inner = MALA(potential_fn=lambda z: jnp.sum(z**2))
     path = ebm.annealing.GeometricPath(Gaussian([1.0], [[0.25]]))
-    with pytest.raises(ValueError, match="must be a NumPyro distribution for a model or a bare"):
+    with pytest.raises(ValueError, match="`base` must be a NumPyro distribution; got"):
         ReplicaExchange(inner, path)
     wrong = ReplicaExchange(inner, dist.Normal(0.0, 1.0).expand((3,)))
     with pytest.raises(ValueError, match=r"Expected `base` of shape \(2,\)"):

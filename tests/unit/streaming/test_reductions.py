@@ -2,11 +2,12 @@
 
 import hypothesis.strategies as st
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from ebm_ppl.streaming import HistogramResult, Summary
+from ebm_ppl.streaming import Histogram, HistogramResult, Summary
 from ebm_ppl.streaming._moments import Moments
 from ebm_ppl.streaming._run import _chunks
 
@@ -34,8 +35,26 @@ def test_chunks(num_samples, chunk_size):
     assert sum(lengths) == num_samples
     assert len(lengths) % 2 == 0
     assert 1 <= min(lengths) <= max(lengths) <= max(chunk_size, -(-num_samples // len(lengths)))
-    assert len(lengths) < num_samples // chunk_size + 3
-    assert max(lengths) - min(lengths) <= 1
+    fewest = min(2 * -(-num_samples // (2 * chunk_size)), num_samples // 2 * 2)
+    assert fewest <= len(lengths) <= 2 * fewest
+    # Chunks of one length are compiled once.
+    could_be_alike = any(num_samples % number == 0 for number in range(fewest, 2 * fewest + 1, 2))
+    assert max(lengths) - min(lengths) == (0 if could_be_alike else 1)
+
+
+def test_a_bin_of_a_histogram_holds_its_lower_end():
+    """Ends at whole numbers, which a division may round to the bin below."""
+    for num_bins in range(1, 200):
+        values = jnp.arange(-1.0, num_bins + 1.0)[None]
+        counts = Histogram(0.0, float(num_bins), num_bins).partial(values)
+        np.testing.assert_array_equal(counts, np.ones(num_bins + 2))
+
+
+@pytest.mark.parametrize("value", [np.nan, -np.inf, np.inf])
+def test_a_histogram_counts_what_is_outside(value):
+    counts = Histogram(0.0, 1.0, 3).partial(jnp.array([[value, 0.5, 1.0, -1e30, 1e30]]))
+    above = 2 + (value == np.inf)
+    np.testing.assert_array_equal(counts, [4 - above, 0, 1, 0, above])
 
 
 @given(

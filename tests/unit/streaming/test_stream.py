@@ -63,8 +63,8 @@ def test_moments_are_those_of_the_draws(run_and_draws):
 
 def test_error_is_that_of_batch_means(run_and_draws):
     run, draws = run_and_draws
-    ends = [16, 33, 50, 66, 83]  # an even number of chunks, and at most 20 draws in each
-    parts = [part for chain in draws for part in np.split(chain, ends)]
+    # An even number of chunks that are alike, and at most 20 draws in each.
+    parts = [part for chain in draws for part in np.split(chain, 10)]
     weights = np.array([len(part) for part in parts])[:, None]
     gaps = np.array([part.mean(axis=0) for part in parts]) - draws.mean(axis=(0, 1))
     expected = np.sum(weights * gaps**2, axis=0) / (len(parts) - 1) / (NUM_CHAINS * NUM_SAMPLES)
@@ -137,6 +137,65 @@ def test_a_model_with_a_kernel_of_numpyro(tmp_path):
     np.testing.assert_allclose(run.results["summary"]["scale"].mean, scale.mean(), rtol=1e-5)
 
 
+@pytest.mark.slow
+def test_a_kernel_of_numpyro_may_be_used_again(tmp_path):
+    """NumPyro's kernels keep functions of their last `init`, which a second one would map again."""
+    nuts = NUTS(potential_fn=lambda z: 0.5 * jnp.sum(z**2))
+    first = stream(nuts, **start(num_samples=10, num_warmup=5, path=tmp_path / "first"))
+    stream(nuts, **start(num_samples=10, num_warmup=5, path=tmp_path / "second"))
+    stream(nuts, num_samples=4, state=first.last_state, progress_bar=False)
+    first, second = (np.load(tmp_path / name / "draws.npy") for name in ("first", "second"))
+    np.testing.assert_array_equal(first, second)
+
+
+def test_a_state_may_go_on_with_another_key(run_and_draws, tmp_path):
+    run, _ = run_and_draws
+    for name, key in {"own": None, "other": jax.random.key(5), "same": jax.random.key(5)}.items():
+        stream(
+            kernel(),
+            key,
+            num_samples=4,
+            state=run.last_state,
+            path=tmp_path / name,
+            progress_bar=False,
+        )
+    own, other, same = (np.load(tmp_path / name / "draws.npy") for name in ("own", "other", "same"))
+    assert not np.array_equal(own, other)
+    np.testing.assert_array_equal(other, same)
+
+
+def test_sites_in_scopes_have_folders(tmp_path):
+    def model():
+        numpyro.sample("outer/x", dist.Normal(0.0, 1.0))
+
+    arguments = {"num_samples": 4, "num_chains": 2, "progress_bar": False}
+    stream(ebm.MALA(model), jax.random.key(0), path=tmp_path / "draws", **arguments)
+    assert np.load(tmp_path / "draws" / "outer" / "x.npy").shape == (2, 4)
+
+    def outside():
+        numpyro.sample("../x", dist.Normal(0.0, 1.0))
+
+    with pytest.raises(ValueError, match=r"must not lie outside `path`; got '\.\./x'"):
+        stream(ebm.MALA(outside), jax.random.key(0), path=tmp_path / "others", **arguments)
+    assert [file.name for file in tmp_path.iterdir()] == ["draws"]
+
+
+class Types(AbstractReduction):
+    def partial(self, values):
+        return {"sum": jnp.sum(values)}
+
+    def merge(self, total, partial, is_second_half):
+        return [*(total or []), type(partial["sum"])]
+
+    def result(self, total):
+        return total
+
+
+def test_parts_are_added_up_on_the_host():
+    run = stream(kernel(), **start(num_samples=4, reductions={"types": Types()}))
+    assert all(issubclass(kind, (np.ndarray, np.generic)) for kind in run.results["types"])
+
+
 class Failing(AbstractReduction):
     def partial(self, values):
         return values[0, 0, 0]
@@ -164,6 +223,10 @@ def test_nothing_half_written(tmp_path):
         ({"chunk_size": 0}, "`chunk_size` must be an integer of at least 1; got 0"),
         ({"rng_key": None}, "`rng_key` must be"),
         ({"reductions": {"a": len}}, r"`reductions\['a'\]` must be a reduction"),
+        (
+            {"num_samples": 2**20, "thinning": 2**10},
+            "at most 1073741824 steps in all; got 1073741954",
+        ),
         ({"path": "/nowhere/at/all"}, "`path` must be a new folder in one that exists"),
     ],
 )
@@ -176,6 +239,11 @@ def test_bad_pairs_of_arguments(run_and_draws, tmp_path):
     run, _ = run_and_draws
     with pytest.raises(ValueError, match="`state` goes on from a run"):
         stream(kernel(), num_samples=10, state=run.last_state, num_warmup=5)
+    with pytest.raises(ValueError, match="`num_chains` must be that of `state`, 3; got 4"):
+        stream(kernel(), num_samples=10, state=run.last_state, num_chains=4)
+    alone = kernel().init(jax.random.key(0), 0, jnp.zeros(DIM))
+    with pytest.raises(ValueError, match="`state` must be of vectorised chains"):
+        stream(kernel(), num_samples=10, state=alone)
     with pytest.raises(ValueError, match="`path` must be a new folder"):
         stream(kernel(), **start(path=tmp_path))
     with pytest.raises(ValueError, match="`high - low` must be a finite number above 0"):
