@@ -6,6 +6,7 @@ import numpy as np
 import numpyro
 import numpyro.distributions as dist
 import pytest
+from jaxtyping import TypeCheckError
 from numpyro.diagnostics import split_gelman_rubin
 from numpyro.infer import NUTS
 
@@ -180,6 +181,27 @@ def test_sites_in_scopes_have_folders(tmp_path):
     assert [file.name for file in tmp_path.iterdir()] == ["draws"]
 
 
+def test_the_covariance_of_a_model_of_one_site():
+    def model(names):
+        for name in names:
+            numpyro.sample(name, dist.Normal(0.0, 1.0).expand([2]).to_event(1))
+
+    def run(names):
+        return stream(
+            ebm.MALA(model),
+            jax.random.key(0),
+            num_samples=4,
+            num_chains=2,
+            model_args=(names,),
+            reductions={"covariance": Covariance()},
+            progress_bar=False,
+        )
+
+    assert run(["x"]).results["covariance"].covariance.shape == (2, 2)
+    with pytest.raises(ValueError, match=r"one array for `Covariance`, such as .*'x': \*, 'y': \*"):
+        run(["x", "y"])
+
+
 class Types(AbstractReduction):
     def partial(self, values):
         return {"sum": jnp.sum(values)}
@@ -239,6 +261,8 @@ def test_bad_pairs_of_arguments(run_and_draws, tmp_path):
     run, _ = run_and_draws
     with pytest.raises(ValueError, match="`state` goes on from a run"):
         stream(kernel(), num_samples=10, state=run.last_state, num_warmup=5)
+    with pytest.raises((ValueError, TypeCheckError), match="reductions"):
+        stream(kernel(), **start(reductions=[Summary()]))
     with pytest.raises(ValueError, match="`num_chains` must be that of `state`, 3; got 4"):
         stream(kernel(), num_samples=10, state=run.last_state, num_chains=4)
     alone = kernel().init(jax.random.key(0), 0, jnp.zeros(DIM))
