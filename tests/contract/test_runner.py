@@ -2,15 +2,18 @@
 
 import dataclasses
 
+import jax
 import jax.numpy as jnp
 import jaxtyping
 import numpy as np
 import pytest
 from numpyro.distributions import constraints
 
+import ebm_ppl as ebm
 import validation
 from ebm_ppl.energies import Gaussian, Quartic, from_callable
 from validation import cases
+from validation.checks.adaptation import frozen_adaptation
 from validation.controls.acceptance import _NeverMoves
 from validation.results import Question, Verdict
 from validation.subjects import built_in
@@ -91,6 +94,29 @@ def test_a_kernel_that_does_not_move_is_named():
     assert verdicts["mixing"].verdict is Verdict.FAIL
     assert "repeats one draw" in verdicts["mixing"].detail
     assert verdicts["exact invariance"].verdict is Verdict.FAIL
+
+
+@pytest.mark.parametrize("name", ["replica-exchange"])
+def test_steps_that_are_numbered_use_no_key_again(name):
+    """Replica exchange keeps its key, and hashes the number of each step with it."""
+    case = cases.discover()[name]
+    arguments = (ebm.potential_fn(Quartic()), jax.random.key(0))
+    assert (
+        frozen_adaptation(case, *arguments, question=Question.CORRECTNESS).verdict is Verdict.PASS
+    )
+
+    def stuck(potential):
+        kernel = case.make(potential)
+        sample = kernel.sample
+        kernel.sample = lambda state, *rest: sample(state, *rest)._replace(
+            iteration=state.iteration
+        )
+        return kernel
+
+    stuck_case = dataclasses.replace(case, make=stuck)
+    result = frozen_adaptation(stuck_case, *arguments, question=Question.CORRECTNESS)
+    assert result.verdict is Verdict.FAIL
+    assert "random keys were used again" in result.detail
 
 
 class _Frozen(_NeverMoves):

@@ -10,10 +10,20 @@ import pytest
 from numpyro import handlers
 from numpyro.infer import MCMC, NUTS, SVI, Predictive, Trace_ELBO, log_likelihood
 from numpyro.infer.autoguide import AutoNormal
+from numpyro.infer.util import log_density
 from scipy import stats
 
 import ebm_ppl as ebm
-from ebm_ppl.energies import DoubleWell, Funnel, Gamma, Gaussian, Quartic, TiltedDoubleWell
+from ebm_ppl.energies import (
+    DoubleWell,
+    Funnel,
+    Gamma,
+    Gaussian,
+    Quartic,
+    TiltedDoubleWell,
+    from_callable,
+    from_logdensity,
+)
 from ebm_ppl.quadrature import QuadratureNormalizer, normalize
 
 NORMAL = Gaussian([0.5, -1.0], [[1.0, 0.3], [0.3, 0.5]])
@@ -175,6 +185,29 @@ def test_random_parameters_without_a_normaliser_raise(kernel):
     mcmc = MCMC(kernel(_parametric), num_warmup=2, num_samples=2, progress_bar=False)
     with pytest.raises(ebm.DoublyIntractableError, match=r"Quartic.*log_z=QuadratureNormalizer"):
         mcmc.run(jax.random.key(0), jnp.zeros(3))
+
+
+@pytest.mark.parametrize("is_compiled", [False, True])
+@pytest.mark.parametrize("adapter", [from_callable, from_logdensity], ids=lambda f: f.__name__)
+def test_random_values_in_a_closure_without_a_normaliser_raise(adapter, is_compiled):
+    def model(data):
+        b = numpyro.sample("b", dist.LogNormal(0.0, 1.0))
+        energy = adapter(lambda x: b * x**2, ())
+        with numpyro.plate("data", 3):
+            numpyro.sample("x", ebm.EnergyDistribution(energy), obs=data)
+
+    def density(b, data):
+        return log_density(model, (data,), {}, {"b": b})[0]
+
+    density = jax.jit(density) if is_compiled else jax.grad(density)
+    with pytest.raises(ebm.DoublyIntractableError, match="log_z=QuadratureNormalizer"):
+        density(1.0, jnp.zeros(3))
+
+
+def test_constants_in_a_closure_need_no_normaliser():
+    centre = jnp.ones(3)
+    law = ebm.EnergyDistribution(from_callable(lambda x: jnp.sum((x - centre) ** 2), (3,)))
+    np.testing.assert_allclose(jax.jit(law.log_prob)(jnp.zeros(3)), -3.0)
 
 
 def test_optimised_parameters_without_a_normaliser_raise():

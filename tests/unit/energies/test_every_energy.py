@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax.flatten_util import ravel_pytree
+from jaxtyping import TypeCheckError
 from numpyro.distributions import biject_to, constraints
 
 from ebm_ppl import energies as ebm
@@ -213,3 +214,31 @@ def test_parameters_stay_concrete_when_built_from_constants_under_tracing():
         return gaussian(x)
 
     build(jnp.zeros(2))
+
+
+def test_an_energy_of_many_numbers_is_refused():
+    class Forgetful(ebm.AbstractEnergy):
+        event_shape: tuple[int, ...] = (2,)
+
+        @property
+        def support(self):
+            return constraints.real_vector
+
+        def _energy(self, x):
+            return x**2
+
+    with pytest.raises(ValueError, match=r"Expected `_energy\(x\)` of shape \(\); got \(2,\)"):
+        Forgetful()(np.zeros(2))
+
+
+def test_a_random_location_of_an_affine_energy_is_refused():
+    def shifted(loc):
+        return ebm.AffineEnergy(ebm.Quartic(), loc, 1.0)(0.0)
+
+    with pytest.raises(ValueError, match="`loc` must be constant, not random, optimised or"):
+        jax.grad(shifted)(0.5)
+
+
+def test_sums_are_of_energies():
+    with pytest.raises((ValueError, TypeCheckError), match="AbstractEnergy"):
+        ebm.SumEnergy(ebm.Quartic(), "x")

@@ -112,7 +112,7 @@ def test_weights_may_be_zero():
         warnings.simplefilter("ignore", SmallSampleWarning)
         single = estimate_from_log_weights(np.array([0.0] + [-np.inf] * 9))
     assert single.log_z == pytest.approx(np.log(0.1))
-    assert all(map(math.isfinite, single.interval))
+    assert single.interval is None
 
 
 def test_equal_weights_leave_nothing_open():
@@ -131,6 +131,12 @@ def test_a_heavy_tail_has_no_interval(count):
     assert estimate.interval is None
     assert estimate.diagnostics["pareto_k"] > 0.7
     assert str(estimate).endswith("no interval")
+
+
+def test_one_weight_that_carries_everything_has_no_interval():
+    with pytest.warns(SmallSampleWarning):
+        estimate = estimate_from_log_weights(np.array([*np.zeros(100), 60.0]))
+    assert estimate.interval is None
 
 
 def test_few_weights_that_carry_everything_are_told_of():

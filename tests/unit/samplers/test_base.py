@@ -11,6 +11,7 @@ import pytest
 from numpyro.infer import MCMC, Gibbs
 
 from ebm_ppl.samplers import MALA, AbstractKernel, RandomWalkMetropolis, WhitenedTarget
+from ebm_ppl.samplers._start import CompiledOnce
 
 
 def standard(z: jax.Array) -> jax.Array:
