@@ -169,7 +169,7 @@ def end_window(
 
     Args:
         search: The state before.
-        step_size: The step size, in the coordinates of the next window.
+        step_size: The window's step size, in the coordinates of the next.
         iteration: The last iteration of the window.
         window_ends: Last iteration of each window.
         learns_width: Whether the target's width is to be measured; in coordinates that the next window

@@ -256,9 +256,10 @@ class MCLMC(AbstractUnadjustedKernel):
             new = change_coordinates(search, scale, after.adaptation.inverse_mass_matrix_sqrt)
             if not self._adapt_length:
                 return new
+            stretch = jnp.exp(new.log_step_size - search.log_step_size)
             return end_window(
                 new,
-                jnp.exp(new.log_step_size),
+                adaptation.step_size * stretch,
                 before.iteration,
                 ends,
                 learns_width=not self._adapt_mass_matrix,
