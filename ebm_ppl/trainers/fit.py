@@ -140,7 +140,7 @@ def fit(
 
     Raises:
         ValueError: If an argument is outside its bounds, or they do not fit one another.
-        TrainingDivergedError: If `max_refused` steps in a row were refused; it names the step, the
+        TrainingDivergedError: If `max_refused` steps in a row, or all, were refused; it names the step, the
             objective and the first thing that was not finite, and holds the last finite state.
 
     Example:
@@ -163,6 +163,7 @@ def fit(
     _check_kinds(energy, objective, optimizer, validation, checkpoint)
     check_key("rng_key", rng_key)
     check_count("max_refused", max_refused)
+    max_refused = min(max_refused, num_steps)  # a fit of refused steps alone has learned nothing
     examples = as_batch(energy, data, condition)
     key_fit, key_split, key_watch = jax.random.split(rng_key, 3)
     held_out = None

@@ -28,8 +28,8 @@ from ebm_ppl.trainers import (
 NOISE_SCALE = 2.0
 """Spread of the noise that is told from standardised data."""
 
-_GRID = 8.0
-_LINE_INTERVALS, _PLANE_INTERVALS = 512, 128
+_GRID = 12.0
+_LINE_INTERVALS, _PLANE_INTERVALS = 512, 192
 
 
 @dataclasses.dataclass(frozen=True)

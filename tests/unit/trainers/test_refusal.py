@@ -188,6 +188,11 @@ def test_too_many_refusals_in_a_row_stop_the_fit_by_name(name):
     assert _kept(state) == _kept(before)
 
 
+def test_a_fit_of_refused_steps_alone_is_none():
+    with pytest.raises(ebm.TrainingDivergedError, match="stopped after 3 refused steps in a row"):
+        _fit(Planted("loss", (0, 1, 2)), num_steps=3)
+
+
 def test_only_refusals_in_a_row_count():
     with pytest.warns(UserWarning, match="10 of 15 steps"):
         fit = _fit(

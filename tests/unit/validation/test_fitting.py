@@ -75,6 +75,18 @@ def test_the_command_line_offers_what_there_is():
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("columns", ["width", "length,width"])
+def test_a_network_can_be_fitted_with_the_exact_likelihood(data, tmp_path, columns):
+    """Its confinement alone leaves next to no mass at the edges of the grid."""
+    result = _run(
+        "fit", data, "--columns", columns, "--energy", "mlp", "--objective", "exact",
+        "--steps", 20, "--out", tmp_path / "model.eqx",
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    assert re.search(r"^refused steps +0$", result.stdout, re.M)
+
+
+@pytest.mark.slow
 def test_from_a_table_to_draws(data, tmp_path):
     model, page = tmp_path / "model.eqx", tmp_path / "fit.html"
     result = _run(
