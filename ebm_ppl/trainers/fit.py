@@ -163,7 +163,6 @@ def fit(
     _check_kinds(energy, objective, optimizer, validation, checkpoint)
     check_key("rng_key", rng_key)
     check_count("max_refused", max_refused)
-    max_refused = min(max_refused, num_steps)  # a fit of refused steps alone has learned nothing
     examples = as_batch(energy, data, condition)
     key_fit, key_split, key_watch = jax.random.split(rng_key, 3)
     held_out = None
@@ -173,6 +172,7 @@ def fit(
         batch_size = min(_DEFAULT_BATCH_SIZE, examples.num_examples)
     trainer = Trainer(objective, optimizer, batch_size, condition_dropout, ema_decay)
     num_steps = _checked_num_steps(num_steps, num_epochs, examples.num_examples // batch_size)
+    max_refused = min(max_refused, num_steps)  # a fit of refused steps alone has learned nothing
     watch = None
     if validation is not None and held_out is not None:
         watch = Watch(validation, held_out, objective, num_steps, key_watch)
