@@ -113,12 +113,14 @@ def estimate_from_log_weights(
     ess = len(values) / (1 + error**2 * (len(values) - 1))
     shape = pareto_k(values)
     # One weight alone, or a tail too heavy for its mean, tells nothing of the error.
-    has_error = shape <= PARETO_K_LIMIT and ess >= LEAST_WEIGHTS
+    tells_nothing = (
+        shape > PARETO_K_LIMIT or ess < LEAST_WEIGHTS
+    )  # few weights have no shape, but NaN
     warn_if_unreliable(shape, ess)
     return LogPartitionEstimate(
         log_z=log_z,
         std_error=error,
-        interval=log_mean_interval(values, level) if has_error else None,
+        interval=None if tells_nothing else log_mean_interval(values, level),
         ess=ess,
         diagnostics={
             "level": level,

@@ -133,6 +133,14 @@ def test_a_heavy_tail_has_no_interval(count):
     assert str(estimate).endswith("no interval")
 
 
+def test_few_weights_have_an_interval():
+    """Their tail has no shape, which is no reason to refuse."""
+    estimate = estimate_from_log_weights(normal_weights(16, 0.5))
+    assert math.isnan(estimate.diagnostics["pareto_k"])
+    low, high = estimate.interval
+    assert low < estimate.log_z < high
+
+
 def test_one_weight_that_carries_everything_has_no_interval():
     with pytest.warns(SmallSampleWarning):
         estimate = estimate_from_log_weights(np.array([*np.zeros(100), 60.0]))
