@@ -28,13 +28,13 @@ def potential(z: Any) -> Any:
     return 0.5 * jnp.sum(z**2 * jnp.arange(1.0, DIM + 1.0))
 
 
-def ours(name: str, **arguments: Any) -> Callable[[], Any]:
+def ours(name: str) -> Callable[[], Any]:
     """What makes a kernel of this package that moves in the potential."""
 
     def make() -> Any:
         import ebm_ppl
 
-        return getattr(ebm_ppl, name)(potential_fn=potential, **arguments)
+        return getattr(ebm_ppl, name)(potential_fn=potential)
 
     return make
 
