@@ -112,10 +112,9 @@ def estimate_from_log_weights(
     log_z, error = (float(value) for value in log_mean(values))
     ess = len(values) / (1 + error**2 * (len(values) - 1))
     shape = pareto_k(values)
-    # One weight alone, or a tail too heavy for its mean, tells nothing of the error.
-    tells_nothing = (
-        shape > PARETO_K_LIMIT or ess < LEAST_WEIGHTS
-    )  # few weights have no shape, but NaN
+    # One weight alone, or a tail too heavy for its mean, tells nothing of the error. The shape of few
+    # weights is NaN, which is not too heavy.
+    tells_nothing = shape > PARETO_K_LIMIT or ess < LEAST_WEIGHTS
     warn_if_unreliable(shape, ess)
     return LogPartitionEstimate(
         log_z=log_z,
