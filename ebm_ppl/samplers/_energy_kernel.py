@@ -6,13 +6,18 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool
 from numpyro.infer import init_to_uniform
 
+from ebm_ppl._checks import is_traced
 from ebm_ppl._types import Event, PotentialFn, PRNGKey, Scalar
 from ebm_ppl.energies import AbstractEnergy
 from ebm_ppl.potentials import EnergyModel, EnergyPotential
 from ebm_ppl.samplers._base import AbstractKernel
+from ebm_ppl.samplers._source import ModelArgs, ModelKwargs
+from ebm_ppl.samplers._start import flat_positions
+from ebm_ppl.samplers._state import KernelState
 from ebm_ppl.samplers._target import Point, Transition, WhitenedTarget
 
 
@@ -57,6 +62,31 @@ class AbstractEnergyKernel(AbstractKernel):
         assert isinstance(kernel, AbstractEnergyKernel)  # for the type checker
         kernel._energy = _energy_of(potential_fn, "potential_fn", type(self).__name__)
         return kernel
+
+    def init(
+        self,
+        rng_key: PRNGKey,
+        num_warmup: int,
+        init_params: Any = None,
+        model_args: ModelArgs = (),
+        model_kwargs: ModelKwargs = None,
+    ) -> KernelState:
+        """Make the initial state, as every kernel does; states off the energy's support are refused.
+
+        Raises:
+            ValueError: If the initial position is missing or malformed, is no point of the support, or
+                its energy is not finite.
+        """
+        state = super().init(rng_key, num_warmup, init_params, model_args, model_kwargs)
+        potential = EnergyPotential(self._energy)
+        z = flat_positions(state.z, self._is_batched).reshape(-1, *potential.position_shape)
+        inside = self._energy.support(potential.constrain(z))
+        if not is_traced(inside) and not np.all(inside):
+            raise ValueError(
+                f"`init_params` must lie in {self._energy.support!r}; "
+                f"{np.sum(~np.asarray(inside))} of {np.size(inside)} chains start outside."
+            )
+        return state
 
     @abc.abstractmethod
     def move(self, rng_key: PRNGKey, x: Event) -> Moved:

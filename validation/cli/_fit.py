@@ -18,7 +18,14 @@ OBJECTIVE_NAMES = (
     "score-matching",
     "sliced-score-matching",
 )
-KERNEL_NAMES = ("nuts", "mala")
+KERNEL_NAMES = (
+    "nuts",
+    "mala",
+    "chees-hmc",
+    "replica-exchange",
+    "gibbs-with-gradients",
+    "block-gibbs",
+)
 MAX_SEED = 2**32 - 1
 
 _FILE = click.Path(path_type=pathlib.Path, dir_okay=False)
@@ -144,9 +151,8 @@ def fit(
 @click.option(
     "--kernel",
     type=click.Choice(KERNEL_NAMES),
-    default="nuts",
-    show_default=True,
-    help="Kernel that samples.",
+    help="Kernel that samples: by default nuts, or gibbs-with-gradients, which like block-gibbs is for "
+    "discrete points.",
 )
 @click.option("--num-samples", type=click.IntRange(min=4), default=1000, show_default=True)
 @click.option("--num-warmup", type=click.IntRange(min=0), default=1000, show_default=True)
@@ -162,14 +168,14 @@ def fit(
 )
 def sample(
     model: pathlib.Path,
-    kernel: str,
+    kernel: str | None,
     num_samples: int,
     num_warmup: int,
     num_chains: int,
     seed: int,
     out: pathlib.Path,
 ) -> None:
-    """Draw from a trained energy, the file MODEL that `ebm-ppl fit` wrote."""
+    """Draw from a trained energy, the file MODEL that `ebm-ppl fit` or `ebm_ppl.save_energy` wrote."""
     from ebm_ppl import AbstractEnergy, load_energy
     from ebm_ppl.serialization import load_metadata
     from validation.cli import _cache
@@ -187,6 +193,8 @@ def sample(
         )
     try:
         draws = draw(energy, kernel, num_samples, num_warmup, num_chains, seed)
+    except ValueError as error:
+        raise click.ClickException(f"{model}: {error}") from error
     except KeyboardInterrupt:
         _stop("Interrupted; nothing was written.")
     try:

@@ -3,23 +3,33 @@
 import csv
 import io
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import jax
 import numpy as np
 from numpyro.infer import MCMC, NUTS
+from numpyro.infer.mcmc import MCMCKernel
 
-from ebm_ppl import MALA, as_model
+from ebm_ppl import MALA, BlockGibbs, ChEESHMC, GibbsWithGradients, ReplicaExchange, as_model
 from ebm_ppl.energies import AbstractEnergy
 from validation import diagnostics
 from validation.report._atomic import write_text
 
-KERNELS = {"nuts": NUTS, "mala": MALA}
+CONTINUOUS: Mapping[str, Callable[..., MCMCKernel]] = {
+    "nuts": NUTS,
+    "mala": MALA,
+    "chees-hmc": ChEESHMC,
+    "replica-exchange": lambda model: ReplicaExchange(NUTS(model)),
+}
+DISCRETE: Mapping[str, Callable[..., MCMCKernel]] = {
+    "gibbs-with-gradients": GibbsWithGradients,
+    "block-gibbs": BlockGibbs,
+}
 
 
 def draw(
     energy: AbstractEnergy,
-    kernel: str,
+    kernel: str | None,
     num_samples: int,
     num_warmup: int,
     num_chains: int,
@@ -29,7 +39,8 @@ def draw(
 
     Args:
         energy: The energy.
-        kernel: A key of `KERNELS`.
+        kernel: A key of `CONTINUOUS`, or of `DISCRETE` for an energy of discrete points; the first of its
+            kind if `None`.
         num_samples: Draws of each chain.
         num_warmup: Warm-up steps of each chain.
         num_chains: Number of chains, run as one batch.
@@ -37,9 +48,20 @@ def draw(
 
     Returns:
         The draws, shape `(num_chains, num_samples, dim)`.
+
+    Raises:
+        ValueError: If the kernel is not for this energy.
     """
+    is_discrete = energy.support.is_discrete
+    kernels = DISCRETE if is_discrete else CONTINUOUS
+    name = next(iter(kernels)) if kernel is None else kernel
+    if name not in kernels:
+        raise ValueError(
+            f"`kernel` must be one of {', '.join(kernels)}, for {type(energy).__name__} has "
+            f"{'discrete' if is_discrete else 'continuous'} points; got {name!r}."
+        )
     mcmc = MCMC(
-        KERNELS[kernel](as_model(energy)),
+        kernels[name](as_model(energy)),
         num_warmup=num_warmup,
         num_samples=num_samples,
         num_chains=num_chains,

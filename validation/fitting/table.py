@@ -63,6 +63,8 @@ def read_csv(path: str | os.PathLike[str], columns: Sequence[str] | None = None)
     for name in names:
         if name not in header:
             raise TableError(f"has no column {name!r}; it has {', '.join(map(repr, header))}.")
+        if names.count(name) > 1:
+            raise TableError(f"must be read one column once; {name!r} is asked for again.")
     if len(lines) - 1 < MIN_ROWS:
         raise TableError(f"must have at least {MIN_ROWS} rows of numbers; got {len(lines) - 1}.")
     indices = [header.index(name) for name in names]

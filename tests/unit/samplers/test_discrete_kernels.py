@@ -234,3 +234,17 @@ def test_real_visible_units_are_sampled_too():
     )
     assert np.all(np.abs(np.mean(ends, axis=0) - mean) < 5.5 * np.sqrt(variance / 4000))
     np.testing.assert_allclose(np.var(ends, axis=0), variance, rtol=0.15)
+
+
+@pytest.mark.parametrize("name", sorted(ENERGIES))
+def test_starts_that_are_no_states_are_refused(name):
+    """Between two values, and beyond the largest; states themselves are taken."""
+    energy = ENERGIES[name]
+    kernel = ebm.GibbsWithGradients(potential_fn=ebm.potential_fn(energy))
+    last = jnp.asarray(enumerate_states(energy).states[-1], dtype=jnp.float32)
+    starts = jnp.stack([last, last])
+    keys = jax.random.split(KEY, 2)
+    np.testing.assert_array_equal(kernel.init(keys, 0, starts).z, starts)
+    for excess in (0.5, 2.0):
+        with pytest.raises(ValueError, match=r"`init_params` must lie in .*; 1 of 2 chains start"):
+            kernel.init(keys, 0, starts.at[1, 0].add(excess))

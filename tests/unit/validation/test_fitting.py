@@ -12,7 +12,7 @@ import ebm_ppl as ebm
 from validation.cli import main
 from validation.cli._fit import ENERGY_NAMES, KERNEL_NAMES, OBJECTIVE_NAMES
 from validation.fitting import ENERGIES, OBJECTIVES, TableError, read_csv
-from validation.fitting.draws import KERNELS
+from validation.fitting.draws import CONTINUOUS, DISCRETE
 
 
 def _csv(path, text):
@@ -42,6 +42,7 @@ ROWS = "".join(f"{k},{k * k}\n" for k in range(12))
         ("1,2\n3,4\n", None, "must begin with the names of its columns"),
         ("a,a\n" + ROWS, None, "must name each column once; 'a'"),
         ("a,b\n" + ROWS, ["c"], "has no column 'c'; it has 'a', 'b'"),
+        ("a,b\n" + ROWS, ["a", "b", "a"], "must be read one column once; 'a' is asked for again"),
         ("a,b\n1,2\n", None, "at least 10 rows of numbers; got 1"),
         ("a,b\n" + ROWS + "red,1\n", None, "got 'red' in column 'a', line 14"),
         ("a,b\n" + ROWS + "1,\n", None, "no missing values; there is none in column 'b', line 14"),
@@ -71,7 +72,7 @@ def test_columns_are_read_in_the_order_asked_for(data):
 def test_the_command_line_offers_what_there_is():
     assert tuple(ENERGIES) == ENERGY_NAMES
     assert tuple(OBJECTIVES) == OBJECTIVE_NAMES
-    assert set(KERNELS) == set(KERNEL_NAMES)
+    assert (*CONTINUOUS, *DISCRETE) == KERNEL_NAMES
 
 
 @pytest.mark.slow
@@ -156,3 +157,27 @@ def test_a_model_that_needs_a_condition_is_not_sampled(tmp_path):
     assert "holds a ConditionalGaussian, which has no draws without a condition" in " ".join(
         result.output.split()
     )
+
+
+def test_a_model_of_discrete_points_is_sampled_by_a_kernel_for_them(tmp_path):
+    path, out = tmp_path / "model.eqx", tmp_path / "draws.csv"
+    ebm.save_energy(ebm.energies.Potts(3, 0.5, ebm.energies.Graph.lattice((3, 3))), path)
+    refused = _run("sample", path, "--kernel", "mala", "--out", out)
+    assert refused.exit_code == 1
+    assert "must be one of gibbs-with-gradients, block-gibbs" in refused.output
+    assert "got 'mala'" in refused.output
+    assert not out.exists()
+    result = _run("sample", path, "--num-samples", 20, "--num-warmup", 0, "--out", out)
+    assert result.exit_code == 0, result.output
+    values = np.loadtxt(out, delimiter=",", skiprows=1)[:, 2:]
+    assert values.shape == (80, 9)
+    assert set(np.unique(values)) <= {0.0, 1.0, 2.0}
+
+
+def test_a_kernel_that_is_not_for_a_model_is_refused(tmp_path):
+    path, out = tmp_path / "model.eqx", tmp_path / "draws.nc"
+    ebm.save_energy(ebm.energies.Quartic(), path)
+    refused = _run("sample", path, "--kernel", "block-gibbs", "--out", out)
+    assert refused.exit_code == 1
+    assert "Quartic has continuous points; got 'block-gibbs'" in refused.output
+    assert [file.name for file in tmp_path.iterdir()] == ["model.eqx"]
