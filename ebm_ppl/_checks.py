@@ -42,7 +42,8 @@ def check_finite(name: str, value: Any) -> None:
     if is_traced(value):
         return
     try:
-        finite = bool(np.all(np.isfinite(np.asarray(value, dtype=np.float64))))
+        is_text = np.asarray(value).dtype.kind in "US"  # which NumPy would read as numbers
+        finite = not is_text and bool(np.all(np.isfinite(np.asarray(value, dtype=np.float64))))
     except (TypeError, ValueError):
         finite = False
     if not finite:

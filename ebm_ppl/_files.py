@@ -1,6 +1,7 @@
 """Files that exist whole or not at all."""
 
 import contextlib
+import errno
 import os
 import pathlib
 import shutil
@@ -53,6 +54,8 @@ def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
         OSError: If the file cannot be written.
     """
     target = pathlib.Path(path)
+    if not target.parent.is_dir():
+        raise FileNotFoundError(errno.ENOENT, "No such folder", str(target.parent))
     temporary = temporary_beside(target)
     try:
         with temporary.open("xb") as file:

@@ -5,6 +5,7 @@ import importlib.metadata
 import platform
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TypeVar
 
 from ebm_ppl._checks import check_choice, check_count
 from ebm_ppl.energies import AbstractEnergy
@@ -14,6 +15,8 @@ from validation.checks import error_rates
 from validation.checks.invariance import SCREEN_CHAINS
 from validation.results import Report, Row, Trace
 from validation.subjects import Subject, built_in
+
+Chosen = TypeVar("Chosen")
 
 MODES = ("quick", "default", "full")
 
@@ -228,9 +231,7 @@ def _resolve_estimators(
     known = cases.discover_estimators()
     if names is None:
         names = (QUICK_ESTIMATORS if mode == "quick" else tuple(known)) if by_default else ()
-    for name in names:
-        check_choice("estimators", name, tuple(known))
-    return [known[name] for name in names]
+    return _named("estimators", names, known)
 
 
 def _resolve_objectives(
@@ -239,15 +240,14 @@ def _resolve_objectives(
     known = cases.discover_objectives()
     if names is None:
         names = (QUICK_OBJECTIVES if mode == "quick" else tuple(known)) if by_default else ()
-    for name in names:
-        check_choice("objectives", name, tuple(known))
-    return [known[name] for name in names]
+    return _named("objectives", names, known)
 
 
 def _resolve_cases(kernels: Sequence[str | KernelCase] | None) -> list[KernelCase]:
     known = cases.discover()
     if kernels is None:
         return list(known.values())
+    _refuse_text("kernels", kernels)
     chosen = []
     for kernel in kernels:
         if isinstance(kernel, str):
@@ -263,21 +263,33 @@ def _resolve_subjects(
     mode: str,
 ) -> list[Subject]:
     own = {} if energy is None else energy
-    if isinstance(own, AbstractEnergy):
+    if not isinstance(own, Mapping):
         own = {type(own).__name__: own}
     for name, value in own.items():
         if not isinstance(value, AbstractEnergy):
             raise TypeError(
-                f"`energy` must be an AbstractEnergy; got {type(value).__name__} for {name!r}."
+                f"`energy` must be an AbstractEnergy; got {type(value).__name__} for {name!r}. Make one "
+                "with ebm_ppl.energies.from_callable, from_logdensity or from_nnx."
             )
     subjects = [Subject(name, value) for name, value in own.items()]
     known = built_in()
     if names is None:
         by_mode = {"quick": QUICK_ENERGIES, "default": DEFAULT_ENERGIES, "full": tuple(known)}
         names = by_mode[mode] if not own else ()
+    return subjects + _named("energies", names, known)
+
+
+def _named(argument: str, names: Sequence[str], known: Mapping[str, Chosen]) -> list[Chosen]:
+    """What the names stand for; `argument` is where they were given."""
+    _refuse_text(argument, names)
     for name in names:
-        check_choice("energies", name, tuple(known))
-    return subjects + [known[name] for name in names]
+        check_choice(argument, name, tuple(known))
+    return [known[name] for name in names]
+
+
+def _refuse_text(argument: str, names: object) -> None:
+    if isinstance(names, str):
+        raise ValueError(f"`{argument}` must be a list of names; got {names!r}.")
 
 
 def _versions() -> dict[str, str]:

@@ -22,8 +22,13 @@ def as_parameter(value: Any) -> Array:
     """
     if is_traced(value):
         return jnp.asarray(value, dtype=float)
-    with jax.ensure_compile_time_eval():
-        return jnp.asarray(value, dtype=float)
+    try:
+        with jax.ensure_compile_time_eval():
+            return jnp.asarray(value, dtype=float)
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"A parameter of an energy must be a number or an array of numbers; got {value!r}."
+        ) from None
 
 
 class AbstractEnergy(eqx.Module):

@@ -24,20 +24,17 @@ class LadderRun(NamedTuple):
         halves: Sums of what it was above a node's mean at the start, in the first half of the run and in
             the second.
         squares: Sums of the squares of that.
-        num_draws: Number of terms of each half.
     """
 
     total: CompensatedSum
     exchanges: Float[Array, " pairs"]
     halves: Float[Array, "halves nodes ensembles"]
     squares: Float[Array, "halves nodes ensembles"]
-    num_draws: Float[Array, " halves"]
 
-    @property
-    def r_hat(self) -> Float[np.ndarray, " nodes"]:
-        """Split R-hat of the integrand at each node."""
-        parts = (self.halves, self.squares, self.num_draws)
-        sums, squares, count = (np.asarray(part, np.float64) for part in parts)
+    def r_hat(self, num_draws: int) -> Float[np.ndarray, " nodes"]:
+        """Split R-hat of the integrand at each node, after so many draws."""
+        sums, squares = (np.asarray(part, np.float64) for part in (self.halves, self.squares))
+        count = np.array([num_draws // 2, num_draws - num_draws // 2])
         means = sums / count[:, None, None]
         variances = (squares - sums * means) / (count - 1)[:, None, None]
         within, length = variances.mean(axis=(0, 2)), count.mean()
@@ -87,7 +84,6 @@ def run_ladders(
                 run.exchanges + exchanged,
                 run.halves + excess,
                 run.squares + excess**2,
-                run.num_draws + in_half,
             ),
         ), None
 
@@ -106,7 +102,6 @@ def run_ladders(
         jnp.zeros(num_nodes - 1),
         jnp.zeros((2, *of_chains)),
         jnp.zeros((2, *of_chains)),
-        jnp.zeros(2),
     )
     draws = (jax.random.split(key_draws, num_draws), number % 2, in_half)
     (_, run), _ = jax.lax.scan(draw, (z, nothing), draws)

@@ -152,7 +152,7 @@ def thermodynamic_integration(
             SlowExchangeWarning,
             stacklevel=2,
         )
-    r_hat = run.r_hat
+    r_hat = run.r_hat(num_draws)
     if np.any(r_hat > _LARGEST_R_HAT):
         warnings.warn(
             f"Chains mix slowly: R-hat of the integrand is up to {np.nanmax(r_hat):.2f}, above "

@@ -92,7 +92,7 @@ def stream(
 
     Raises:
         ValueError: If an argument is outside its bounds, `path` exists, a chain would be longer than
-            $2^{30}$ steps, which are counted in 32 bits, `state` is not of vectorised chains, or it comes
+            $2^{30}$ steps, which are counted in 32 bits, `state` is none of vectorised chains, or it comes
             with `num_warmup`, `init_params` or another `num_chains`.
 
     Example:
@@ -182,6 +182,10 @@ def _resumed(
     kernel: MCMCKernel, state: Any, rng_key: PRNGKey | None, num_chains: int | None
 ) -> tuple[Any, int]:
     """A state to go on from, with another key if there is one, and its number of chains."""
+    if not (hasattr(state, "rng_key") and hasattr(state, kernel.sample_field)):
+        raise ValueError(
+            f"`state` must be the last state of a run with such a kernel; got {state!r}."
+        )
     if is_prng_key(state.rng_key):
         raise ValueError(
             "`state` must be of vectorised chains, with an axis over them; got that of one chain."

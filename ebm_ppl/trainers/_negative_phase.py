@@ -67,7 +67,8 @@ Moves: TypeAlias = tuple[Move, ...]
 
 def as_moves(kernel: Any) -> Moves:
     """Read one kernel, or several that take turns."""
-    several = kernel if isinstance(kernel, Sequence) else (kernel,)
+    is_one = isinstance(kernel, str) or not isinstance(kernel, Sequence)
+    several = (kernel,) if is_one else kernel
     if not several:
         raise ValueError("`kernel` must name at least one kernel; got none.")
     return tuple(move if isinstance(move, Move) else Move(move) for move in several)

@@ -96,10 +96,9 @@ def test_a_kernel_that_does_not_move_is_named():
     assert verdicts["exact invariance"].verdict is Verdict.FAIL
 
 
-@pytest.mark.parametrize("name", ["replica-exchange"])
-def test_steps_that_are_numbered_use_no_key_again(name):
+def test_steps_that_are_numbered_use_no_key_again():
     """Replica exchange keeps its key, and hashes the number of each step with it."""
-    case = cases.discover()[name]
+    case = cases.discover()["replica-exchange"]
     arguments = (ebm.potential_fn(Quartic()), jax.random.key(0))
     assert (
         frozen_adaptation(case, *arguments, question=Question.CORRECTNESS).verdict is Verdict.PASS
@@ -153,10 +152,13 @@ def test_the_same_seed_gives_the_same_figures_and_another_seed_others():
         ({"seed": -1}, r"`seed` must be an integer of at least 0; got -1"),
         ({"seed": 1.5}, r"`seed` must be an integer of at least 0; got 1.5"),
         ({"kernels": ["gibbs"]}, r"`kernels` must be one of 'barker'.*got 'gibbs'"),
+        ({"kernels": "mala"}, r"`kernels` must be a list of names; got 'mala'"),
+        ({"objectives": "exact"}, r"`objectives` must be a list of names; got 'exact'"),
         ({"energies": ["atlantis"]}, r"`energies` must be one of .*got 'atlantis'"),
     ],
 )
-def test_bad_arguments_are_named_with_bound_and_value(arguments, message):
+def test_bad_arguments_are_named_with_bound_and_value(arguments, message, monkeypatch):
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
     with pytest.raises(ValueError, match=message):
         validation.run(**arguments)
 
@@ -165,6 +167,10 @@ def test_what_is_no_energy_is_refused(monkeypatch):
     monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
     with pytest.raises(TypeError, match="must be an AbstractEnergy; got function for 'mine'"):
         validation.run({"mine": lambda x: x})
+    with pytest.raises(
+        TypeError, match=r"got function for 'function'\. Make one with .*from_calla"
+    ):
+        validation.run(lambda x: x)
 
 
 def test_progress_and_rows_are_reported_as_they_come():

@@ -69,7 +69,7 @@ def test_without_a_normaliser_log_prob_is_minus_the_energy():
     assert ebm.EnergyDistribution(NORMAL).log_prob(x) == -NORMAL(x)
 
 
-@pytest.mark.parametrize("log_z", [jnp.nan, np.inf, "one"])
+@pytest.mark.parametrize("log_z", [jnp.nan, np.inf, "one", "1"])
 def test_a_bad_normaliser_is_refused(log_z):
     with pytest.raises(ValueError, match="`log_z` must be finite everywhere"):
         ebm.EnergyDistribution(NORMAL, log_z=log_z)

@@ -227,7 +227,7 @@ def test_a_file_of_a_later_version_is_refused(tmp_path):
 def test_a_missing_file_and_a_missing_folder_are_missing(tmp_path):
     with pytest.raises(FileNotFoundError):
         ebm.load_energy(tmp_path / "model.ebm")
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(FileNotFoundError, match=r"No such folder: '.*folder'$"):
         ebm.save_energy(NEURAL, tmp_path / "folder" / "model.ebm")
 
 

@@ -189,7 +189,7 @@ def _validate(
 def _check_names(option: str, given: Iterable[str], known: Collection[str]) -> None:
     for name in given:
         if name not in known:
-            _refuse(option, f"must be one of {', '.join(sorted(known))}; got {name!r}.")
+            _refuse(option, f"must be one of {', '.join(map(repr, sorted(known)))}; got {name!r}.")
 
 
 def _load(

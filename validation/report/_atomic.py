@@ -3,11 +3,11 @@
 import os
 import pathlib
 
-from ebm_ppl._files import temporary_beside
+from ebm_ppl._files import write_bytes
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> pathlib.Path:
-    """Write a UTF-8 file through a temporary one beside it; a reader never sees half of it.
+    """Write a UTF-8 file; a reader never sees half of it.
 
     Args:
         path: Where to write; missing folders are made.
@@ -18,10 +18,5 @@ def write_text(path: str | os.PathLike[str], text: str) -> pathlib.Path:
     """
     target = pathlib.Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = temporary_beside(target)
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(target)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_bytes(target, text.encode())
     return target

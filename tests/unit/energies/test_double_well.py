@@ -39,6 +39,8 @@ def test_it_is_a_shifted_quartic():
         ({"dim": 1.0}, "`dim` must be an integer of at least 1"),
         ({"barrier_height": -1.0}, "`barrier_height` must be a finite number above 0"),
         ({"separation": 0.0}, "`separation` must be a finite number above 0"),
+        ({"separation": "wide"}, "must be a number or an array of numbers; got 'wide'"),
+        ({"separation": None}, "must be a number or an array of numbers; got None"),
         ({"separation": [1.0]}, r"Expected `separation` of shape \(\); got \(1,\)"),
     ],
 )

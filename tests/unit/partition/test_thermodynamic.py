@@ -115,11 +115,10 @@ def test_r_hat_is_that_of_the_halves_of_all_chains():
         jnp.zeros(2),
         jnp.asarray(halves.sum(-1)),
         jnp.asarray((halves**2).sum(-1)),
-        jnp.full(2, 25.0),
     )
     expected = [float(split_gelman_rubin(node)) for node in values]
-    np.testing.assert_allclose(run.r_hat, expected, rtol=1e-5)
-    assert np.argmax(run.r_hat) == 1
+    np.testing.assert_allclose(run.r_hat(50), expected, rtol=1e-5)
+    assert np.argmax(run.r_hat(50)) == 1
 
 
 def test_halves_of_a_run_make_up_its_sums():
@@ -135,7 +134,6 @@ def test_halves_of_a_run_make_up_its_sums():
         num_draws=9,
         num_warmup=0,
     )
-    np.testing.assert_array_equal(run.num_draws, [4, 5])
     origin = (run.total.in_float64 - np.sum(run.halves, axis=0)) / 9
     np.testing.assert_allclose(origin - origin[:, :1], 0.0, atol=1e-4)
     assert np.ptp(run.halves[0], axis=1).min() > 0

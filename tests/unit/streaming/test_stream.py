@@ -268,6 +268,8 @@ def test_bad_pairs_of_arguments(run_and_draws, tmp_path):
     alone = kernel().init(jax.random.key(0), 0, jnp.zeros(DIM))
     with pytest.raises(ValueError, match="`state` must be of vectorised chains"):
         stream(kernel(), num_samples=10, state=alone)
+    with pytest.raises(ValueError, match=r"`state` must be the last state of a run .*; got 3"):
+        stream(kernel(), num_samples=10, state=3)
     with pytest.raises(ValueError, match="`path` must be a new folder"):
         stream(kernel(), **start(path=tmp_path))
     with pytest.raises(ValueError, match="`high - low` must be a finite number above 0"):

@@ -114,6 +114,7 @@ def test_a_kernel_that_cannot_start_is_refused_before_the_first_step():
         ),
         (lambda: ebm.ContrastiveDivergence(kernel=()), "`kernel` must name at least one"),
         (lambda: ebm.ContrastiveDivergence(kernel=0.1), "`kernel` must be a kernel class"),
+        (lambda: ebm.PersistentCD("mala"), "`kernel` must be a kernel class .*; got 'mala'"),
         (lambda: ebm.ContrastiveDivergence(num_chains_per_example=0), "`num_chains_per_example` "),
         (lambda: Move(ebm.MALA, step_size=-1.0), "`step_size` must be a finite number above 0"),
         (lambda: ebm.PersistentCD(num_chains=0), "`num_chains` must be an integer"),
