@@ -67,6 +67,11 @@ class AbstractModelKernel(MCMCKernel):
         return self._source.model
 
     @property
+    def iterations_per_step(self) -> int:
+        """By how much a step raises the counter that rises most, which is of 32 bits."""
+        return 1
+
+    @property
     def sample_field(self) -> str:
         """Name of the state's field that holds the draws."""
         return "z"

@@ -1,10 +1,11 @@
 """NumPyro models whose likelihood can be tempered, from the prior to the posterior."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
 from numpyro import handlers
+from numpyro.distributions import MaskedDistribution
 from numpyro.distributions.transforms import biject_to
 from numpyro.primitives import Messenger
 from numpyro.util import identity
@@ -26,29 +27,34 @@ class PriorSource(ModelSource):
         return cls(source.model, source._init_strategy, source._uses_gradient)
 
     def _trace(self, rng_key: PRNGKey, args: ModelArgs, kwargs: ModelKwargs) -> Any:
-        self._check_prior(args, kwargs)
-        return self._trace_program(rng_key, _Weighted(self.model), (1.0, 1.0, *args), kwargs)
+        program = _Weighted(self.model, self._observed(args, kwargs))
+        return self._trace_program(rng_key, program, (1.0, 1.0, *args), kwargs)
 
-    def _check_prior(self, args: ModelArgs, kwargs: ModelKwargs) -> None:
-        """Refuse models that have no path from their prior."""
-        summed: list[str] = []
+    def _observed(self, args: ModelArgs, kwargs: ModelKwargs) -> frozenset[str]:
+        """Names of the observed sites; models that have no path from their prior are refused."""
+        observed: set[str] = set()
+        obstacles: dict[str, str] = {}
 
-        def draw(rng_key: PRNGKey) -> None:
+        def read(rng_key: PRNGKey) -> None:
             for name, site in self._sites(rng_key, args, kwargs).items():
-                if not site["is_observed"] and site["fn"].support.is_discrete:
-                    summed.append(name)
+                if site["is_observed"]:
+                    observed.add(name)
+                elif obstacle := _obstacle(site):
+                    obstacles[name] = obstacle
 
         try:
-            jax.eval_shape(draw, jax.random.key(0))
+            jax.eval_shape(read, jax.random.key(0))
         except NotImplementedError as error:
             raise ValueError(
                 f"`base` must be given for a model whose prior has no draws; got None, and {error!r}."
             ) from error
-        if summed:
+        if obstacles:
+            found = ", ".join(f"{name!r} {obstacle}" for name, obstacle in obstacles.items())
             raise ValueError(
-                "`base` must be given for a model whose discrete sites are summed out, which has no path "
-                f"from its prior; got None with {summed}."
+                "`base` must be given for a model whose prior is not the law of its draws; got None, and "
+                f"{found}."
             )
+        return frozenset(observed)
 
     def _sites(self, rng_key: PRNGKey, args: ModelArgs, kwargs: ModelKwargs) -> dict[str, Any]:
         """The sample sites of one run of the model."""
@@ -86,28 +92,45 @@ class PriorSource(ModelSource):
         }
 
 
+def _obstacle(site: Mapping[str, Any]) -> str:
+    """Why the density of a latent site is not that of its draws; empty where it is."""
+    law = site["fn"]
+    if law.support.is_discrete:
+        return "is summed out"
+    if site["scale"] is not None:
+        return "is scaled or subsampled"
+    while law is not None:
+        if isinstance(law, MaskedDistribution):
+            return "is masked"
+        law = getattr(law, "base_dist", None)
+    return ""
+
+
 class _Weighted:
     """A model whose sites are raised to powers, given as its first two arguments."""
 
-    def __init__(self, model: Callable) -> None:
+    def __init__(self, model: Callable, observed: frozenset[str]) -> None:
         self._model = model
+        self._observed = observed
 
     def __call__(self, prior: Any, likelihood: Any, *args: Any, **kwargs: Any) -> Any:
-        with _Weigh(prior, likelihood):
+        with _Weigh(prior, likelihood, self._observed):
             return self._model(*args, **kwargs)
 
 
 class _Weigh(Messenger):
-    """Raise the density of latent sites to one power, and that of observed sites to another."""
+    """Raise the density of latent sites to one power, and that of observed sites to another.
 
-    def __init__(self, prior: Any, likelihood: Any) -> None:
+    NumPyro adds the Jacobians of latent sites as observed ones, under names that depend on the handlers
+    around them; so the model's own observed sites are known by name.
+    """
+
+    def __init__(self, prior: Any, likelihood: Any, observed: frozenset[str]) -> None:
         super().__init__()
-        self._prior, self._likelihood = prior, likelihood
+        self._prior, self._likelihood, self._observed = prior, likelihood, observed
 
     def process_message(self, msg: dict[str, Any]) -> None:
         if msg["type"] != "sample":
             return
-        # NumPyro adds the Jacobian of a latent site as an observed one.
-        is_jacobian = msg["name"].startswith("_") and msg["name"].endswith("_log_det")
-        power = self._likelihood if msg["is_observed"] and not is_jacobian else self._prior
+        power = self._likelihood if msg["name"] in self._observed else self._prior
         msg["scale"] = power if msg["scale"] is None else power * msg["scale"]

@@ -101,7 +101,7 @@ def _run_ours(
         start = target.start(potential_energy, z_grad)
         settings = kernel.settings(adaptation, iterations[-1])
         end, _ = kernel.move(randomness[-1], target, start, auxiliary, settings)
-        finite = jnp.all(jnp.isfinite(end.z))
+        finite = jnp.all(jnp.isfinite(end.z)) & jnp.isfinite(end.potential_energy)
         flat, last = select(finite, end.z, flat), finite.astype(flat.dtype)
     else:
         (flat, *_), last = advance(carry, (randomness[-1], iterations[-1]))

@@ -200,6 +200,11 @@ class ReplicaExchange(AbstractModelKernel):
         return getattr(self._inner, "exact", True)
 
     @property
+    def iterations_per_step(self) -> int:
+        """Steps of the inner kernel in a step of this one."""
+        return self._num_steps
+
+    @property
     def gradient_evaluations_per_step(self) -> int:
         """Gradients that a step costs at all levels, if the inner kernel is one of this package."""
         inner: int = getattr(self._inner, "gradient_evaluations_per_step", 1)

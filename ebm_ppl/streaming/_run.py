@@ -17,6 +17,7 @@ from tqdm.auto import tqdm
 
 from ebm_ppl._checks import check_count, check_flag, check_instance, check_key
 from ebm_ppl._types import PRNGKey
+from ebm_ppl.samplers._model_kernel import AbstractModelKernel
 from ebm_ppl.streaming._base import AbstractReduction
 from ebm_ppl.streaming._sink import folder_of_draws
 from ebm_ppl.streaming._summary import Summary
@@ -77,7 +78,8 @@ def stream(
             made with `potential_fn`.
         model_args: Arguments of the model.
         model_kwargs: Keyword arguments of the model.
-        state: `last_state` of an earlier run with such a kernel, to go on from.
+        state: `last_state` of an earlier run with such a kernel, to go on from, with the same arguments of
+            the model or others.
         reductions: An `AbstractReduction` for each thing to keep, by name; `{"summary": Summary()}` by
             default.
         path: Folder to make for the draws: a NumPy file of shape `(chains, samples, ...)` for each site,
@@ -92,8 +94,9 @@ def stream(
 
     Raises:
         ValueError: If an argument is outside its bounds, `path` exists, a chain would be longer than
-            $2^{30}$ steps, which are counted in 32 bits, `state` is none of vectorised chains, or it comes
-            with `num_warmup`, `init_params` or another `num_chains`.
+            $2^{30}$ steps, which are counted in 32 bits (those of its inner kernel for `ReplicaExchange`),
+            `state` is none of vectorised chains, or it comes with `num_warmup`, `init_params` or another
+            `num_chains`.
 
     Example:
         >>> import jax
@@ -140,13 +143,12 @@ def stream(
         raise ValueError("`state` goes on from a run: give neither `num_warmup` nor `init_params`.")
     else:
         state, num_chains = _resumed(kernel, state, rng_key, num_chains)
-        # Kernels of NumPyro make ready to sample in `init`, and this one may be new.
-        position = getattr(state, kernel.sample_field)
-        kernel.init(state.rng_key, 0, position, model_args, model_kwargs)
+        state = _refreshed(kernel, state, model_args, model_kwargs)
     num_steps = num_warmup + num_samples * thinning
-    if int(np.max(getattr(state, "i", 0))) + num_steps > _MOST_STEPS:
+    most_steps = _MOST_STEPS // getattr(kernel, "iterations_per_step", 1)
+    if int(np.max(getattr(state, "i", 0))) + num_steps > most_steps:
         raise ValueError(
-            f"Chains must be of at most {_MOST_STEPS} steps in all; got {num_steps} more, with warm-up."
+            f"Chains must be of at most {most_steps} steps in all; got {num_steps} more, with warm-up."
         )
     # Chunks write over the state that they are given; it may be someone else's, or hold an array twice.
     state = jax.tree.map(jnp.copy, state)
@@ -186,9 +188,9 @@ def _resumed(
         raise ValueError(
             f"`state` must be the last state of a run with such a kernel; got {state!r}."
         )
-    if is_prng_key(state.rng_key):
+    if is_prng_key(state.rng_key) or np.ndim(getattr(state, "iteration", 0)) > 0:
         raise ValueError(
-            "`state` must be of vectorised chains, with an axis over them; got that of one chain."
+            "`state` must be of vectorised chains; got that of one chain, or of chains run one by one."
         )
     found = len(jax.tree.leaves(getattr(state, kernel.sample_field))[0])
     if num_chains not in (None, found):
@@ -196,6 +198,21 @@ def _resumed(
     if rng_key is not None:
         state = state._replace(rng_key=jax.random.split(rng_key, found))
     return state, found
+
+
+def _refreshed(
+    kernel: MCMCKernel, state: Any, model_args: tuple[Any, ...], model_kwargs: dict[str, Any]
+) -> Any:
+    """The state with what it keeps of the potential evaluated anew: the model may have other arguments.
+
+    The kernel, which may be new, is made ready to sample.
+    """
+    position = getattr(state, kernel.sample_field)
+    fresh = kernel.init(state.rng_key, 0, position, model_args, model_kwargs)
+    if isinstance(kernel, AbstractModelKernel):
+        return kernel.refresh(state, model_args, model_kwargs)
+    kept = {"potential_energy", "z_grad"}.intersection(getattr(state, "_fields", ()))
+    return state._replace(**{name: getattr(fresh, name) for name in kept})
 
 
 def _chunks(num_samples: int, chunk_size: int) -> list[int]:

@@ -1,10 +1,12 @@
 """Mean, standard deviation, their Monte Carlo error, effective sample size and R-hat, in one pass."""
 
+import functools
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 from jaxtyping import Float
+from scipy import special
 
 from ebm_ppl.streaming._base import AbstractReduction
 from ebm_ppl.streaming._moments import Moments, chain_moments
@@ -28,6 +30,10 @@ class SummaryResult(NamedTuple):
     r_hat: Float[np.ndarray, "..."]
 
 
+_LEVEL = 1e-3
+"""Probability with which the means of chains that agree are found too far apart."""
+
+
 class _Total(NamedTuple):
     halves: tuple[Moments, ...]
     """Of each chain, in the first half of the run and in the second."""
@@ -44,9 +50,10 @@ class Summary(AbstractReduction):
 
     $$\mathrm{mcse}^2 = \frac{1}{n} \cdot \frac{1}{a - 1} \sum_{k=1}^{a} b_k (\bar y_k - \bar y)^2.$$
 
-    Chains that disagree make it large, as they should. It is consistent as chunks grow in length and number,
-    has a relative error of about $1 / \sqrt{2 (a - 1)}$, and is too small where a chunk is not much longer
-    than the draws are correlated. R-hat compares the halves of all chains.
+    It is consistent as chunks grow in length and number, has a relative error of about
+    $1 / \sqrt{2 (a - 1)}$, and is too small where a chunk is not much longer than the draws are correlated.
+    Where the means of chains are further apart than the chunks explain (an F test, at a level of one in a
+    thousand), the error is that of the mean of so many chains instead. R-hat compares the halves of chains.
 
     Args:
         of: Function of one draw to an array or a pytree of arrays; the draw itself by default.
@@ -103,13 +110,12 @@ def _summarise(total: _Total) -> SummaryResult:
     everything = split[0]
     for part in split[1:]:
         everything = everything.join(part)
-    count = everything.count
-    within = np.mean([part.squares / (part.count - 1) for part in split], axis=0)
-    length = np.mean([part.count for part in split])
-    between = np.var([part.mean for part in split], axis=0, ddof=1)
-    variance = everything.squares / (count - 1)
-    mcse_squared = total.batches.squares / (total.num_batches - 1) / count
     with np.errstate(divide="ignore", invalid="ignore"):  # of a quantity that is constant
+        within = np.mean([part.squares / (part.count - 1) for part in split], axis=0)
+        length = np.mean([part.count for part in split])
+        between = np.var([part.mean for part in split], axis=0, ddof=1)
+        variance = everything.squares / (everything.count - 1)
+        mcse_squared = _squared_error(total, everything)
         return SummaryResult(
             mean=everything.mean,
             sd=np.sqrt(variance),
@@ -117,3 +123,18 @@ def _summarise(total: _Total) -> SummaryResult:
             ess=variance / mcse_squared,
             r_hat=np.sqrt((length - 1) / length + between / within),
         )
+
+
+def _squared_error(total: _Total, everything: Moments) -> Float[np.ndarray, "..."]:
+    """Of batch means, or of the means of chains if those are further apart than batches explain."""
+    num_chains = len(total.halves[0].mean)
+    of_batches = total.batches.squares / (total.num_batches - 1) / everything.count
+    if num_chains == 1:
+        return of_batches
+    chains = functools.reduce(Moments.join, total.halves)
+    of_chains = np.var(chains.mean, axis=0, ddof=1) / num_chains
+    among = of_chains * (num_chains - 1) * everything.count
+    degrees = total.num_batches - num_chains
+    of_batches_alone = (total.batches.squares - among) / degrees / everything.count
+    bound = special.fdtri(num_chains - 1, degrees, 1 - _LEVEL)
+    return np.where(of_chains > bound * of_batches_alone, of_chains, of_batches)

@@ -18,7 +18,7 @@ from numpyro.infer import MCMC, Gibbs, init_to_value
 
 from ebm_ppl import samplers
 from ebm_ppl._precision import float64
-from ebm_ppl.samplers import AbstractEnergyKernel, AbstractKernel
+from ebm_ppl.samplers import AbstractEnergyKernel, AbstractKernel, run_short_chain
 from tests.contract.runs import assert_close, draws, run
 
 KERNELS = [
@@ -455,6 +455,21 @@ class TestRefusals:
             assert bool(jnp.all(accept_prob[diverging] == 0))
             stayed = jnp.all(z[1:] == z[:-1], axis=-1)
             assert bool(jnp.all(stayed[diverging[1:]]))
+
+    def test_of_last_steps_that_are_not_finite(self, cls: Kernel) -> None:
+        """A short chain leaves out the gradient at its end, not the potential.
+
+        Power: of 64 chains of three large steps between near walls, several have to turn back.
+        """
+
+        def walled(z: jax.Array) -> jax.Array:
+            return jnp.where(jnp.all(jnp.abs(z) < 0.3), potential(z), jnp.inf)
+
+        kernel = make(cls, of=walled, **FIXED)
+        run = jax.jit(jax.vmap(lambda key: run_short_chain(kernel, jnp.zeros(2), 3, key)))
+        ends, accept_prob = run(jax.random.split(jax.random.key(0), 64))
+        assert bool(jnp.all(jnp.abs(ends) < 0.3))
+        assert float(accept_prob.min()) < 1
 
     def test_of_starts(self, cls: Kernel) -> None:
         kernel = make(cls)

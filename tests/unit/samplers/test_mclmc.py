@@ -146,6 +146,16 @@ def test_step_sizes_do_not_depend_on_the_scale(
     assert np.all(np.abs(np.log(np.array(found) / 1.13)) < 0.55)
 
 
+def test_rounding_of_the_energy_is_no_error_to_be_tuned_away() -> None:
+    """A constant of four million leaves an energy two bits after the point, in float32.
+
+    Without a floor the step size goes to 0.005 in these 400 steps, from 1.1 of the energy without it.
+    """
+    kernel = MCLMC(potential_fn=lambda z: 0.5 * jnp.sum(z**2) + 4e6, adapt_length=False)
+    learned, _ = steps(kernel, start(kernel, 64, 400), 400)
+    assert 0.5 < float(learned.adaptation.step_size) < 4.0
+
+
 @pytest.mark.slow
 def test_without_a_mass_matrix_the_length_begins_at_the_width() -> None:
     """Window by window, up to the last but one, which asks for the autocorrelation."""

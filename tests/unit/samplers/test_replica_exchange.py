@@ -311,11 +311,43 @@ def test_models_without_a_path_from_their_prior_need_a_base() -> None:
         ValueError, match="`base` must be given for a model whose prior has no draws"
     ):
         ReplicaExchange(MALA(improper)).init(jax.random.key(0), 0)
-    with pytest.raises(ValueError, match=r"whose discrete sites are summed out.*\['k'\]"):
-        ReplicaExchange(MALA(summed)).init(jax.random.key(0), 0)
+
+    def scaled() -> None:
+        with numpyro.handlers.scale(scale=4.0):
+            numpyro.sample("s", dist.Normal(0.0, 2.0))
+
+    def masked() -> None:
+        with numpyro.plate("rows", 2), numpyro.handlers.mask(mask=jnp.array([True, False])):
+            numpyro.sample("m", dist.Normal(0.0, 2.0))
+
+    for model, obstacle in (
+        (summed, "'k' is summed out"),
+        (scaled, "'s' is scaled or subsampled"),
+        (masked, "'m' is masked"),
+    ):
+        with pytest.raises(ValueError, match=f"whose prior is not the law.*None, and {obstacle}"):
+            ReplicaExchange(MALA(model)).init(jax.random.key(0), 0)
     kernel = ReplicaExchange(MALA(improper), dist.Normal(0.0, 2.0).expand((1,)), num_replicas=3)
     state = kernel.sample(kernel.init(jax.random.key(0), 0))
     assert state.z.keys() == {"x"}
+
+
+@pytest.mark.parametrize("prefixes", [(), ("a",), ("b", "a")])
+def test_jacobians_belong_to_the_prior_under_any_name(prefixes: tuple[str, ...]) -> None:
+    """NumPyro names them after the site and every scope around it."""
+
+    def model() -> None:
+        scale = numpyro.sample("s", dist.LogNormal(0.0, 1.0))
+        numpyro.sample("y", dist.Normal(scale, 1.0), obs=3.0)
+
+    for prefix in prefixes:
+        model = numpyro.handlers.scope(model, prefix=prefix)
+    kernel = ReplicaExchange(MALA(model), inverse_temperatures=[0.0, 0.3, 1.0])
+    state = kernel.init(jax.random.key(0), 0)
+    (z,) = state.inner.z.values()
+    prior, law = dist.Normal(0.0, 1.0), dist.Normal(jnp.exp(z), 1.0)
+    expected = -prior.log_prob(z) - jnp.array([0.3, 1.0]) * law.log_prob(3.0)
+    np.testing.assert_allclose(state.inner.potential_energy, expected, rtol=1e-5)
 
 
 def test_a_step_says_what_it_costs() -> None:

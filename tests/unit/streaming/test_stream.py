@@ -74,6 +74,53 @@ def test_error_is_that_of_batch_means(run_and_draws):
     np.testing.assert_allclose(found.ess, (found.sd / found.mcse) ** 2)
 
 
+def _tempered(model):
+    return ebm.ReplicaExchange(ebm.MALA(model), num_replicas=3)
+
+
+def test_chains_that_stand_apart_are_no_more_than_their_number():
+    """Of chains that never meet, each is one draw, however long; of one chain, batches are all there is."""
+    centres = np.array([-1.0, 0.0, 2.5])
+    noise = np.random.default_rng(0).normal(size=(3, 400, 2))
+    draws = noise + np.stack([centres, np.zeros(3)], axis=-1)[:, None]
+    apart, together = _summary_of(draws).mcse
+    np.testing.assert_allclose(apart, draws[..., 0].mean(axis=1).std(ddof=1) / 3**0.5, rtol=1e-5)
+    batches = draws[..., 1].reshape(-1, 20).mean(axis=1)
+    np.testing.assert_allclose(together, batches.std(ddof=1) / 60**0.5, rtol=1e-4)
+    alone = _summary_of(draws[:1]).mcse
+    np.testing.assert_allclose(
+        alone, draws[0].reshape(20, 20, 2).mean(axis=1).std(axis=0, ddof=1) / 20**0.5, rtol=1e-4
+    )
+
+
+def _summary_of(draws):
+    """Of draws of shape `(chains, 400, dim)`, in 20 chunks."""
+    reduction, total = Summary(), None
+    for number, chunk in enumerate(np.split(draws, 20, axis=1)):
+        total = reduction.merge(total, reduction.partial(jnp.asarray(chunk)), number >= 10)
+    return reduction.result(total)
+
+
+@pytest.mark.parametrize(
+    "sampler", [ebm.MALA, *(pytest.param(k, marks=pytest.mark.slow) for k in (NUTS, _tempered))]
+)
+def test_a_run_goes_on_with_other_data(sampler):
+    """A potential that belongs to the old data would be lower than any here, and refuse every step."""
+
+    def model(constant):
+        numpyro.sample("x", dist.Normal(0.0, 1.0))
+        numpyro.factor("constant", -constant)
+
+    kernel = sampler(model)
+    common = {"num_chains": 4, "progress_bar": False}
+    key = jax.random.key(0)
+    run = stream(kernel, key, num_warmup=100, num_samples=10, model_args=(0.0,), **common)
+    run = stream(kernel, num_samples=200, state=run.last_state, model_args=(100.0,), **common)
+    assert run.results["summary"]["x"].ess > 20
+    expected = 100 - dist.Normal(0.0, 1.0).log_prob(run.last_state.z["x"])
+    np.testing.assert_allclose(run.last_state.potential_energy, expected, rtol=1e-5)
+
+
 def test_functions_of_draws_in_any_structure(run_and_draws):
     run, draws = run_and_draws
     found = run.results["squares"]
@@ -266,8 +313,10 @@ def test_bad_pairs_of_arguments(run_and_draws, tmp_path):
     with pytest.raises(ValueError, match="`num_chains` must be that of `state`, 3; got 4"):
         stream(kernel(), num_samples=10, state=run.last_state, num_chains=4)
     alone = kernel().init(jax.random.key(0), 0, jnp.zeros(DIM))
-    with pytest.raises(ValueError, match="`state` must be of vectorised chains"):
-        stream(kernel(), num_samples=10, state=alone)
+    one_by_one = jax.tree.map(lambda leaf: jnp.stack([leaf, leaf]), alone)
+    for state in (alone, one_by_one):
+        with pytest.raises(ValueError, match="`state` must be of vectorised chains"):
+            stream(kernel(), num_samples=10, state=state)
     with pytest.raises(ValueError, match=r"`state` must be the last state of a run .*; got 3"):
         stream(kernel(), num_samples=10, state=3)
     with pytest.raises(ValueError, match="`path` must be a new folder"):
