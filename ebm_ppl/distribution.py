@@ -1,5 +1,6 @@
 """An energy as a NumPyro distribution, with an explicit normaliser."""
 
+import copy
 from typing import Any, TypeAlias
 
 import equinox as eqx
@@ -8,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 from numpyro.distributions import Distribution
+from numpyro.distributions.batch_util import promote_batch_shape
 from numpyro.distributions.constraints import Constraint
 from numpyro.distributions.util import validate_sample
 
@@ -66,7 +68,7 @@ class EnergyDistribution(Distribution):
     """
 
     pytree_data_fields = ("energy", "log_z")
-    pytree_aux_fields = ("_density",)
+    pytree_aux_fields = ("_density", "_ranks")
 
     # Computed on first use and kept out of the pytree, so that drawing never changes its structure.
     _computed: QuadratureDensity | StateTable | None = None
@@ -80,6 +82,7 @@ class EnergyDistribution(Distribution):
         self.energy = energy
         self.log_z = _as_normalizer(log_z)
         self._density = log_z if isinstance(log_z, (QuadratureDensity, StateTable)) else None
+        self._ranks = self._current_ranks()
         super().__init__((), tuple(energy.event_shape), validate_args=validate_args)
 
     @property
@@ -162,6 +165,21 @@ class EnergyDistribution(Distribution):
         """Entropy in nats, differential for real coordinates (limits as for `mean`)."""
         return jnp.asarray(self._law("entropy").entropy(), dtype=float)
 
+    def with_table(self) -> "EnergyDistribution":
+        """Copy whose draws, moments and entropy are ready, also where JAX traces it as an argument.
+
+        Raises:
+            NotImplementedError: As `sample` and `mean` do.
+        """
+        ready = copy.copy(self)
+        ready._density = self._law("sample")
+        return ready
+
+    def _current_ranks(self) -> tuple[int, ...]:
+        """Number of axes of each array that it is made of."""
+        leaves = jax.tree.leaves((self.energy, self.log_z))
+        return tuple(getattr(leaf, "ndim", 0) for leaf in leaves)
+
     def _grid_table(self) -> GridTable:
         self._refuse_dimension("sample", most=2)
         if isinstance(self.log_z, QuadratureNormalizer):
@@ -207,6 +225,18 @@ class EnergyDistribution(Distribution):
                 f"`{purpose}` needs fixed parameters, or log_z=QuadratureNormalizer(...); those of "
                 f"{type(self.energy).__name__} are traced by JAX."
             )
+
+
+@promote_batch_shape.register  # pyright: ignore[reportArgumentType, reportCallIssue]
+def _refuse_stacked(distribution: EnergyDistribution) -> EnergyDistribution:
+    """Within NumPyro's `scan`, which stacks the arrays of all steps, one energy would be the sum of all."""
+    if distribution._current_ranks() != distribution._ranks:
+        raise NotImplementedError(
+            f"An EnergyDistribution of {type(distribution.energy).__name__} must not be a site within "
+            "NumPyro's `scan`, which stacks the arrays that it is made of; use a `plate`, or add "
+            "`numpyro.factor` of its `log_prob` for observed values."
+        )
+    return distribution
 
 
 @eqx.filter_jit

@@ -150,10 +150,10 @@ def run(
             "objectives": [case.name for case in chosen_objectives],
             "estimators": [case.name for case in chosen_estimators],
             "left out": [
-                f"{case.name} on {subject.name}: {_unsuited(subject, case)}"
+                f"{case.name} on {subject.name}: {reason}"
                 for subject in subjects
                 for case in chosen_cases
-                if _unsuited(subject, case)
+                if (reason := _unasked(subject, case))
                 and (kernels is not None or case.moves_on(subject.energy))
             ],
         },
@@ -165,6 +165,14 @@ def _unsuited(subject: Subject, case: KernelCase) -> str:
     is_built_in = built_in().get(subject.name) is subject
     known = case.unsuited_for.get(subject.name, "") if is_built_in else ""
     return known or case.refusal(subject.energy)
+
+
+def _unasked(subject: Subject, case: KernelCase) -> str:
+    """Why a kernel was not asked whether it is correct on an energy, or an empty string."""
+    reason = _unsuited(subject, case)
+    if not reason and case.exact and subject.refusal is None and not subject.has_truth:
+        return "no ground truth, so nothing was asked of its law"
+    return reason
 
 
 def _plan(

@@ -1,5 +1,6 @@
 """Geometric paths: powers of a base law times powers of the target."""
 
+import contextlib
 from typing import Any
 
 import jax.numpy as jnp
@@ -12,6 +13,7 @@ from numpyro.distributions.constraints import Constraint
 from ebm_ppl._checks import check_shape
 from ebm_ppl._types import Event, PRNGKey, Scalar
 from ebm_ppl.annealing._path import AbstractPath
+from ebm_ppl.annealing._uniform_states import UniformStates
 from ebm_ppl.distribution import EnergyDistribution
 from ebm_ppl.energies import AbstractEnergy
 
@@ -107,25 +109,20 @@ def default_base(energy: AbstractEnergy) -> dist.Distribution:
         energy: The energy at the end of the path.
 
     Returns:
-        The image of a standard normal law under NumPyro's map to the energy's support; for binary
-        coordinates, fair coins.
+        The image of a standard normal law under NumPyro's map to the energy's support; of finitely many
+        states, the uniform law.
 
     Raises:
-        ValueError: If the support is discrete and not binary.
+        ValueError: If the support is discrete and not finite.
     """
-    if not energy.support.is_discrete:
-        transform = biject_to(energy.support)
-        shape = transform.inverse_shape(energy.event_shape)
-        normal = dist.Normal(0.0, 1.0).expand(shape).to_event(len(shape))
-        if _bare(energy.support) is dist.constraints.real:
-            return normal
-        return dist.TransformedDistribution(normal, transform)
-    if _bare(energy.support) is not dist.constraints.boolean:
-        raise ValueError(
-            f"`base` must be given for the support {energy.support!r}; without one, a path begins at a "
-            "normal law or at fair coins."
-        )
-    return dist.Bernoulli(probs=jnp.full(energy.event_shape, 0.5)).to_event()
+    if energy.support.is_discrete:
+        return UniformStates(energy)
+    transform = biject_to(energy.support)
+    shape = transform.inverse_shape(energy.event_shape)
+    normal = dist.Normal(0.0, 1.0).expand(shape).to_event(len(shape))
+    if _bare(energy.support) is dist.constraints.real:
+        return normal
+    return dist.TransformedDistribution(normal, transform)
 
 
 def as_base(base: object, energy: AbstractEnergy) -> dist.Distribution:
@@ -146,6 +143,10 @@ def as_base(base: object, energy: AbstractEnergy) -> dist.Distribution:
         raise TypeError(f"`base` must be a NumPyro distribution; got {type(base).__name__}.")
     if isinstance(base, EnergyDistribution) and base.log_z is None:
         raise ValueError("`base` must be normalised; give its EnergyDistribution a `log_z`.")
+    if isinstance(base, EnergyDistribution):
+        # Where there is no table, it says so when draws are asked for.
+        with contextlib.suppress(NotImplementedError):
+            base = base.with_table()
     law = base.to_event(len(base.batch_shape)) if base.batch_shape else base
     check_shape("base", np.empty(law.event_shape), energy.event_shape)
     ours, theirs = _bare(energy.support), _bare(law.support)

@@ -25,7 +25,7 @@ class AnnealedLogZ(eqx.Module):
         schedule: The schedule, as `adaptive_schedule` finds it at typical parameters, with step sizes if
             the kernel takes one.
         base: Base law of the geometric path; by default a standard normal law in unconstrained space, or
-            fair coins.
+            all states of a discrete energy alike.
         num_chains: Number of chains.
         kernel: As for `annealed_importance_sampling`.
         num_steps: Number of the kernel's steps at each temperature.

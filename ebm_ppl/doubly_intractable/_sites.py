@@ -56,6 +56,8 @@ def energy_sites(
         if site["type"] == "sample" and (energy := _energy_of(site["fn"])) is not None:
             _check_plain(name, site)
             x = jnp.asarray(site["value"])
+            # An observation that is shared by a plate counts for each of its members.
+            x = jnp.broadcast_to(x, jnp.broadcast_shapes(x.shape, site["fn"].shape()))
             split = x.ndim - len(energy.event_shape)
             count = math.prod(x.shape[:split])
             sites[name] = EnergySite(energy, x.reshape(count, *energy.event_shape))

@@ -46,15 +46,16 @@ def annealed_importance_sampling(
             other energy a [`GeometricPath`][ebm_ppl.annealing.GeometricPath].
         rng_key: Random key.
         base: Base law of a geometric path: a NumPyro distribution or a normalised `EnergyDistribution`; by
-            default a standard normal law in unconstrained space, or fair coins.
+            default a standard normal law in unconstrained space, or all states of a discrete energy alike.
         num_chains: Number of chains, at least 2; they run side by side.
         schedule: Inverse temperatures that rise from 0 to 1, a number of evenly spaced steps, or an
             [`AnnealingSchedule`][ebm_ppl.partition.AnnealingSchedule]; by default a pilot run chooses them.
             Where it brings no step sizes and the kernel takes one, a pilot run tunes them.
         kernel: Called with `potential_fn`, and with `step_size` where that is tuned: a kernel class of this
-            package or of NumPyro, or a `functools.partial` of one. By default block Gibbs for energies that
-            know their conditional laws, else MALA.
-        num_steps: Number of the kernel's steps at each temperature.
+            package or of NumPyro, or a `functools.partial` of one. By default MALA; of discrete points
+            block Gibbs where the path knows their conditional laws, else Gibbs with gradients.
+        num_steps: Number of the kernel's steps at each temperature. Gibbs with gradients changes one
+            coordinate a step: about as many steps as there are coordinates make a sweep.
         threshold: Conditional effective sample size at which a pilot run places temperatures.
         level: Probability that the interval is to cover $\log Z$.
 

@@ -16,7 +16,7 @@ from ebm_ppl._types import PRNGKey, Scalar
 from ebm_ppl.annealing import AbstractPath
 from ebm_ppl.energies import AbstractBlockwiseEnergy
 from ebm_ppl.potentials import potential_fn
-from ebm_ppl.samplers import MALA, BlockGibbs, run_short_chain
+from ebm_ppl.samplers import MALA, BlockGibbs, GibbsWithGradients, run_short_chain
 
 
 class Moves(eqx.Module):
@@ -56,17 +56,14 @@ class Moves(eqx.Module):
 
 
 def as_moves(kernel: Callable[..., Any] | None, num_steps: int, path: AbstractPath) -> Moves:
-    """Read a kernel, or choose one: Gibbs sweeps where the laws of the path allow them, else MALA."""
+    """Read a kernel, or choose one: MALA or, of discrete points, Gibbs, by blocks if the path allows."""
     check_count("num_steps", num_steps)
     if kernel is None:
         middle = jax.eval_shape(lambda: path.at(jnp.asarray(0.5)))
         if isinstance(middle, AbstractBlockwiseEnergy):
             kernel = BlockGibbs
         elif path.energy.support.is_discrete:
-            raise ValueError(
-                "`kernel` must be given for a discrete energy whose path knows no conditional laws; got "
-                f"None for {type(path.energy).__name__}."
-            )
+            kernel = GibbsWithGradients
         else:
             kernel = MALA
     if not callable(kernel):

@@ -126,6 +126,6 @@ def _blockwise(energy: AbstractEnergy) -> AbstractBlockwiseEnergy:
     if not isinstance(energy, AbstractBlockwiseEnergy):
         raise ValueError(
             "`BlockGibbs` must be given an AbstractBlockwiseEnergy, which knows its conditional "
-            f"laws; got {type(energy).__name__}."
+            f"laws; got {type(energy).__name__}. GibbsWithGradients takes any other discrete one."
         )
     return energy

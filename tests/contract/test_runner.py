@@ -12,7 +12,10 @@ from numpyro.distributions import constraints
 import ebm_ppl as ebm
 import validation
 from ebm_ppl.energies import Gaussian, Quartic, from_callable
+from ebm_ppl.quadrature import normalize
 from validation import cases
+from validation.chains import ShortChains
+from validation.checks import invariance
 from validation.checks.adaptation import frozen_adaptation
 from validation.controls.acceptance import _NeverMoves
 from validation.results import Question, Verdict
@@ -116,6 +119,33 @@ def test_steps_that_are_numbered_use_no_key_again():
     result = frozen_adaptation(stuck_case, *arguments, question=Question.CORRECTNESS)
     assert result.verdict is Verdict.FAIL
     assert "random keys were used again" in result.detail
+
+
+def test_moves_that_rounding_undoes_are_no_refusals():
+    """Far out a small step is less than a unit in the last place."""
+    start = np.array([[0.1], [0.2], [0.3], [1e6], [2e6]], dtype=np.float32)
+    one = start + np.float32(1e-3)
+    moved = (one != start).T
+    np.testing.assert_array_equal(moved, [[True, True, True, False, False]])
+    accepted = np.ones((1, 5), dtype=np.float32)
+    chains = ShortChains(start, one, one, np.zeros(5), moved, accepted)
+    density = normalize(Quartic())
+    options = {"reversible": False, "reports_acceptance": True}
+    tests = invariance.invariance_p_values(chains, density, **options)
+    assert tests["acceptance martingale"] == 1.0
+    stuck = dataclasses.replace(chains, moved=np.array([[True, True, False, False, False]]))
+    tests = invariance.invariance_p_values(stuck, density, **options)
+    assert tests["acceptance martingale"] == 0.0
+
+
+def test_an_acceptance_that_no_step_size_exercises_is_an_error_and_no_failure():
+    """Of a flat law, whose proposals nothing refuses."""
+    case = dataclasses.replace(cases.discover()["mala"], name="bold")
+    verdict, detail = invariance._exercise(case, {0.1: 1.0, 0.2: 0.9})
+    assert verdict is Verdict.ERROR
+    assert "at most 10.0%" in detail
+    assert invariance._exercise(case, {0.1: 1.0, 0.2: 0.8}) == (Verdict.PASS, "")
+    assert invariance._exercise(case, {0.1: 0.1})[0] is Verdict.FAIL
 
 
 class _Frozen(_NeverMoves):

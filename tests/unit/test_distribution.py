@@ -8,6 +8,7 @@ import numpyro.distributions as dist
 import optax
 import pytest
 from numpyro import handlers
+from numpyro.contrib.control_flow import scan
 from numpyro.infer import MCMC, NUTS, SVI, Predictive, Trace_ELBO, log_likelihood
 from numpyro.infer.autoguide import AutoNormal
 from numpyro.infer.util import log_density
@@ -27,6 +28,7 @@ from ebm_ppl.energies import (
 from ebm_ppl.quadrature import QuadratureNormalizer, normalize
 
 NORMAL = Gaussian([0.5, -1.0], [[1.0, 0.3], [0.3, 0.5]])
+SHAPELESS = from_callable(lambda x: 0.5 * jnp.sum(x**2), (2,))
 KS_LEVEL = 1e-8
 """False-alarm rate of each Kolmogorov-Smirnov test here; 20,000 draws see a distance of 0.036 with 99%."""
 
@@ -73,6 +75,24 @@ def test_without_a_normaliser_log_prob_is_minus_the_energy():
 def test_a_bad_normaliser_is_refused(log_z):
     with pytest.raises(ValueError, match="`log_z` must be finite everywhere"):
         ebm.EnergyDistribution(NORMAL, log_z=log_z)
+
+
+def test_scan_stacks_parameters_and_is_refused():
+    """All steps together would count as one energy, and as many times as there are steps."""
+
+    def log_joint(energy, log_z):
+        distribution = ebm.EnergyDistribution(energy, log_z=log_z)
+
+        def step(carry, _):
+            return carry, numpyro.sample("x", distribution)
+
+        values = {"x": jnp.ones((3, 2))}
+        return log_density(lambda: scan(step, 0.0, None, length=3), (), {}, values)[0]
+
+    for energy, log_z in ((NORMAL, None), (NORMAL, 2.0), (SHAPELESS, 2.0)):
+        with pytest.raises(NotImplementedError, match="must not be a site within NumPyro's `scan`"):
+            log_joint(energy, log_z)
+    assert log_joint(SHAPELESS, None) == -3 * SHAPELESS(jnp.ones(2))
 
 
 def test_the_wrong_event_shape_is_named():

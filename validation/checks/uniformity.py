@@ -11,6 +11,7 @@ References:
 """
 
 import itertools
+import math
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -19,6 +20,9 @@ from scipy import stats
 
 MARGINAL_ORDER = 6
 """Degree of the Legendre components of one coordinate."""
+
+_FEW_REFUSALS = 50.0
+"""Variance of a number of moves below which its law is too far from normal."""
 
 JOINT_ORDER = 4
 """Total degree of the products of components of two coordinates."""
@@ -90,41 +94,52 @@ def energy_sign(change: Float[np.ndarray, " n"]) -> float:
 
 
 def acceptance_martingale(
-    moved: Bool[np.ndarray, "steps n"], accept_prob: Float[np.ndarray, "steps n"]
+    moved: Bool[np.ndarray, "steps n"],
+    accept_prob: Float[np.ndarray, "steps n"],
+    lost: float = 0.0,
 ) -> float:
     r"""p-value of the test that moves happen as often as the reported `accept_prob` says.
 
     Given the proposals, "moved minus `accept_prob`" has mean 0 and variance $a(1 - a)$, summed over
-    chains and steps. It sees a chain that sticks, and an acceptance that is not what is reported.
+    chains and steps. It sees a chain that sticks, and an acceptance that is not what is reported. Where the
+    sum of variances is too small for a normal law, the p-value is the bound of Bernstein's inequality. Up to
+    `lost` moves may look like refusals.
     """
     difference = np.sum(moved - accept_prob)
     variance = np.sum(accept_prob * (1 - accept_prob))
     # float32 probabilities carry a relative rounding error, which no draw can tell from zero
-    slack = 1e-6 * accept_prob.size
+    slack = 1e-6 * accept_prob.size + lost
     if variance == 0:
         return 1.0 if abs(difference) <= slack else 0.0
-    return float(2 * stats.norm.sf(max(abs(difference) - slack, 0.0) / np.sqrt(variance)))
+    excess = max(abs(difference) - slack, 0.0)
+    if variance < _FEW_REFUSALS:
+        return min(1.0, 2 * math.exp(-(excess**2) / (2 * (variance + excess / 3))))
+    return float(2 * stats.norm.sf(excess / np.sqrt(variance)))
 
 
 def neighbour_independence(scores: Float[np.ndarray, " n"]) -> float:
-    """p-value of the test that neighbouring chains are uncorrelated in a centred score.
+    """p-value of the test that neighbouring chains are uncorrelated in a score.
 
-    Chains that share random keys move together. Disjoint pairs keep the products independent.
+    Chains that share random keys move together. Disjoint pairs keep the products independent. Scores are
+    taken about their mean, which is not that of their law where rare ones have not occurred.
     """
     even = len(scores) // 2 * 2
+    scores = scores - np.mean(scores)
     products = scores[:even:2] * scores[1:even:2]
     spread = np.std(products)
-    if spread == 0:
+    if spread <= 1e-9 * np.max(np.abs(products), initial=0.0):  # all alike, but for rounding
         return 1.0
     return float(2 * stats.norm.sf(abs(np.mean(products)) / spread * np.sqrt(len(products))))
 
 
 def acceptance_tests(
-    moved: Bool[np.ndarray, "steps n"], accept_prob: Float[np.ndarray, "steps n"]
+    moved: Bool[np.ndarray, "steps n"],
+    accept_prob: Float[np.ndarray, "steps n"],
+    lost: float = 0.0,
 ) -> dict[str, float]:
     """p-values, by name, of what is asked of every kernel that reports its acceptance."""
     surprise = moved[0] - accept_prob[0].astype(float)
     return {
-        "acceptance martingale": acceptance_martingale(moved, accept_prob),
+        "acceptance martingale": acceptance_martingale(moved, accept_prob, lost),
         "neighbour independence, acceptance": neighbour_independence(surprise),
     }

@@ -1,5 +1,6 @@
 """The console script `ebm-ppl`."""
 
+import os
 import pathlib
 import sys
 from collections.abc import Collection, Iterable, Mapping
@@ -56,6 +57,8 @@ def _output_folder(
     nearest = next(path for path in (value, *value.absolute().parents) if path.exists())
     if not nearest.is_dir():
         raise click.BadParameter(f"must be a folder; {str(nearest)!r} is a file.")
+    if not os.access(nearest, os.W_OK):
+        raise click.BadParameter(f"must be where you may write; {str(nearest)!r} is not.")
     return value
 
 

@@ -1,6 +1,7 @@
 """`ebm-ppl fit` and `ebm-ppl sample`: from a table to a trained energy, and from that to draws."""
 
 import pathlib
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
@@ -38,6 +39,17 @@ def _writable(
     if value is not None and not value.absolute().parent.is_dir():
         raise click.BadParameter(f"must lie in a folder that exists; got {str(value)!r}.")
     return value
+
+
+def _refuse_same(**paths: pathlib.Path | None) -> None:
+    """Refuse to write a file over one that is read, or over another that is written."""
+    names: dict[pathlib.Path, str] = {}
+    for name, path in paths.items():
+        if path is None:
+            continue
+        other = names.setdefault(path.resolve(), name)
+        if other != name:
+            raise click.UsageError(f"{name} must be another file than {other}; got {str(path)!r}.")
 
 
 @click.command()
@@ -120,6 +132,9 @@ def fit(
     from validation.fitting.page import render_fit
     from validation.report._atomic import write_text
 
+    _refuse_same(
+        **{"DATA": data, "'--out'": out, "'--report'": report, "'--checkpoint'": checkpoint}
+    )
     _cache.enable()
     table = _read(data, columns)
     try:
@@ -181,10 +196,11 @@ def sample(
     from validation.cli import _cache
     from validation.fitting.draws import draw, write_draws
 
+    _refuse_same(**{"MODEL": model, "'--out'": out})
     _cache.enable()
     try:
         energy = load_energy(model)
-        names = load_metadata(model).get("columns")
+        names = _columns(load_metadata(model))
     except (OSError, ValueError) as error:
         raise click.ClickException(f"{model}: {error}") from error
     if not isinstance(energy, AbstractEnergy):
@@ -193,7 +209,10 @@ def sample(
         )
     try:
         draws = draw(energy, kernel, num_samples, num_warmup, num_chains, seed)
-    except ValueError as error:
+    except (
+        ValueError,
+        RuntimeError,
+    ) as error:  # NumPyro finds no start where an energy is not finite
         raise click.ClickException(f"{model}: {error}") from error
     except KeyboardInterrupt:
         _stop("Interrupted; nothing was written.")
@@ -213,6 +232,13 @@ def _read(path: pathlib.Path, columns: str | None) -> "Table":
         return read_csv(path, names)
     except TableError as error:
         raise click.ClickException(f"{path} {error}") from error
+
+
+def _columns(metadata: Mapping[str, Any]) -> list[str] | None:
+    """Names of the columns that a model was fitted to; `None` if its file does not name any."""
+    names = metadata.get("columns")
+    is_list = isinstance(names, list) and all(isinstance(name, str) for name in names)
+    return names if is_list else None
 
 
 def _metadata(run: "FitRun") -> dict[str, Any]:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
-from ebm_ppl.energies import AbstractEnergy, from_callable
+from ebm_ppl.energies import AbstractConditionalEnergy, AbstractEnergy, from_callable
 
 
 class LoadError(ValueError):
@@ -43,6 +43,10 @@ def load_energy(source: str, event_shape: tuple[int, ...] | None) -> tuple[Abstr
         raise LoadError(f"{place} has no attribute {attribute!r}.") from None
     if isinstance(found, AbstractEnergy):
         return found, False
+    if isinstance(found, AbstractConditionalEnergy):
+        raise LoadError(
+            f"is a {type(found).__name__}, which has no law without a condition; name its `given(...)`."
+        )
     if not callable(found):
         raise LoadError(f"must be an energy or a callable; got {type(found).__name__}.")
     if _num_required(found) == 0:

@@ -67,6 +67,8 @@ def summarise(report: Report, paths: Iterable[pathlib.Path]) -> None:
     _echo("")
     for _, tally, sentence in view.summaries(report):
         _echo(f"{SYMBOLS[tally.verdict]} {sentence}", _COLOURS[tally.verdict])
+    for pair in report.options.get("left out", []):
+        _echo(f"{SYMBOLS[Verdict.ERROR]} left out: {pair}", _COLOURS[Verdict.ERROR])
     _echo(view.budget(report))
     _echo(
         f"{view.headline(report)} in {duration(report.seconds)}.",

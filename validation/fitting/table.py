@@ -89,7 +89,7 @@ def _numbers(
         text = line[index].strip()
         where = f"in column {header[index]!r}, line {number}"
         if not text:
-            raise TableError(f"must have no missing values; there is none {where}.")
+            raise TableError(f"must have a number everywhere; got nothing {where}.")
         if not _is_number(text):
             raise TableError(f"must hold numbers; got {text!r} {where}.")
         value = float(text)

@@ -23,6 +23,7 @@ from ebm_ppl.doubly_intractable import (
     ShortChains,
     normalized,
 )
+from ebm_ppl.doubly_intractable._sites import energy_sites
 from ebm_ppl.energies import AbstractEnergy, Gaussian, Quartic, as_parameter, from_callable
 from ebm_ppl.partition import EnumerationNormalizer
 from ebm_ppl.quadrature import QuadratureNormalizer
@@ -181,6 +182,20 @@ def test_the_joint_law_of_parameters_and_data_is_invariant(name):
 def test_a_wrong_auxiliary_ratio_is_caught(auxiliary):
     p_value, _ = _p_value(Exchange(quartic_model, auxiliary, **FIXED), num_steps=10, seed=1)
     assert p_value < LEVEL
+
+
+def test_an_observation_that_a_plate_shares_counts_for_each_member():
+    """As NumPyro's own likelihood counts it."""
+
+    def shared(state):
+        coupling = numpyro.sample("coupling", dist.Normal(0.0, 1.5))
+        with numpyro.plate("data", 5):
+            numpyro.sample("x", ebm.EnergyDistribution(Pair(coupling)), obs=state)
+
+    values = {"coupling": jnp.asarray(0.7)}
+    found = energy_sites(shared, (jnp.ones(2),), {}, values)["x"]
+    expected = energy_sites(coupling_model, (jnp.ones((5, 2)),), {}, values)["x"]
+    np.testing.assert_array_equal(found.x, expected.x)
 
 
 def test_run_in_mcmc_and_tune_their_step():

@@ -7,7 +7,6 @@ import jax.numpy as jnp
 import numpy as np
 import numpyro.distributions as dist
 import pytest
-from numpyro.distributions import constraints
 from numpyro.infer import HMC
 
 import ebm_ppl as ebm
@@ -226,12 +225,6 @@ def test_chains_where_the_energy_is_infinite_count_nothing():
                 GeometricPath(Quartic()), KEY, base=dist.Normal(0.0, 1.0)
             ),
             "`base` must be None with a path",
-        ),
-        (
-            lambda: annealed_importance_sampling(
-                from_callable(jnp.sum, (2,), constraints.boolean), KEY
-            ),
-            "`kernel` must be given for a discrete energy",
         ),
         (lambda: sequential_monte_carlo(Quartic(), KEY, num_runs=1), "`num_runs` must be"),
         (lambda: sequential_monte_carlo(Quartic(), KEY, num_particles=1), "`num_particles` must"),

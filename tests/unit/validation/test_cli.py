@@ -20,7 +20,8 @@ Invoke = Callable[..., Result]
 
 ENERGIES = """
 import jax.numpy as jnp
-from ebm_ppl.energies import Gaussian
+from ebm_ppl.energies import ConditionalGaussian, Gaussian
+conditional = ConditionalGaussian([[1.0]], [0.0], [[1.0]])
 energy = Gaussian(jnp.zeros(2), jnp.eye(2))
 def make():
     return energy
@@ -142,6 +143,7 @@ def test_a_function_of_a_point_takes_an_event_shape(
         (("--energy", "mine:three"), ("--energy", "int", "energy or a callable")),
         (("--energy", "mine:broken"), ("--energy", "RuntimeError: no such luck")),
         (("--energy", "mine:number"), ("--energy", "AbstractEnergy", "int")),
+        (("--energy", "mine:conditional"), ("--energy", "ConditionalGaussian", "given")),
         (("--energy", "mine:point_energy"), ("--energy", "point_energy", "--event-shape")),
         (("--energy", "mine:energy", "--event-shape", "2"), ("--event-shape", "function")),
         (("--event-shape", "2"), ("--event-shape", "function")),

@@ -4,6 +4,8 @@ import json
 import re
 
 import arviz
+import equinox as eqx
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from click.testing import CliRunner
@@ -45,7 +47,7 @@ ROWS = "".join(f"{k},{k * k}\n" for k in range(12))
         ("a,b\n" + ROWS, ["a", "b", "a"], "must be read one column once; 'a' is asked for again"),
         ("a,b\n1,2\n", None, "at least 10 rows of numbers; got 1"),
         ("a,b\n" + ROWS + "red,1\n", None, "got 'red' in column 'a', line 14"),
-        ("a,b\n" + ROWS + "1,\n", None, "no missing values; there is none in column 'b', line 14"),
+        ("a,b\n" + ROWS + "1,\n", None, "a number everywhere; got nothing in column 'b', line 14"),
         ("a,b\n" + ROWS + "1,inf\n", None, "finite numbers; got 'inf' in column 'b', line 14"),
         ("a,b\n" + ROWS + "1\n", None, "2 fields in each line; line 14 has 1"),
         ("a,b\n" + "1,2\n" * 12, None, "nothing to learn in column 'a': every value is 1"),
@@ -181,3 +183,43 @@ def test_a_kernel_that_is_not_for_a_model_is_refused(tmp_path):
     assert refused.exit_code == 1
     assert "Quartic has continuous points; got 'block-gibbs'" in refused.output
     assert [file.name for file in tmp_path.iterdir()] == ["model.eqx"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--out", "data.csv"], "'--out' must be another file than DATA; got 'data.csv'"),
+        (["--report", "./data.csv"], "'--report' must be another file than DATA"),
+        (["--out", "a.eqx", "--report", "a.eqx"], "'--report' must be another file than '--out'"),
+        (["--out", "a", "--checkpoint", "a"], "'--checkpoint' must be another file than '--out'"),
+    ],
+)
+def test_no_file_is_written_over_another(data, options, message, monkeypatch):
+    monkeypatch.chdir(data.parent)
+    before = data.read_text()
+    result = _run("fit", "data.csv", *options)
+    assert result.exit_code == 2
+    assert message in " ".join(result.output.split())
+    assert data.read_text() == before
+    assert [file.name for file in data.parent.iterdir()] == ["data.csv"]
+
+
+def test_draws_are_not_written_over_their_model(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    ebm.save_energy(ebm.energies.Quartic(), "model.eqx")
+    before = (tmp_path / "model.eqx").read_bytes()
+    result = _run("sample", "model.eqx", "--out", "model.eqx")
+    assert result.exit_code == 2
+    assert "'--out' must be another file than MODEL; got 'model.eqx'" in result.output
+    assert (tmp_path / "model.eqx").read_bytes() == before
+
+
+def test_an_energy_without_a_start_is_refused_in_one_line(tmp_path):
+    path, out = tmp_path / "model.eqx", tmp_path / "draws.nc"
+    broken = eqx.tree_at(lambda energy: energy.gamma, ebm.energies.Quartic(), jnp.asarray(jnp.nan))
+    ebm.save_energy(broken, path, metadata={"columns": 5})
+    result = _run("sample", path, "--out", out)
+    assert result.exit_code == 1
+    assert "Cannot find valid initial parameters" in result.output
+    assert "Traceback" not in result.output
+    assert not out.exists()

@@ -116,7 +116,22 @@ def test_a_stuck_chain_that_reports_acceptance_is_certain():
     assert uniformity.acceptance_martingale(~moved, np.ones((2, 50))) == 1.0
 
 
+def test_rare_refusals_are_no_surprise():
+    """Chains that accept all but certainly: nothing happens in most runs, one refusal in a few.
+
+    With a normal law each refusal, and each run without any, would be beyond all doubt.
+    """
+    rng = np.random.default_rng(5)
+    reported = 1 - 10 ** rng.uniform(-8, -5, size=(1, 20_000))
+    for moved in (np.ones((1, 20_000), dtype=bool), np.arange(20_000)[None] != 7):
+        p_values = uniformity.acceptance_tests(moved, reported)
+        assert min(p_values.values()) > 0.01
+    hidden = rng.uniform(size=(1, 20_000)) < reported - 0.003
+    assert uniformity.acceptance_martingale(hidden, reported) < 1e-9
+
+
 def test_identical_scores_are_unjudged_and_copied_ones_rejected():
     assert uniformity.neighbour_independence(np.zeros(10)) == 1.0
+    assert uniformity.neighbour_independence(np.full(1001, 0.1)) == 1.0
     copied = np.repeat(np.random.default_rng(0).normal(size=500), 2)
     assert uniformity.neighbour_independence(copied) < 1e-20
