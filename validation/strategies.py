@@ -18,6 +18,7 @@ from numpyro.distributions import biject_to, constraints
 from numpyro.infer.mcmc import MCMCKernel
 
 from ebm_ppl import energies as ebm
+from ebm_ppl.energies._states import StateSpace
 from ebm_ppl.potentials import EnergyPotential
 from ebm_ppl.samplers import AbstractKernel
 from validation import cases
@@ -62,7 +63,7 @@ def energies(
 def points(energy: ebm.AbstractEnergy) -> st.SearchStrategy[npt.NDArray[np.float32]]:
     """Points in the interior of an energy's support, of shape `event_shape`.
 
-    They are images of unconstrained coordinates between -3 and 3.
+    They are images of unconstrained coordinates between -3 and 3, or states of a discrete energy.
     """
     return datasets(energy, min_size=1, max_size=1).map(lambda data: data[0])
 
@@ -81,8 +82,20 @@ def datasets(
 
     Returns:
         A strategy for arrays.
+
+    Raises:
+        ValueError: If the support is discrete and not finite.
     """
     size = draw(st.integers(min_size, max_size))
+    if energy.support.is_discrete:
+        space = StateSpace.of(energy)
+        if space is None:
+            raise ValueError(
+                f"`energy` must have finitely many states or real points; got {energy.support!r}."
+            )
+        words = draw(hnp.arrays(np.uint16, (size, energy.event_size)))
+        states = np.array(space.lowest) + space.step * (words % np.array(space.sizes))
+        return states.reshape(size, *energy.event_shape).astype(np.float32)
     transform = biject_to(energy.support)
     shape = (size, *transform.inverse_shape(energy.event_shape))
     unconstrained = draw(hnp.arrays(np.float32, shape, elements=_floats(-3.0, 3.0)))

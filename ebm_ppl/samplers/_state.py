@@ -29,7 +29,8 @@ class KernelState(_Fields):
 
     In a vectorised run every field has a leading axis over chains, except `iteration` and
     `adaptation`, of which all chains share one. To change the step size of a state, write
-    `state._replace(adaptation=state.adaptation._replace(step_size=...))`.
+    `state._replace(adaptation=state.adaptation._replace(step_size=...))`. MCMC's `extra_fields` takes fields
+    with that axis: `adapt_state` and `i` in place of the two.
 
     Attributes:
         z: Unconstrained position, a pytree as the potential takes it.

@@ -47,6 +47,22 @@ def test_energies_have_the_size_and_support_asked_for(data, dim, bounded):
 
 
 @given(st.data())
+def test_data_of_discrete_energies_are_states(data):
+    energy = data.draw(
+        st.sampled_from(
+            [
+                ebm.Ising((3, 3), 0.4),
+                ebm.Potts(3, 0.5, ebm.Graph.lattice((3, 3))),
+                ebm.RestrictedBoltzmannMachine([[1.0], [0.5]], [0.0, 0.1], [0.2]),
+            ]
+        )
+    )
+    points = data.draw(strategies.datasets(energy, min_size=3, max_size=3))
+    assert points.shape == (3, *energy.event_shape)
+    assert bool(jnp.all(jax.vmap(energy.support)(points)))
+
+
+@given(st.data())
 def test_points_and_data_lie_in_the_support_with_finite_energies(data):
     energy = data.draw(strategies.energies())
     points = data.draw(strategies.datasets(energy, min_size=3, max_size=3))
