@@ -23,6 +23,7 @@ def test_bridges_cover():
     assert result["no_interval"] == 0.0
 
 
+@pytest.mark.slow
 def test_annealing_is_compared_on_one_task():
     """Each implementation's 200 chains are within 5.5 standard errors of 0.02 of the exact log Z."""
     runs, exact = annealing.implementations(chains=200, temperatures=100)

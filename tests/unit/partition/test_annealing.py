@@ -104,6 +104,7 @@ def test_default_bases_of_states_are_uniform(energy, values):
     np.testing.assert_allclose(log_prob, np.full(2, -size * math.log(len(values))), rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_states_without_a_path_of_their_own_begin_alike():
     """Of a lattice of spins, with Gibbs with gradients; the interval is at a level of one in 10,000."""
     energy = Ising((3, 3), 0.4)

@@ -42,12 +42,12 @@ def test_chunks(num_samples, chunk_size):
     assert max(lengths) - min(lengths) == (0 if could_be_alike else 1)
 
 
-def test_a_bin_of_a_histogram_holds_its_lower_end():
-    """Ends at whole numbers, which a division may round to the bin below."""
-    for num_bins in range(1, 200):
-        values = jnp.arange(-1.0, num_bins + 1.0)[None]
-        counts = Histogram(0.0, float(num_bins), num_bins).partial(values)
-        np.testing.assert_array_equal(counts, np.ones(num_bins + 2))
+@pytest.mark.parametrize("num_bins", [7, 49, 107])
+def test_a_bin_of_a_histogram_holds_its_lower_end(num_bins):
+    """Ends at whole numbers, which the division rounds to the bin below on the last two of these grids."""
+    values = jnp.arange(-1.0, num_bins + 1.0)[None]
+    counts = Histogram(0.0, float(num_bins), num_bins).partial(values)
+    np.testing.assert_array_equal(counts, np.ones(num_bins + 2))
 
 
 @pytest.mark.parametrize("value", [np.nan, -np.inf, np.inf])
