@@ -3,6 +3,7 @@
 import itertools
 import os
 import pathlib
+import pkgutil
 import sys
 from collections.abc import Iterator
 
@@ -10,7 +11,8 @@ import pytest
 from hypothesis import HealthCheck, settings
 from jaxtyping import install_import_hook  # imports no JAX
 
-_CACHE = pathlib.Path(__file__).parent / ".cache" / "jax"
+_ROOT = pathlib.Path(__file__).parent
+_CACHE = _ROOT / ".cache" / "jax"
 
 # Two workers share the machine: one thread each. Two host devices let chains run in parallel.
 os.environ.setdefault(
@@ -25,8 +27,13 @@ os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(_CACHE))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
 
-# Kept referenced: every annotation of ebm_ppl is checked at run time for the whole session.
-_HOOK = install_import_hook("ebm_ppl", "beartype.beartype")
+# Kept referenced: the annotations of all that `validation` and `cli` rest on are checked at run time.
+_CHECKED = [
+    f"ebm_ppl.{module.name}"
+    for module in pkgutil.iter_modules([str(_ROOT / "ebm_ppl")])
+    if module.name not in ("__main__", "cli", "validation")
+]
+_HOOK = install_import_hook(_CHECKED, "beartype.beartype")
 
 settings.register_profile(
     "deterministic",

@@ -19,8 +19,8 @@ import optax
 
 import ebm_ppl as ebm
 from ebm_ppl.trainers import Move, newton, polyak_averaging, scale_by_fisher
-from validation import estimation
-from validation.estimation import QUARTIC
+from ebm_ppl.validation import estimation
+from ebm_ppl.validation.estimation import QUARTIC
 
 NUM_EXAMPLES = 20_000
 NOISE_VARIANCE = 4.25

@@ -4,7 +4,7 @@ r"""Efficiency and coverage on the quartic family, by simulation with the packag
 toy mixture, estimates the parameters on each with each objective, all in one compiled run, and prints
 
 - the efficiency $3 / \operatorname{tr}(I\, \mathrm{Cov})$ beside what theory says (by quadrature, in
-  `validation.estimation`), and the distance between them in Monte Carlo errors;
+  `ebm_ppl.validation.estimation`), and the distance between them in Monte Carlo errors;
 - the share of data sets in which the 95% interval of the sandwich standard errors covers the truth, for
   each of the three parameters.
 
@@ -33,9 +33,9 @@ from jax.scipy.special import ndtri
 
 import ebm_ppl as ebm
 from ebm_ppl.trainers import Batch, Model, Move, standard_errors
-from validation import estimation
-from validation.estimation import QUARTIC
-from validation.problems import PolynomialEnergy
+from ebm_ppl.validation import estimation
+from ebm_ppl.validation.estimation import QUARTIC
+from ebm_ppl.validation.problems import PolynomialEnergy
 
 NUM_EXAMPLES = 5000
 NOISE_VARIANCE = 4.25

@@ -21,8 +21,8 @@ import optax
 
 import ebm_ppl as ebm
 from ebm_ppl.trainers import Move, newton, polyak_averaging, scale_by_fisher
-from validation.datasets import two_normals
-from validation.estimation import (
+from ebm_ppl.validation.datasets import two_normals
+from ebm_ppl.validation.estimation import (
     QUARTIC,
     estimate_all,
     line,

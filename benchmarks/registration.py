@@ -23,7 +23,7 @@ from jax.scipy.linalg import cho_solve
 from numpyro.infer import NUTS
 
 import ebm_ppl as ebm
-from validation.chains import batch_functions
+from ebm_ppl.validation.chains import batch_functions
 
 Potential = Callable[[Any], Any]
 

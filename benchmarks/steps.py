@@ -26,7 +26,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import ebm_ppl as ebm
-from validation.chains import batch_functions
+from ebm_ppl.validation.chains import batch_functions
 
 OURS = "ebm_ppl"
 STEP_SIZE = 0.1

@@ -92,7 +92,7 @@ def measure(objective: str, law_name: str, quick: bool, seed: int) -> dict[str, 
 
     import ebm_ppl as ebm
     from benchmarks.toy_recipes import RECIPES
-    from validation.datasets import PLANE_LAWS, kl_divergence
+    from ebm_ppl.validation.datasets import PLANE_LAWS, kl_divergence
 
     recipe = RECIPES[objective](_QUICK_STEPS) if quick else RECIPES[objective]()
     law = PLANE_LAWS[law_name]

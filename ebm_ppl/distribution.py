@@ -55,7 +55,7 @@ class EnergyDistribution(Distribution):
         TypeError: If `energy` is not an `AbstractEnergy`.
         ValueError: If a numeric `log_z` is not a finite scalar.
 
-    Example:
+    Examples:
         >>> import jax
         >>> from ebm_ppl import EnergyDistribution, quadrature
         >>> from ebm_ppl.energies import Gaussian

@@ -88,7 +88,7 @@ def potential_fn(energy: AbstractEnergy) -> EnergyPotential:
         TypeError: If `energy` is not an `AbstractEnergy`; adapters in `ebm_ppl.energies` make one of a
             plain function, a log density or a Flax NNX module.
 
-    Example:
+    Examples:
         >>> import jax
         >>> import jax.numpy as jnp
         >>> import ebm_ppl as ebm
@@ -140,7 +140,7 @@ def as_model(energy: AbstractEnergy, name: str = "x", log_z: LogZ = None) -> Ene
     Raises:
         TypeError: If `energy` is not an `AbstractEnergy`.
 
-    Example:
+    Examples:
         >>> import jax
         >>> import ebm_ppl as ebm
         >>> from numpyro.infer import MCMC

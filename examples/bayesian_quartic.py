@@ -22,7 +22,7 @@ from numpyro.infer import MCMC, NUTS
 
 import ebm_ppl as ebm
 from ebm_ppl.doubly_intractable import ExactDraws, Exchange, normalized
-from validation.diagnostics import convergence
+from ebm_ppl.validation.diagnostics import convergence
 
 TRUTH = {"a": -1.0, "gamma": -1.5}
 NUM_EXAMPLES = 100

@@ -34,7 +34,7 @@ from numpyro.infer import MCMC, NUTS
 from scipy.special import kv
 
 import ebm_ppl as ebm
-import validation
+from ebm_ppl import validation
 from ebm_ppl.energies import as_parameter
 from ebm_ppl.quadrature import QuadratureDensity
 

@@ -31,7 +31,7 @@ from matplotlib.figure import Figure
 from numpyro.infer import MCMC
 
 import ebm_ppl as ebm
-import validation
+from ebm_ppl import validation
 from ebm_ppl.samplers import AbstractMetropolisKernel, Point
 
 FAR = 20.0

@@ -34,9 +34,9 @@ from sklearn.datasets import load_breast_cancer
 from sklearn.preprocessing import StandardScaler
 
 import ebm_ppl as ebm
-import validation
-from validation import cases
-from validation.diagnostics import convergence
+from ebm_ppl import validation
+from ebm_ppl.validation import cases
+from ebm_ppl.validation.diagnostics import convergence
 
 
 class Run(NamedTuple):

@@ -20,7 +20,7 @@ from numpyro.infer.mcmc import MCMCKernel
 
 import ebm_ppl as ebm
 from ebm_ppl.quadrature import QuadratureDensity
-from validation.diagnostics import convergence
+from ebm_ppl.validation.diagnostics import convergence
 
 PARTITION_FUNCTION = 2.1497059285906
 DENSITIES = {0.0: 0.465180, 1.0: 0.255296, 2.0: 0.012710}

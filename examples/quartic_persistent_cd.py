@@ -24,7 +24,7 @@ from matplotlib.figure import Figure
 
 import ebm_ppl as ebm
 from ebm_ppl.trainers import Fit, Move, newton, polyak_averaging, scale_by_fisher
-from validation.datasets import two_normals
+from ebm_ppl.validation.datasets import two_normals
 
 NUM_EXAMPLES = 5000
 

@@ -30,7 +30,7 @@ from matplotlib.figure import Figure
 
 import ebm_ppl as ebm
 from ebm_ppl.trainers import Move
-from validation.datasets import PLANE_LAWS, AbstractLaw, kl_divergence
+from ebm_ppl.validation.datasets import PLANE_LAWS, AbstractLaw, kl_divergence
 
 HALF_WIDTH = 5.0
 """The laws lie within [-5, 5]²."""

@@ -11,10 +11,9 @@ from collections.abc import Iterator
 import pytest
 
 import ebm_ppl
-import validation
 
 ROOT = pathlib.Path(__file__).parents[1]
-PACKAGES = (ebm_ppl, validation)
+PACKAGES = (ebm_ppl,)
 
 
 def modules() -> Iterator[str]:
@@ -77,11 +76,13 @@ def test_packages_ship_their_types(package: types.ModuleType) -> None:
         "ebm_ppl.quadrature",
         "ebm_ppl.samplers",
         "ebm_ppl.streaming",
-        "validation",
+        "ebm_ppl.validation",
     ],
 )
 def test_every_exported_name_is_in_the_reference(name: str) -> None:
-    source = pathlib.Path(importlib.import_module(name).__file__ or "").read_text("utf-8")
+    path = pathlib.Path(importlib.import_module(name).__file__ or "")
+    stub = path.with_suffix(".pyi")  # of a package that loads its names on first use
+    source = (stub if stub.exists() else path).read_text("utf-8")
     exported = re.findall(r"^\s*from \S+ import \w+ as (\w+)$", source, flags=re.MULTILINE)
     pages = "".join(page.read_text("utf-8") for page in (ROOT / "docs").rglob("*.md"))
     documented = set(re.findall(r"^::: \S*?(\w+)$", pages, flags=re.MULTILINE))

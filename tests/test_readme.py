@@ -7,7 +7,7 @@ import shlex
 import pytest
 from click.testing import CliRunner
 
-from validation.cli import main
+from ebm_ppl.cli import main
 
 ROOT = pathlib.Path(__file__).parents[1]
 README = ROOT / "README.md"

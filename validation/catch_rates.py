@@ -11,14 +11,14 @@ from typing import Any
 
 import click
 
-from validation import controls, jobs
-from validation.chains import ShortChainRunner
-from validation.checks.invariance import InvarianceSubject, exact_invariance
-from validation.checks.partition import honest_error
-from validation.checks.state_invariance import StateSubject, state_invariance
-from validation.controls import Control, EstimatorControl
-from validation.results import CheckResult, Question, Verdict
-from validation.subjects import built_in
+from ebm_ppl.validation import controls, jobs
+from ebm_ppl.validation.chains import ShortChainRunner
+from ebm_ppl.validation.checks.invariance import InvarianceSubject, exact_invariance
+from ebm_ppl.validation.checks.partition import honest_error
+from ebm_ppl.validation.checks.state_invariance import StateSubject, state_invariance
+from ebm_ppl.validation.controls import Control, EstimatorControl
+from ebm_ppl.validation.results import CheckResult, Question, Verdict
+from ebm_ppl.validation.subjects import built_in
 
 
 def count_rejections(control: Control, num_seeds: int) -> tuple[int, str]:

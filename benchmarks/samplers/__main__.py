@@ -31,7 +31,7 @@ from benchmarks.samplers import report
 from benchmarks.samplers._method import Method
 from benchmarks.samplers.methods import METHODS
 from benchmarks.samplers.targets import TARGETS, Target
-from validation.diagnostics import convergence
+from ebm_ppl.validation.diagnostics import convergence
 
 
 def judge(draws: np.ndarray, target: Target) -> dict[str, float]:

@@ -13,8 +13,8 @@ from numpyro.infer import NUTS
 
 import ebm_ppl as ebm
 from ebm_ppl.energies import Banana, DoubleWell, Quartic
-from validation.chains import batch_functions
-from validation.diagnostics import convergence
+from ebm_ppl.validation.chains import batch_functions
+from ebm_ppl.validation.diagnostics import convergence
 
 _LOGISTIC_MOMENTS = pathlib.Path(__file__).with_name("logistic_moments.json")
 

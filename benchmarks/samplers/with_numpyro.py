@@ -10,7 +10,7 @@ from numpyro.infer.mcmc import MCMCKernel
 
 from benchmarks.samplers._method import Method, Run, starts
 from benchmarks.samplers.targets import Target
-from validation.chains import batch_functions
+from ebm_ppl.validation.chains import batch_functions
 
 
 def numpyro_kernel(make: Callable[[Any], MCMCKernel]) -> Callable[[Target, Method], Run]:

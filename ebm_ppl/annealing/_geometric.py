@@ -61,7 +61,7 @@ class GeometricPath(AbstractPath):
         TypeError: If `energy` is no energy or `base` no distribution.
         ValueError: If `base` has another shape or support than the energy, or no normaliser.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp, numpyro.distributions as dist
         >>> from ebm_ppl.annealing import GeometricPath
         >>> from ebm_ppl.energies import Gaussian

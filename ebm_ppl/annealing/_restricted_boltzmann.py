@@ -32,7 +32,7 @@ class RestrictedBoltzmannPath(AbstractPath):
     Raises:
         ValueError: If `visible_mean` has another shape or is not within its bounds.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp
         >>> from ebm_ppl.annealing import RestrictedBoltzmannPath
         >>> from ebm_ppl.energies import RestrictedBoltzmannMachine

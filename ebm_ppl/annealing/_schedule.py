@@ -27,7 +27,7 @@ def power_schedule(num_steps: int, power: float = 1.0) -> Float[np.ndarray, " nu
     Raises:
         ValueError: If `num_steps` is no positive integer or `power` is not positive.
 
-    Example:
+    Examples:
         >>> from ebm_ppl.annealing import power_schedule
         >>> power_schedule(4, power=2.0)
         array([0.    , 0.0625, 0.25  , 0.5625, 1.    ])

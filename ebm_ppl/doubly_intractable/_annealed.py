@@ -34,7 +34,7 @@ class AnnealedLogZ(eqx.Module):
         ValueError: If a number is not positive; when it runs, if the kernel takes a step size and neither
             it nor the schedule has one.
 
-    Example:
+    Examples:
         >>> import jax
         >>> from ebm_ppl.doubly_intractable import AnnealedLogZ
         >>> from ebm_ppl.energies import Quartic

@@ -36,7 +36,7 @@ class ExactDraws(eqx.Module):
         ValueError: When it draws, if a discrete energy has more states, or an energy of real coordinates
             meets no normaliser.
 
-    Example:
+    Examples:
         >>> from ebm_ppl.doubly_intractable import ExactDraws
         >>> from ebm_ppl.quadrature import QuadratureNormalizer
         >>> auxiliary = ExactDraws(QuadratureNormalizer(bounds=(-6.0, 6.0)))
@@ -77,7 +77,7 @@ class ShortChains(eqx.Module):
     Raises:
         ValueError: If `kernel` is not callable or `num_steps` is no positive integer.
 
-    Example:
+    Examples:
         >>> import functools
         >>> from ebm_ppl import MALA
         >>> from ebm_ppl.doubly_intractable import ShortChains

@@ -27,7 +27,7 @@ class normalized(Messenger):  # noqa: N801 (NumPyro's handlers have names in low
         log_z: The normaliser, in one of the forms that `EnergyDistribution` takes. It must fit each energy
             that has none of its own.
 
-    Example:
+    Examples:
         >>> import jax
         >>> import jax.numpy as jnp
         >>> import numpyro

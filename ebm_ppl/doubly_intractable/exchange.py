@@ -42,7 +42,7 @@ class Exchange(AbstractDoublyIntractableKernel):
         ValueError: If an argument is outside its bounds; when it runs, if the model has no observed
             energy without normaliser, or one that is masked, scaled or latent.
 
-    Example:
+    Examples:
         >>> import jax
         >>> import jax.numpy as jnp
         >>> import numpyro

@@ -40,7 +40,7 @@ class NoisyMetropolis(AbstractDoublyIntractableKernel):
         ValueError: If an argument is outside its bounds; when it runs, if the model has no observed
             energy without normaliser, or one that is masked, scaled or latent.
 
-    Example:
+    Examples:
         Importance sampling from a wide normal distribution:
 
         >>> import jax

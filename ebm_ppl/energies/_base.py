@@ -44,7 +44,7 @@ class AbstractEnergy(eqx.Module):
         event_shape: Shape of one point.
         support: NumPyro constraint that the points satisfy; its event dimension covers `event_shape`.
 
-    Example:
+    Examples:
         >>> import equinox as eqx, jax, jax.numpy as jnp
         >>> from numpyro.distributions import constraints
         >>> from ebm_ppl.energies import AbstractEnergy, as_parameter

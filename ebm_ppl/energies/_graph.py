@@ -43,7 +43,7 @@ class Graph:
     Raises:
         ValueError: If a pair is no pair of two different sites, or comes twice.
 
-    Example:
+    Examples:
         >>> from ebm_ppl.energies import Graph
         >>> Graph(3, [(0, 1), (1, 2)]).colours.tolist()
         [0, 1, 0]

@@ -109,7 +109,7 @@ def from_callable(
         ValueError: If `fn` is not callable, `event_shape` no tuple of positive integers, or
             `support` does not fit it.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp
         >>> from ebm_ppl.energies import from_callable
         >>> energy = from_callable(lambda x: jnp.sum(x**4), event_shape=(2,))
@@ -138,7 +138,7 @@ def from_logdensity(
     Raises:
         ValueError: As `from_callable` does.
 
-    Example:
+    Examples:
         >>> from ebm_ppl.energies import from_logdensity
         >>> energy = from_logdensity(lambda x: -0.5 * x**2, event_shape=())
         >>> float(energy(2.0))
@@ -173,7 +173,7 @@ def from_nnx(
         ImportError: If Flax is not installed.
         ValueError: If `module` is no NNX module, or as `from_callable` does.
 
-    Example:
+    Examples:
         >>> import jax
         >>> from flax import nnx
         >>> from ebm_ppl.energies import from_nnx

@@ -31,7 +31,7 @@ class AffineEnergy(AbstractEnergy):
         ValueError: If the energy's support is not all reals, or `loc` or `scale` has another shape, is
             traced or not finite, or `scale` is not positive.
 
-    Example:
+    Examples:
         >>> from ebm_ppl.energies import AffineEnergy, Quartic
         >>> energy = AffineEnergy(Quartic(a=0.5, gamma=-80.0), loc=10.0, scale=2.0)
         >>> float(energy(14.0))

@@ -26,7 +26,7 @@ class Banana(AbstractEnergy):
     Raises:
         ValueError: If `a` is no finite scalar, or `b` or `scale` no positive scalar.
 
-    Example:
+    Examples:
         >>> from ebm_ppl.energies import Banana
         >>> float(Banana(a=0.5, b=2.0, scale=0.5)([1.0, 0.0]))
         2.5

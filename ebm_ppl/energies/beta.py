@@ -26,7 +26,7 @@ class Beta(AbstractEnergy):
     Raises:
         ValueError: If an argument is no positive scalar.
 
-    Example:
+    Examples:
         >>> from ebm_ppl.energies import Beta
         >>> round(float(Beta(3.0, 2.0)(0.5)), 4)
         2.0794

@@ -29,7 +29,7 @@ class BoltzmannMachine(AbstractPairwiseEnergy):
     Raises:
         ValueError: If a shape does not fit the graph, or an entry is not finite.
 
-    Example:
+    Examples:
         >>> from ebm_ppl.energies import BoltzmannMachine, Graph
         >>> machine = BoltzmannMachine([1.0, -2.0, 0.5], [0.0, 0.1, 0.2], Graph.complete(3))
         >>> print(f"{machine([1.0, 1.0, 0.0]):.2f}")

@@ -23,7 +23,7 @@ class SumEnergy(AbstractEnergy):
     Raises:
         ValueError: If there is no member, or their event shapes or supports differ.
 
-    Example:
+    Examples:
         >>> from ebm_ppl.energies import Quartic, SumEnergy
         >>> energy = SumEnergy(Quartic(a=0.5), Quartic(a=0.0, b=1.0))
         >>> float(energy(1.0))
@@ -86,7 +86,7 @@ class TemperedEnergy(AbstractEnergy):
     Raises:
         ValueError: If `inverse_temperature` is no positive scalar.
 
-    Example:
+    Examples:
         >>> from ebm_ppl.energies import DoubleWell, TemperedEnergy
         >>> float(TemperedEnergy(DoubleWell(barrier_height=2.0), 0.25)([0.0]))
         0.5

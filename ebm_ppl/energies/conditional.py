@@ -36,7 +36,7 @@ class AbstractConditionalEnergy(eqx.Module):
         null_condition: The condition $y_\varnothing$ that stands for none, a parameter of shape
             `condition_shape`; `None` for an energy that cannot drop its condition.
 
-    Example:
+    Examples:
         >>> import equinox as eqx, jax
         >>> from numpyro.distributions import constraints
         >>> from ebm_ppl.energies import AbstractConditionalEnergy, as_parameter
@@ -144,7 +144,7 @@ class GivenEnergy(AbstractEnergy):
     Raises:
         ValueError: If `y` has another shape.
 
-    Example:
+    Examples:
         >>> import ebm_ppl as ebm
         >>> regression = ebm.energies.ConditionalGaussian([[2.0]], [1.0], [[0.25]])
         >>> density = ebm.quadrature.normalize(regression.given([3.0]))
@@ -190,7 +190,7 @@ class GuidedEnergy(AbstractEnergy):
         ValueError: If `y` has another shape, `scale` is no finite scalar, or the energy has no
             `null_condition`.
 
-    Example:
+    Examples:
         >>> from ebm_ppl.energies import ConditionalGaussian
         >>> regression = ConditionalGaussian([[1.0]], [0.0], [[1.0]], null_condition=[0.0])
         >>> float(regression.guided([2.0], scale=1.0).score([3.0])[0])  # the mean moves from 2 to 4

@@ -105,7 +105,7 @@ def from_conditional_callable(
         ValueError: If `fn` is not callable, a shape is no tuple of positive integers, or `support` or
             `null_condition` does not fit.
 
-    Example:
+    Examples:
         >>> from numpyro.distributions import constraints
         >>> from ebm_ppl.energies import from_conditional_callable
         >>> waiting = from_conditional_callable(lambda x, y: x * y, (), (), constraints.positive)

@@ -41,7 +41,7 @@ class ConditionalGaussian(AbstractConditionalEnergy):
         ValueError: If the shapes do not fit, an entry is not finite, or the covariance is not
             symmetric positive definite.
 
-    Example:
+    Examples:
         >>> from ebm_ppl.energies import ConditionalGaussian
         >>> energy = ConditionalGaussian([[1.0], [2.0]], [0.0, 1.0], [[1.0, 0.0], [0.0, 1.0]])
         >>> float(energy([1.0, 1.0], [1.0]))  # the mean is (1, 3)

@@ -44,7 +44,7 @@ class NeuralConditionalEnergy(AbstractConditionalEnergy):
         ValueError: If a size is no positive integer, `activation` is none of those, or
             `confinement` is negative or not finite.
 
-    Example:
+    Examples:
         >>> import jax
         >>> from ebm_ppl.energies import NeuralConditionalEnergy
         >>> key = jax.random.key(0)

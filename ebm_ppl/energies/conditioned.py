@@ -37,7 +37,7 @@ class ConditionedEnergy(AbstractEnergy):
         ValueError: If `energy` is not on vectors, its support ties coordinates to one another,
             `fixed` is no such selection, or `values` does not fit it or lies outside the support.
 
-    Example:
+    Examples:
         >>> from ebm_ppl.energies import Banana, ConditionedEnergy
         >>> energy = ConditionedEnergy(Banana(b=2.0), values=[0.5], fixed=(0,))
         >>> float(energy([1.25]))

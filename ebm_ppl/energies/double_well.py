@@ -36,7 +36,7 @@ class DoubleWell(AbstractEnergy):
     Raises:
         ValueError: If `dim` is no positive integer or another argument no positive scalar.
 
-    Example:
+    Examples:
         >>> from ebm_ppl.energies import DoubleWell
         >>> energy = DoubleWell(dim=2, barrier_height=2.0, separation=2.5)
         >>> float(energy([0.0, 0.0])), float(energy([1.25, 0.0]))
@@ -86,7 +86,7 @@ class TiltedDoubleWell(AbstractEnergy):
         ValueError: If `dim` is no positive integer, `barrier_height` or `separation` no positive
             scalar, or `tilt` no finite scalar.
 
-    Example:
+    Examples:
         >>> from ebm_ppl.energies import TiltedDoubleWell
         >>> energy = TiltedDoubleWell(tilt=0.5)
         >>> float(energy([1.25])), float(energy([-1.25]))

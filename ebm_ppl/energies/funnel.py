@@ -26,7 +26,7 @@ class Funnel(AbstractEnergy):
     Raises:
         ValueError: If `dim` is no integer of at least 2, or `scale` no positive scalar.
 
-    Example:
+    Examples:
         >>> from ebm_ppl.energies import Funnel
         >>> float(Funnel(dim=3, scale=3.0)([0.0, 1.0, 2.0]))
         2.5

@@ -24,7 +24,7 @@ class Gamma(AbstractEnergy):
     Raises:
         ValueError: If an argument is no positive scalar.
 
-    Example:
+    Examples:
         >>> from ebm_ppl.energies import Gamma
         >>> float(Gamma(concentration=3.0, rate=2.0)(1.0))
         2.0

@@ -35,7 +35,7 @@ class Gaussian(AbstractEnergy):
         ValueError: If the shapes do not fit, an entry is not finite, or the covariance is not
             symmetric positive definite.
 
-    Example:
+    Examples:
         >>> from ebm_ppl.energies import Gaussian
         >>> energy = Gaussian(loc=[1.0, 0.0], covariance_matrix=[[4.0, 0.0], [0.0, 1.0]])
         >>> float(energy([3.0, 1.0]))

@@ -43,7 +43,7 @@ class GaussianBernoulliRBM(AbstractLatentEnergy):
     Raises:
         ValueError: If the shapes do not fit, a layer is empty, or an entry is not finite.
 
-    Example:
+    Examples:
         >>> from ebm_ppl.energies import GaussianBernoulliRBM
         >>> from ebm_ppl.partition import EnumerationNormalizer
         >>> machine = GaussianBernoulliRBM([[1.0], [-2.0]], [0.0, 1.0], [-0.5])

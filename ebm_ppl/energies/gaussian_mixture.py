@@ -43,7 +43,7 @@ class GaussianMixture(AbstractEnergy):
         ValueError: If the shapes do not fit, an entry is not finite, a weight is not positive, or
             a covariance is not symmetric positive definite.
 
-    Example:
+    Examples:
         >>> from ebm_ppl.energies import GaussianMixture
         >>> energy = GaussianMixture([0.3, 0.7], [[-2.0], [2.0]], [[[1.0]], [[0.25]]])
         >>> round(float(energy([2.0])), 3)

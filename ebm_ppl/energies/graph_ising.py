@@ -29,7 +29,7 @@ class GraphIsing(AbstractPairwiseEnergy):
     Raises:
         ValueError: If a shape does not fit the graph, or an entry is not finite.
 
-    Example:
+    Examples:
         >>> from ebm_ppl.energies import Graph, GraphIsing
         >>> energy = GraphIsing([1.0, -0.5], field=0.25, graph=Graph(3, [(0, 1), (1, 2)]))
         >>> float(energy([1.0, 1.0, -1.0]))

@@ -52,7 +52,7 @@ class Ising(AbstractBlockwiseEnergy):
         ValueError: If `shape` is no tuple of positive integers, an axis is too short to be periodic, or a
             parameter is no finite scalar.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp
         >>> from ebm_ppl.energies import Ising
         >>> energy = Ising((4, 4), coupling=0.5, field=0.25)

@@ -29,7 +29,7 @@ class LikelihoodEnergy(AbstractEnergy):
     Raises:
         ValueError: If the observations have another shape, there are none, or one is not finite.
 
-    Example:
+    Examples:
         >>> from ebm_ppl.energies import ConditionalGaussian, LikelihoodEnergy
         >>> term = ConditionalGaussian([[1.0]], [0.0], [[1.0]])  # (θ − x)² / 2
         >>> energy = LikelihoodEnergy(term, [[1.0], [3.0]])

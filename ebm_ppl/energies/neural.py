@@ -40,7 +40,7 @@ class NeuralEnergy(AbstractEnergy):
         ValueError: If a size is no positive integer, `activation` is none of those, or
             `confinement` is negative or not finite.
 
-    Example:
+    Examples:
         >>> import jax
         >>> from ebm_ppl.energies import NeuralEnergy
         >>> energy = NeuralEnergy((2,), rng_key=jax.random.key(0), width=8, depth=1)

@@ -33,7 +33,7 @@ class AbstractNoiseConditionalEnergy(eqx.Module):
         event_shape: Shape of one point.
         support: NumPyro constraint that the points satisfy; as noise is added to them, all reals.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp
         >>> from ebm_ppl.energies import AbstractNoiseConditionalEnergy
         >>> from numpyro.distributions import constraints
@@ -106,7 +106,7 @@ class AtNoiseEnergy(AbstractEnergy):
     Raises:
         ValueError: If `sigma` is no positive scalar.
 
-    Example:
+    Examples:
         >>> import jax
         >>> from ebm_ppl.energies import NeuralNoiseConditionalEnergy
         >>> energy = NeuralNoiseConditionalEnergy((2,), rng_key=jax.random.key(0))

@@ -62,7 +62,7 @@ class NeuralNoiseConditionalEnergy(AbstractNoiseConditionalEnergy):
         ValueError: If a size is no positive integer, `activation` is none of those, or
             `data_scale` is no positive number.
 
-    Example:
+    Examples:
         >>> import jax
         >>> from ebm_ppl.energies import NeuralNoiseConditionalEnergy
         >>> energy = NeuralNoiseConditionalEnergy((2,), rng_key=jax.random.key(0), data_scale=2.0)

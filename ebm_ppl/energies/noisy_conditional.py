@@ -33,7 +33,7 @@ class AbstractNoisyConditionalEnergy(eqx.Module):
         null_condition: The condition that stands for none, a parameter of shape `condition_shape`;
             `None` for an energy that cannot drop its condition.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp
         >>> from ebm_ppl.energies import AbstractNoisyConditionalEnergy
         >>> from numpyro.distributions import constraints
@@ -143,7 +143,7 @@ class GivenNoisyEnergy(AbstractNoiseConditionalEnergy):
     Raises:
         ValueError: If `y` has another shape.
 
-    Example:
+    Examples:
         >>> import jax
         >>> from ebm_ppl.energies import NeuralNoisyConditionalEnergy
         >>> energy = NeuralNoisyConditionalEnergy((2,), (1,), rng_key=jax.random.key(0))
@@ -189,7 +189,7 @@ class GuidedNoisyEnergy(AbstractNoiseConditionalEnergy):
         ValueError: If `y` has another shape, `scale` is no finite scalar, or the energy has no
             `null_condition`.
 
-    Example:
+    Examples:
         >>> import jax
         >>> from ebm_ppl.energies import NeuralNoisyConditionalEnergy
         >>> key = jax.random.key(0)

@@ -47,7 +47,7 @@ class NeuralNoisyConditionalEnergy(AbstractNoisyConditionalEnergy):
         ValueError: If a size is no positive integer, `activation` is none of those, or
             `data_scale` is no positive number.
 
-    Example:
+    Examples:
         >>> import jax
         >>> from ebm_ppl.energies import NeuralNoisyConditionalEnergy
         >>> energy = NeuralNoisyConditionalEnergy((2,), (3,), rng_key=jax.random.key(0))

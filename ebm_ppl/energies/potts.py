@@ -37,7 +37,7 @@ class Potts(AbstractBlockwiseEnergy, AbstractCategoricalEnergy):
     Raises:
         ValueError: If a shape does not fit, or an entry is not finite.
 
-    Example:
+    Examples:
         >>> from ebm_ppl.energies import Graph, Potts
         >>> energy = Potts(3, 1.5, Graph.lattice((3, 3)))
         >>> float(energy([2.0] * 9))  # 18 edges

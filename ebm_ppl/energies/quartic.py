@@ -30,7 +30,7 @@ class Quartic(AbstractEnergy):
     Raises:
         ValueError: If a parameter is no finite scalar, or $e^\gamma$ is not representable.
 
-    Example:
+    Examples:
         >>> from ebm_ppl.energies import Quartic
         >>> energy = Quartic(a=0.5, b=0.0, gamma=0.0)
         >>> float(energy(2.0))

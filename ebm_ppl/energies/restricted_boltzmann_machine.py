@@ -37,7 +37,7 @@ class RestrictedBoltzmannMachine(AbstractLatentEnergy):
     Raises:
         ValueError: If the shapes do not fit, a layer is empty, or an entry is not finite.
 
-    Example:
+    Examples:
         >>> from ebm_ppl.energies import RestrictedBoltzmannMachine
         >>> from ebm_ppl.partition import EnumerationNormalizer
         >>> machine = RestrictedBoltzmannMachine([[2.0], [-1.0]], [0.0, 0.5], [-0.5])
@@ -87,7 +87,7 @@ class RestrictedBoltzmannMachine(AbstractLatentEnergy):
         Raises:
             ValueError: If an argument is outside its bounds.
 
-        Example:
+        Examples:
             >>> import jax
             >>> from ebm_ppl.energies import RestrictedBoltzmannMachine
             >>> machine = RestrictedBoltzmannMachine.random(
@@ -145,7 +145,7 @@ class RestrictedBoltzmannMachine(AbstractLatentEnergy):
         Raises:
             ValueError: If an argument is outside its bounds.
 
-        Example:
+        Examples:
             >>> import numpy as np
             >>> from ebm_ppl.energies import RestrictedBoltzmannMachine
             >>> data = np.repeat([[1, 1, 0, 0], [0, 0, 1, 1], [1, 1, 1, 1]], [4, 3, 3], axis=0)

@@ -26,7 +26,7 @@ class Ring(AbstractEnergy):
     Raises:
         ValueError: If an argument is no positive scalar.
 
-    Example:
+    Examples:
         >>> from ebm_ppl.energies import Ring
         >>> energy = Ring(radius=2.0, width=0.5)
         >>> float(energy([0.0, 2.0])), float(energy([3.0, 0.0]))

@@ -70,7 +70,7 @@ def bridge_sampling(
         SmallSampleWarning: If either effective sample size is below 10: the laws hardly overlap, or the
             chains hardly move. There is no interval then.
 
-    Example:
+    Examples:
         >>> import jax
         >>> from ebm_ppl.energies import Gaussian
         >>> from ebm_ppl.partition import bridge_sampling

@@ -48,7 +48,7 @@ class LogPartitionEstimate(eqx.Module):
         ess: Effective sample size behind the estimate.
         diagnostics: What the method knows beside, by name.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> from ebm_ppl.partition import estimate_from_log_weights
         >>> log_weights = np.random.default_rng(0).normal(-0.5, 1.0, 1000)  # the mean weight is 1

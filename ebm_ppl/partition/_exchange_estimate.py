@@ -45,7 +45,7 @@ def exchange_estimate(
             warm-up.
         NonFiniteEnergyError: If two neighbours' laws do not overlap at all.
 
-    Example:
+    Examples:
         >>> import jax, jax.numpy as jnp
         >>> from numpyro.infer import MCMC
         >>> from ebm_ppl.partition import exchange_estimate

@@ -55,7 +55,7 @@ def importance_sampling(
         HeavyTailWarning: If the weights have too heavy a tail for an interval.
         SmallSampleWarning: If the effective sample size is below 10.
 
-    Example:
+    Examples:
         >>> import jax, numpyro.distributions as dist
         >>> from ebm_ppl.energies import Quartic
         >>> from ebm_ppl.partition import importance_sampling

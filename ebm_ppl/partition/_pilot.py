@@ -91,7 +91,7 @@ def adaptive_schedule(
     Raises:
         ValueError: If an argument is outside its bounds, or 2,000 temperatures do not suffice.
 
-    Example:
+    Examples:
         >>> import jax
         >>> from ebm_ppl.energies import DoubleWell
         >>> from ebm_ppl.partition import adaptive_schedule

@@ -68,7 +68,7 @@ def reverse_annealed_importance_sampling(
         HeavyTailWarning: If the weights have too heavy a tail for an interval.
         SmallSampleWarning: If the effective sample size is below 10.
 
-    Example:
+    Examples:
         >>> import jax
         >>> from ebm_ppl.energies import Gaussian
         >>> from ebm_ppl.partition import reverse_annealed_importance_sampling

@@ -84,7 +84,7 @@ def sequential_monte_carlo(
         HeavyTailWarning: If the runs' estimates have too heavy a tail for an interval.
         SmallSampleWarning: If fewer than 10 runs carry the estimate.
 
-    Example:
+    Examples:
         >>> import jax
         >>> from ebm_ppl.energies import RestrictedBoltzmannMachine
         >>> from ebm_ppl.partition import sequential_monte_carlo

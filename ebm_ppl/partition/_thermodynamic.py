@@ -96,7 +96,7 @@ def thermodynamic_integration(
         SlowExchangeWarning: If a pair of neighbours exchanged in less than 2% of its attempts.
         SlowMixingWarning: If R-hat of the integrand is above 1.1 at a temperature.
 
-    Example:
+    Examples:
         >>> import jax
         >>> from ebm_ppl.energies import RestrictedBoltzmannMachine
         >>> from ebm_ppl.partition import thermodynamic_integration

@@ -37,7 +37,7 @@ class EnumerationNormalizer(eqx.Module):
             support are neither binary nor in a fixed interval of integers, or if there are more than
             $2^{24}$ states.
 
-    Example:
+    Examples:
         Two coupled spins, $Z = 3 + e^2$:
 
         >>> from numpyro.distributions import constraints
@@ -78,7 +78,7 @@ class EnumerationNormalizer(eqx.Module):
         Returns:
             The log partition function.
 
-        Example:
+        Examples:
             >>> from ebm_ppl.energies import RestrictedBoltzmannMachine
             >>> from ebm_ppl.partition import EnumerationNormalizer
             >>> machine = RestrictedBoltzmannMachine([[0.0]] * 1000, [0.0] * 1000, [0.0])

@@ -68,7 +68,7 @@ def normalize(
             parameters are traced, an argument is out of range, or `num_intervals` would take a grid in
             space beyond 256 MiB.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> from ebm_ppl.energies import Quartic
         >>> from ebm_ppl.quadrature import normalize

@@ -78,7 +78,7 @@ class QuadratureNormalizer(eqx.Module):
         ValueError: If an argument is out of range; on use, if the energy does not have one
             coordinate per pair of bounds.
 
-    Example:
+    Examples:
         >>> import jax
         >>> from ebm_ppl.energies import Quartic
         >>> from ebm_ppl.quadrature import QuadratureNormalizer

@@ -111,7 +111,7 @@ def enumerate_states(energy: AbstractEnergy) -> StateTable:
         ValueError: If the energy has no finite number of states, or more than $2^{20}$; beyond,
             `EnumerationNormalizer` still finds $\log Z$.
 
-    Example:
+    Examples:
         >>> from ebm_ppl.energies import RestrictedBoltzmannMachine
         >>> from ebm_ppl.quadrature import enumerate_states
         >>> table = enumerate_states(RestrictedBoltzmannMachine([[1.0], [-1.0]], [0.0, 0.5], [0.0]))

@@ -77,7 +77,7 @@ class AbstractKernel(AbstractModelKernel):
         gradient_evaluations_per_step: Number of gradients that one step costs.
         potential_evaluations_per_step: Number of evaluations of the potential that one step costs.
 
-    Example:
+    Examples:
         An independence sampler with a standard normal proposal, for a target near one:
 
         >>> import jax, jax.numpy as jnp

@@ -68,7 +68,7 @@ class WhitenedTarget:
         context: What else a kernel reads off a flat unconstrained position, as
             `AbstractKernel.context` gives it; `None` for most kernels.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp
         >>> from ebm_ppl.samplers import WhitenedTarget
         >>> target = WhitenedTarget(lambda z: 0.5 * jnp.sum(z**2), jnp.ones(2), jnp.full(2, 2.0))

@@ -62,7 +62,7 @@ def annealed_langevin(
         ValueError: If `noise_scales` do not decrease or are not positive, or a number is outside its
             bounds.
 
-    Example:
+    Examples:
         Data from $N(0, 1)$, whose energies are known at every level:
 
         >>> import jax, jax.numpy as jnp

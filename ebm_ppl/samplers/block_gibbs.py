@@ -35,7 +35,7 @@ class BlockGibbs(AbstractEnergyKernel):
         ValueError: If not exactly one of `model` and `potential_fn` is given, it is not that of an
             `AbstractBlockwiseEnergy`, or `num_sweeps` is no positive integer.
 
-    Example:
+    Examples:
         >>> import jax
         >>> import ebm_ppl as ebm
         >>> from numpyro.infer import MCMC

@@ -37,7 +37,7 @@ class GibbsWithGradients(AbstractEnergyKernel):
         ValueError: If not exactly one of `model` and `potential_fn` is given, or it is not that of an
             energy on finitely many states.
 
-    Example:
+    Examples:
         >>> import jax
         >>> import ebm_ppl as ebm
         >>> from numpyro.infer import MCMC

@@ -45,7 +45,7 @@ class IndependenceMetropolis(AbstractKernel):
         ValueError: If not exactly one of `model` and `potential_fn` is given, or `proposal` is no such
             distribution; when it runs, if its event shape is not that of the position.
 
-    Example:
+    Examples:
         >>> import jax, jax.numpy as jnp
         >>> import numpyro.distributions as dist
         >>> from numpyro.infer import MCMC

@@ -45,7 +45,7 @@ class Langevin(AbstractUnadjustedKernel):
     Warns:
         UserWarning: If the effective temperature is not 1.
 
-    Example:
+    Examples:
         >>> import jax, jax.numpy as jnp
         >>> from numpyro.infer import MCMC
         >>> from ebm_ppl.samplers import Langevin

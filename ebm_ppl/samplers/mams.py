@@ -72,7 +72,7 @@ class MAMS(AbstractSharedTrajectoryKernel):
         ValueError: If not exactly one of `model` and `potential_fn` is given, or an argument is
             outside its bounds.
 
-    Example:
+    Examples:
         >>> import jax, jax.numpy as jnp
         >>> from numpyro.infer import MCMC
         >>> from ebm_ppl.samplers import MAMS

@@ -107,7 +107,7 @@ class ReplicaExchange(AbstractModelKernel):
         ValueError: If an argument is outside its bounds, the inner kernel is none of those, or the base law
             has another shape or support than the target.
 
-    Example:
+    Examples:
         >>> import jax, jax.numpy as jnp
         >>> from numpyro.infer import MCMC
         >>> from ebm_ppl.energies import DoubleWell

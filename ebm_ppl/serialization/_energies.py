@@ -36,7 +36,7 @@ def save_energy(
         ValueError: If a part of the energy or the metadata cannot be saved.
         OSError: If the file cannot be written.
 
-    Example:
+    Examples:
         >>> import pathlib, tempfile
         >>> import ebm_ppl as ebm
         >>> energy = ebm.energies.TemperedEnergy(ebm.energies.Quartic(a=-1.0), 0.5)
@@ -70,7 +70,7 @@ def load_energy(path: str | os.PathLike[str]) -> AnyEnergy:
             double precision and JAX is not set to compute in it.
         OSError: If the file cannot be read.
 
-    Example:
+    Examples:
         See `save_energy`.
     """
     header, arrays = _read(path)
@@ -103,7 +103,7 @@ def load_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
         ValueError: If the file is no model file, is damaged, or is of another version.
         OSError: If the file cannot be read.
 
-    Example:
+    Examples:
         See `save_energy`.
     """
     header, _ = _read(path)

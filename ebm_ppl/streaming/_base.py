@@ -19,7 +19,7 @@ class AbstractReduction(abc.ABC):
         of: Function of one draw of one chain, in the model's constrained coordinates, to an array or a
             pytree of arrays; the draw itself by default.
 
-    Example:
+    Examples:
         The largest value that any chain has seen:
 
         >>> import jax, jax.numpy as jnp, numpy as np

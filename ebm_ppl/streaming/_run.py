@@ -98,7 +98,7 @@ def stream(
             `state` is none of vectorised chains, or it comes with `num_warmup`, `init_params` or another
             `num_chains`.
 
-    Example:
+    Examples:
         >>> import jax
         >>> import ebm_ppl as ebm
         >>> from ebm_ppl.streaming import Histogram, Summary, stream

@@ -58,7 +58,7 @@ class AbstractObjective(eqx.Module):
         is_criterion: Claim: the loss on held-out data measures the quality of a fit, so early
             stopping may watch it.
 
-    Example:
+    Examples:
         Ratio matching to one fixed reference would be a line; here, the energy of the data alone (a
         poor objective, which pushes the energy down for ever):
 

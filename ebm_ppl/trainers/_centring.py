@@ -41,7 +41,7 @@ def centred(
         ValueError: If an argument is of another kind or not finite; in `init`, if the energy is no
             `RestrictedBoltzmannMachine` or the offsets do not fit it.
 
-    Example:
+    Examples:
         >>> import jax, numpy as np, optax
         >>> import ebm_ppl as ebm
         >>> data = np.repeat([[1.0, 1.0, 0.0], [1.0, 0.0, 1.0]], 50, axis=0)

@@ -32,7 +32,7 @@ def as_batch(energy: Any, data: Any, condition: Any = None) -> Batch:
         ValueError: If a shape does not fit, a value is not finite or outside the support, or a
             condition is given to an energy that takes none or not to one that does.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp
         >>> from ebm_ppl.energies import Quartic
         >>> from ebm_ppl.trainers import as_batch

@@ -82,7 +82,7 @@ def fisher_scoring(
         ValueError: If an argument is outside its bounds, or `simulator` returns something of another
             shape than an observation.
 
-    Example:
+    Examples:
         >>> import jax, jax.numpy as jnp
         >>> from ebm_ppl.trainers import fisher_scoring
         >>> def simulator(rng_key, theta):

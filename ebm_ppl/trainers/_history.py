@@ -19,7 +19,7 @@ class History(Mapping[str, np.ndarray]):
         data_vars: Pairs of a dimension and values by name, as `xarray.Dataset` takes them.
         coords: The dimensions: `step`, and `evaluation_step` (steps taken before the evaluation).
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> from ebm_ppl.trainers import History
         >>> history = History({"loss": np.array([2.0, 1.0])})

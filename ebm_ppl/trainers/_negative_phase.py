@@ -32,7 +32,7 @@ class Move(eqx.Module):
     Raises:
         ValueError: If `kernel` is not callable, or a setting is not positive.
 
-    Example:
+    Examples:
         >>> import optax
         >>> from ebm_ppl import MALA
         >>> from ebm_ppl.trainers import Move

@@ -46,7 +46,7 @@ def scale_by_fisher(
             condition; in `init`, if there are more than 1000 parameters; in `update`, if `params` is
             missing.
 
-    Example:
+    Examples:
         The quartic family, whose parameters have unlike units, by plain steps:
 
         >>> import jax, jax.numpy as jnp, optax

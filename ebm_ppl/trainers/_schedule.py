@@ -37,7 +37,7 @@ def polyak_averaging(start: int) -> Callable[[Any], Array]:
     Raises:
         ValueError: If `start` is no integer or negative.
 
-    Example:
+    Examples:
         >>> from ebm_ppl.trainers import polyak_averaging
         >>> decay = polyak_averaging(start=2)
         >>> [float(decay(step)) for step in (0, 2, 3, 5)]

@@ -84,7 +84,7 @@ def standard_errors(
         ValueError: If the model has more than 1000 parameters, `num_draws` is below 2 or `num_averaged` is
             below 1.
 
-    Example:
+    Examples:
         The standard error of a mean:
 
         >>> import jax, jax.numpy as jnp

@@ -77,7 +77,7 @@ class Trainer(eqx.Module):
         ema_decay: Weight of the old average in the new one, a number or a schedule of the number of
             averaged steps; `None` for no average. With a number, the average starts as a plain mean.
 
-    Example:
+    Examples:
         >>> import jax, jax.numpy as jnp, optax
         >>> from ebm_ppl.energies import Gaussian
         >>> from ebm_ppl.trainers import ScoreMatching, Trainer, as_batch

@@ -51,7 +51,7 @@ class AnnealedDenoisingScoreMatching(AbstractObjective):
             negative or not finite; when the fit begins, if the energy is not noise-conditional or its
             support has a boundary.
 
-    Example:
+    Examples:
         >>> import jax, numpyro.distributions as dist, optax
         >>> import ebm_ppl as ebm
         >>> data = jax.random.normal(jax.random.key(0), (500, 2))

@@ -39,7 +39,7 @@ class ConditionalNoiseContrastive(AbstractObjective):
         ValueError: If `noise_scale` is not positive and finite or `num_noise` no positive integer; when
             the fit begins, if the shape of `noise_scale` is not the energy's.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp
         >>> from ebm_ppl.energies import Quartic
         >>> from ebm_ppl.trainers import ConditionalNoiseContrastive, Model, as_batch

@@ -39,7 +39,7 @@ class ContrastiveDivergence(AbstractObjective):
     Raises:
         ValueError: If a number is not positive or `kernel` is no kernel.
 
-    Example:
+    Examples:
         >>> import functools
         >>> from ebm_ppl import MALA, RandomWalkMetropolis
         >>> from ebm_ppl.trainers import ContrastiveDivergence

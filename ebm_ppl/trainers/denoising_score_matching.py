@@ -40,7 +40,7 @@ class DenoisingScoreMatching(AbstractObjective):
         ValueError: If `noise_scale` is no positive number; when the fit begins, if the energy's support
             has a boundary, which noise would cross.
 
-    Example:
+    Examples:
         The fit of normal data has the variance of data and noise together:
 
         >>> import jax, jax.numpy as jnp, optax

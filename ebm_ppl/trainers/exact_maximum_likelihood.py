@@ -31,7 +31,7 @@ class ExactMaximumLikelihood(AbstractObjective):
     Raises:
         ValueError: If `normalizer` is not callable.
 
-    Example:
+    Examples:
         >>> import jax, jax.numpy as jnp
         >>> import ebm_ppl as ebm
         >>> energy = ebm.energies.Quartic(a=1.0, b=0.0, gamma=-2.0)

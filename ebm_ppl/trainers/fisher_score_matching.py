@@ -38,7 +38,7 @@ class FisherScoreMatching(AbstractObjective):
         ValueError: When the fit begins, if the energy is not conditional, or `proposal` has another
             event shape or a support with a boundary.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp
         >>> import numpyro.distributions as dist
         >>> from ebm_ppl.energies import ConditionalGaussian

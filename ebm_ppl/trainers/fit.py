@@ -143,7 +143,7 @@ def fit(
         TrainingDivergedError: If `max_refused` steps in a row, or all, were refused; it names the step, the
             objective and the first thing that was not finite, and holds the last finite state.
 
-    Example:
+    Examples:
         >>> import jax, jax.numpy as jnp, optax
         >>> import ebm_ppl as ebm
         >>> data = 1.0 + jax.random.normal(jax.random.key(0), (512, 1))

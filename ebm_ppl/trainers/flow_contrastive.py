@@ -62,7 +62,7 @@ class FlowContrastive(AbstractObjective):
         ValueError: If `flow` is no FlowJAX distribution or a number no positive integer; when the fit
             begins, if shapes do not fit or the flow has no density at some example.
 
-    Example:
+    Examples:
         >>> import jax, optax
         >>> import ebm_ppl as ebm
         >>> from flowjax.distributions import Normal

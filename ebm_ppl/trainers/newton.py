@@ -45,7 +45,7 @@ def newton(damping: float = 1e-6) -> optax.GradientTransformationExtraArgs:
         ValueError: If `damping` is not in (0, 1); in `init`, if there are more than 1000 parameters; in
             `update`, if `params`, `value` or `value_fn` is missing.
 
-    Example:
+    Examples:
         The exact maximum-likelihood fit of a normal law takes a handful of steps:
 
         >>> import jax, jax.numpy as jnp

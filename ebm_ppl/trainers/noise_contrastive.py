@@ -48,7 +48,7 @@ class NoiseContrastive(AbstractObjective):
         ValueError: If `num_noise` is no positive integer or `noise` no distribution; when the fit begins,
             if shapes do not fit or the noise has no density at some example.
 
-    Example:
+    Examples:
         >>> import jax, numpyro.distributions as dist
         >>> import ebm_ppl as ebm
         >>> data = 1.0 + 0.5 * jax.random.normal(jax.random.key(0), (2000, 1))

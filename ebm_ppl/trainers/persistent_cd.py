@@ -40,7 +40,7 @@ class PersistentCD(AbstractObjective):
     Raises:
         ValueError: If a number is not positive or `kernel` is no kernel.
 
-    Example:
+    Examples:
         >>> import functools
         >>> from ebm_ppl import PersistentCD, RandomWalkMetropolis
         >>> kernel = functools.partial(RandomWalkMetropolis, step_size=2.5)

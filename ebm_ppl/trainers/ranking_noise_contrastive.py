@@ -33,7 +33,7 @@ class RankingNoiseContrastive(AbstractObjective):
         ValueError: If `num_noise` is no positive integer or `noise` no distribution; when the fit begins,
             if shapes do not fit or the noise has no density at some example.
 
-    Example:
+    Examples:
         Linear regression, $x \approx 2 y$:
 
         >>> import jax, numpyro.distributions as dist

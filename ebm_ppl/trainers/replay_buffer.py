@@ -58,7 +58,7 @@ class ReplayBufferCD(AbstractObjective):
         ValueError: If an argument is outside its bounds, or, when the fit begins, `initial` returns
             another shape.
 
-    Example:
+    Examples:
         >>> import functools
         >>> from ebm_ppl import Langevin, ReplayBufferCD
         >>> kernel = functools.partial(Langevin, step_size=0.01)

@@ -47,7 +47,7 @@ class ReplicaExchangeCD(AbstractObjective):
         ValueError: If a number is not positive or the scales do not rise to 1; when the fit begins, if the
             energy is no discrete `AbstractBlockwiseEnergy`.
 
-    Example:
+    Examples:
         >>> from ebm_ppl import ReplicaExchangeCD
         >>> ReplicaExchangeCD(scales=3, num_chains=50).scales
         (0.0, 0.5, 1.0)

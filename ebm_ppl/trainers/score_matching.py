@@ -29,7 +29,7 @@ class ScoreMatching(AbstractObjective):
         ValueError: When the fit begins, if the energy's support has a boundary, at which the
             integration by parts would fail.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp
         >>> from ebm_ppl.energies import Quartic
         >>> from ebm_ppl.trainers import Model, ScoreMatching, as_batch

@@ -48,7 +48,7 @@ class SlicedScoreMatching(AbstractObjective):
         ValueError: If `num_projections` is no positive integer or `directions` is none of those; when
             the fit begins, if the energy's support has a boundary.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp
         >>> from ebm_ppl.energies import Gaussian
         >>> from ebm_ppl.trainers import Model, SlicedScoreMatching, as_batch

@@ -3,7 +3,7 @@
 import jax
 import pytest
 
-import validation
+from ebm_ppl import validation
 from ebm_ppl.energies import Gamma, TiltedDoubleWell
 
 

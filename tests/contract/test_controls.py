@@ -4,9 +4,9 @@ import functools
 
 import pytest
 
-from validation import controls, jobs
-from validation.checks.error_rates import SEQUENTIAL_LEVEL
-from validation.results import Question, Verdict
+from ebm_ppl.validation import controls, jobs
+from ebm_ppl.validation.checks.error_rates import SEQUENTIAL_LEVEL
+from ebm_ppl.validation.results import Question, Verdict
 
 CONTROLS = controls.discover()
 

@@ -4,11 +4,11 @@ import jax.numpy as jnp
 import pytest
 from numpyro.distributions import constraints
 
-import validation
+from ebm_ppl import validation
 from ebm_ppl.energies import BoltzmannMachine, Graph, Quartic, from_callable
-from validation import cases, targets
-from validation.checks.state_balance import state_balance
-from validation.subjects import built_in
+from ebm_ppl.validation import cases, targets
+from ebm_ppl.validation.checks.state_balance import state_balance
+from ebm_ppl.validation.subjects import built_in
 
 DISCRETE = [case for case in cases.discover().values() if case.discrete]
 TARGETS = targets.discover_discrete()

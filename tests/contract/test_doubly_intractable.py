@@ -24,7 +24,7 @@ from ebm_ppl.doubly_intractable import (
 from ebm_ppl.energies import BoltzmannMachine, Graph, Ising, Quartic
 from ebm_ppl.partition import EnumerationNormalizer, adaptive_schedule
 from ebm_ppl.quadrature import QuadratureNormalizer
-from validation.diagnostics import convergence
+from ebm_ppl.validation.diagnostics import convergence
 
 pytestmark = pytest.mark.slow
 

@@ -8,11 +8,11 @@ import pytest
 
 from ebm_ppl import partition
 from ebm_ppl.partition import LogPartitionEstimate
-from validation import cases, controls
-from validation.cases import EstimatorCase
-from validation.checks.partition import honest_error
-from validation.estimator_jobs import judge_estimator_control
-from validation.jobs import key_for
+from ebm_ppl.validation import cases, controls
+from ebm_ppl.validation.cases import EstimatorCase
+from ebm_ppl.validation.checks.partition import honest_error
+from ebm_ppl.validation.estimator_jobs import judge_estimator_control
+from ebm_ppl.validation.jobs import key_for
 
 CASES = cases.discover_estimators()
 CONTROLS = controls.discover_estimators()
@@ -80,7 +80,7 @@ def test_a_log_z_is_the_sum_over_all_states():
 
 
 def validation_machine():
-    from validation.partition_problems import machine
+    from ebm_ppl.validation.partition_problems import machine
 
     return machine()
 

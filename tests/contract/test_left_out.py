@@ -2,8 +2,8 @@
 
 import pytest
 
-import validation
-from validation import cases, targets
+from ebm_ppl import validation
+from ebm_ppl.validation import cases, targets
 
 
 @pytest.mark.slow

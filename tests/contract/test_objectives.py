@@ -4,9 +4,9 @@ import pytest
 
 import ebm_ppl.trainers
 from ebm_ppl.trainers import AbstractObjective, FisherScoreMatching
-from validation import cases, controls
-from validation.results import Question, Verdict
-from validation.training_jobs import (
+from ebm_ppl.validation import cases, controls
+from ebm_ppl.validation.results import Question, Verdict
+from ebm_ppl.validation.training_jobs import (
     every_example,
     judge_objective_control,
     objective_checks,

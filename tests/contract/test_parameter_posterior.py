@@ -12,7 +12,7 @@ from scipy.special import logsumexp
 import ebm_ppl as ebm
 from ebm_ppl.energies import Quartic
 from ebm_ppl.quadrature import QuadratureNormalizer
-from validation.diagnostics import convergence
+from ebm_ppl.validation.diagnostics import convergence
 
 pytestmark = pytest.mark.slow
 

@@ -10,16 +10,16 @@ import pytest
 from numpyro.distributions import constraints
 
 import ebm_ppl as ebm
-import validation
+from ebm_ppl import validation
 from ebm_ppl.energies import Gaussian, Quartic, from_callable
 from ebm_ppl.quadrature import normalize
-from validation import cases
-from validation.chains import ShortChains
-from validation.checks import invariance
-from validation.checks.adaptation import frozen_adaptation
-from validation.controls.acceptance import _NeverMoves
-from validation.results import Question, Verdict
-from validation.subjects import built_in
+from ebm_ppl.validation import cases
+from ebm_ppl.validation.chains import ShortChains
+from ebm_ppl.validation.checks import invariance
+from ebm_ppl.validation.checks.adaptation import frozen_adaptation
+from ebm_ppl.validation.controls.acceptance import _NeverMoves
+from ebm_ppl.validation.results import Question, Verdict
+from ebm_ppl.validation.subjects import built_in
 
 
 def _raises(x):

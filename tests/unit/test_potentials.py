@@ -15,7 +15,7 @@ from scipy import stats
 import ebm_ppl as ebm
 from ebm_ppl._precision import float64, to_float64
 from ebm_ppl.energies import Beta, DoubleWell, Gamma, Gaussian
-from validation import strategies
+from ebm_ppl.validation import strategies
 
 
 def test_identity_on_the_real_line():

@@ -21,7 +21,7 @@ from ebm_ppl._precision import float64, to_float64
 from ebm_ppl.serialization import load_metadata
 from ebm_ppl.serialization._container import pack
 from ebm_ppl.serialization._tree import _registry
-from validation.targets import discover
+from ebm_ppl.validation.targets import discover
 
 KEY = jax.random.key(0)
 NEURAL = energies.NeuralEnergy((2, 3), rng_key=KEY, width=3, depth=2, activation="gelu")

@@ -12,7 +12,7 @@ from numpyro.distributions import biject_to, constraints
 from ebm_ppl import energies as ebm
 from ebm_ppl._precision import float64, to_float64
 from ebm_ppl.potentials import EnergyPotential
-from validation import strategies
+from ebm_ppl.validation import strategies
 
 pytestmark = [
     # beartype samples the entries of containers with the global `random`, on which Hypothesis frowns.

@@ -8,9 +8,9 @@ from scipy import integrate, special
 
 from ebm_ppl import energies as ebm
 from ebm_ppl._precision import float64, to_float64
-from validation import targets
-from validation.targets import Target, discover
-from validation.targets._quartic_series import quartic_moments
+from ebm_ppl.validation import targets
+from ebm_ppl.validation.targets import Target, discover
+from ebm_ppl.validation.targets._quartic_series import quartic_moments
 
 TARGETS = discover()
 CLOSED_FORM = {name: target for name, target in TARGETS.items() if target.log_z is not None}

@@ -16,7 +16,7 @@ from ebm_ppl.energies import (
     from_callable,
     from_logdensity,
 )
-from validation import strategies
+from ebm_ppl.validation import strategies
 
 # beartype samples the entries of containers with the global `random`, on which Hypothesis frowns.
 pytestmark = pytest.mark.filterwarnings("ignore:Do not use the `random` module")

@@ -16,7 +16,7 @@ from numpyro.distributions import biject_to, constraints
 from ebm_ppl import energies as ebm
 from ebm_ppl._precision import float64, to_float64
 from ebm_ppl.energies._states import StateSpace
-from validation.targets import discover
+from ebm_ppl.validation.targets import discover
 
 SHIPPED = {name: target.energy for name, target in discover().items()} | {
     "sum": ebm.SumEnergy(ebm.Quartic(a=0.5, b=0.25), ebm.Quartic(a=-0.5, gamma=-1.0)),

@@ -6,7 +6,7 @@ import pytest
 
 from ebm_ppl.energies import NeuralEnergy
 from ebm_ppl.quadrature import NotNormalizableError, normalize
-from validation.targets import discover
+from ebm_ppl.validation.targets import discover
 
 TARGETS = discover()
 

@@ -23,9 +23,9 @@ from ebm_ppl.trainers import (
     newton,
 )
 from ebm_ppl.trainers._denoising import Noise
+from ebm_ppl.validation import estimation, problems
+from ebm_ppl.validation.estimation import QUARTIC, GridLaw
 from tests.unit.trainers.fixed_draws import FixedDraws
-from validation import estimation, problems
-from validation.estimation import QUARTIC, GridLaw
 
 KEY = jax.random.key(0)
 STEP = jnp.asarray(0)

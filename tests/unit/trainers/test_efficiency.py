@@ -6,7 +6,7 @@ import pytest
 from scipy import stats
 
 from benchmarks.efficiency import CASES, Row, draw, measure
-from validation.estimation import QUARTIC, NoiseContrastive, normal_density
+from ebm_ppl.validation.estimation import QUARTIC, NoiseContrastive, normal_density
 
 NUM_DATA_SETS = 400
 CRITICAL = 5.6

@@ -22,9 +22,9 @@ from ebm_ppl.energies import (
     from_callable,
 )
 from ebm_ppl.trainers import Batch, Model, ScoreMatching, SlicedScoreMatching, as_batch, newton
+from ebm_ppl.validation import estimation, problems
+from ebm_ppl.validation.estimation import QUARTIC
 from tests.unit.trainers.fixed_draws import FixedDraws
-from validation import estimation, problems
-from validation.estimation import QUARTIC
 
 KEY = jax.random.key(0)
 STEP = jnp.asarray(0)

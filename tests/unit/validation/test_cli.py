@@ -10,11 +10,11 @@ import jax
 import pytest
 from click.testing import CliRunner, Result
 
-import validation
+from ebm_ppl import validation
+from ebm_ppl.cli import INTERRUPTED, _cache, _terminal, main
 from ebm_ppl.energies import AbstractEnergy
+from ebm_ppl.validation.results import Question, Report, Row, Verdict
 from tests.unit.validation import fakes
-from validation.cli import INTERRUPTED, _cache, _terminal, main
-from validation.results import Question, Report, Row, Verdict
 
 Invoke = Callable[..., Result]
 
@@ -232,7 +232,7 @@ def test_the_compilation_cache_can_be_refused_and_yields_to_jax_settings(
 
 def test_help_imports_nothing_heavy() -> None:
     code = (
-        "import sys; from validation.cli import main; main(['--help'], standalone_mode=False);"
+        "import sys; from ebm_ppl.cli import main; main(['--help'], standalone_mode=False);"
         "sys.exit(any(name in sys.modules for name in ('jax', 'arviz', 'matplotlib', 'numpy')))"
     )
     began = time.perf_counter()

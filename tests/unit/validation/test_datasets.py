@@ -11,7 +11,7 @@ from scipy import stats
 
 from ebm_ppl.energies import Gaussian, NeuralEnergy
 from ebm_ppl.quadrature import normalize
-from validation.datasets import (
+from ebm_ppl.validation.datasets import (
     PLANE_LAWS,
     AbstractLaw,
     Checkerboard,

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from validation.checks import error_rates
+from ebm_ppl.validation.checks import error_rates
 
 NUM_REPLICATIONS = 20_000
 CRITICAL = 5.6

@@ -11,10 +11,10 @@ import pytest
 from click.testing import CliRunner
 
 import ebm_ppl as ebm
-from validation.cli import main
-from validation.cli._fit import ENERGY_NAMES, KERNEL_NAMES, OBJECTIVE_NAMES
-from validation.fitting import ENERGIES, OBJECTIVES, TableError, read_csv
-from validation.fitting.draws import CONTINUOUS, DISCRETE
+from ebm_ppl.cli import main
+from ebm_ppl.cli._fit import ENERGY_NAMES, KERNEL_NAMES, OBJECTIVE_NAMES
+from ebm_ppl.cli.fitting import ENERGIES, OBJECTIVES, TableError, read_csv
+from ebm_ppl.cli.fitting.draws import CONTINUOUS, DISCRETE
 
 
 def _csv(path, text):

@@ -6,8 +6,8 @@ import pytest
 
 from ebm_ppl.energies import TiltedDoubleWell
 from ebm_ppl.quadrature import normalize
-from validation.checks.mixing import degenerate, mixing
-from validation.results import Verdict
+from ebm_ppl.validation.checks.mixing import degenerate, mixing
+from ebm_ppl.validation.results import Verdict
 
 CHAINS, SAMPLES = 4, 1000
 

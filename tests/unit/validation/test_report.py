@@ -12,8 +12,7 @@ import time
 import numpy as np
 import pytest
 
-from tests.unit.validation import fakes
-from validation.report import (
+from ebm_ppl.validation.report import (
     _atomic,
     load_json,
     render_html,
@@ -21,8 +20,9 @@ from validation.report import (
     render_markdown,
     view,
 )
-from validation.report.json_report import SCHEMA
-from validation.results import Question, Row, Verdict
+from ebm_ppl.validation.report.json_report import SCHEMA
+from ebm_ppl.validation.results import Question, Row, Verdict
+from tests.unit.validation import fakes
 
 REPORTS = {"ordinary": fakes.report(), "hostile": fakes.hostile_report()}
 PAGES = {name: render_html(report) for name, report in REPORTS.items()}

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from ebm_ppl.validation.report import _series, figures
 from tests.unit.validation import fakes
-from validation.report import _series, figures
 
 
 @pytest.mark.parametrize("correlation", [0.0, 0.5, 0.9])

@@ -9,12 +9,12 @@ from scipy import stats
 
 from ebm_ppl.energies import BoltzmannMachine, Graph, RestrictedBoltzmannMachine
 from ebm_ppl.quadrature import enumerate_states
-from validation.chains import ShortChains
-from validation.checks import states
-from validation.checks.enumeration import free_energy, state_normalizer
-from validation.checks.state_invariance import state_p_values
-from validation.results import Verdict
-from validation.targets import discover_discrete
+from ebm_ppl.validation.chains import ShortChains
+from ebm_ppl.validation.checks import states
+from ebm_ppl.validation.checks.enumeration import free_energy, state_normalizer
+from ebm_ppl.validation.checks.state_invariance import state_p_values
+from ebm_ppl.validation.results import Verdict
+from ebm_ppl.validation.targets import discover_discrete
 
 NUM_REPLICATIONS = 400
 NUM_CHAINS = 20_000
@@ -131,7 +131,7 @@ def test_a_wrong_free_energy_is_seen():
 
 
 def test_a_law_without_mass_is_refused():
-    from validation.subjects import Subject
+    from ebm_ppl.validation.subjects import Subject
 
     machine = BoltzmannMachine(1.0, 0.0, Graph.complete(3))
     assert Subject("fine", machine).refusal is None

@@ -3,8 +3,8 @@
 import pytest
 
 from ebm_ppl.energies import AbstractEnergy, Quartic
-from validation import cases, jobs, subjects
-from validation.subjects import Subject
+from ebm_ppl.validation import cases, jobs, subjects
+from ebm_ppl.validation.subjects import Subject
 
 
 def test_an_energy_is_refused_once_for_all_its_kernels(monkeypatch: pytest.MonkeyPatch) -> None:

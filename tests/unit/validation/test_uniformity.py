@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from validation.checks import uniformity
+from ebm_ppl.validation.checks import uniformity
 
 NUM_REPLICATIONS = 500
 NUM_DRAWS = 2000

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from scipy import integrate
 
+from ebm_ppl.validation.estimation import QUARTIC, even_quartic_log_z
+from ebm_ppl.validation.targets._quartic_series import quartic_moments
 from tests.unit.validation.estimation.toy import BEST, NODES
-from validation.estimation import QUARTIC, even_quartic_log_z
-from validation.targets._quartic_series import quartic_moments
 
 
 @pytest.mark.parametrize("a", [2.0, 0.5, 1e-3, 0.0, -1e-3, -0.5, -2.0, -6.0])

@@ -5,8 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from tests.unit.validation.estimation.toy import BEST, NODES, NOISE, TILTED
-from validation.estimation import (
+from ebm_ppl.validation.estimation import (
     GAUSSIAN,
     QUARTIC,
     ConditionalNoiseContrastive,
@@ -25,6 +24,7 @@ from validation.estimation import (
     sensitivity,
     well_specified_efficiency,
 )
+from tests.unit.validation.estimation.toy import BEST, NODES, NOISE, TILTED
 
 WALK = RandomWalk(2.5)
 EFFICIENCIES = {

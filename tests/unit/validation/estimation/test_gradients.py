@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 from scipy import special
 
-from tests.unit.validation.estimation.toy import NODES, NOISE, TILTED, UNEVEN, uneven_density
-from validation.estimation import (
+from ebm_ppl.validation.estimation import (
     QUARTIC,
     ConditionalNoiseContrastive,
     ContrastiveDivergence,
@@ -21,6 +20,7 @@ from validation.estimation import (
     UnadjustedLangevin,
     normal_density,
 )
+from tests.unit.validation.estimation.toy import NODES, NOISE, TILTED, UNEVEN, uneven_density
 
 LOG_Z = 3.5
 NARROW = normal_density(2.25)

@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from tests.unit.validation.estimation.toy import BEST, NODES, NOISE, TILTED, TOY, UNEVEN
-from validation.estimation import (
+from ebm_ppl.validation.estimation import (
     GAUSSIAN,
     QUARTIC,
     ContrastiveDivergence,
@@ -24,6 +23,7 @@ from validation.estimation import (
     population_minimiser,
     toy_mixture,
 )
+from tests.unit.validation.estimation.toy import BEST, NODES, NOISE, TILTED, TOY, UNEVEN
 
 
 def test_the_best_quartic_and_its_distance_from_the_toy_data():

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from tests.unit.validation.estimation.toy import BEST, NODES, TILTED
-from validation.estimation import (
+from ebm_ppl.validation.estimation import (
     QUARTIC,
     GridLaw,
     MaximumLikelihood,
@@ -21,6 +20,7 @@ from validation.estimation import (
     score_matching_estimator,
     well_specified_efficiency,
 )
+from tests.unit.validation.estimation.toy import BEST, NODES, TILTED
 
 CRITICAL = 5.6
 """Standard errors: a false alarm in 2.2e-8 of runs of an assertion."""

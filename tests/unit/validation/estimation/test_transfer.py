@@ -7,8 +7,7 @@ import pytest
 
 from ebm_ppl import samplers
 from ebm_ppl._precision import float64
-from tests.unit.validation.estimation.toy import NODES, TILTED
-from validation.estimation import (
+from ebm_ppl.validation.estimation import (
     GAUSSIAN,
     QUARTIC,
     Mala,
@@ -16,6 +15,7 @@ from validation.estimation import (
     UnadjustedLangevin,
     line,
 )
+from tests.unit.validation.estimation.toy import NODES, TILTED
 
 EXACT = {
     "MALA": (Mala(0.05), samplers.MALA, 0.05),

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from validation.estimation import (
+from ebm_ppl.validation.estimation import (
     QUARTIC,
     GridLaw,
     MaximumLikelihood,

@@ -1,0 +1,270 @@
+"""`ebm-ppl fit` and `ebm-ppl sample`: from a table to a trained energy, and from that to draws."""
+
+import pathlib
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import click
+
+# JAX takes seconds to import, so the commands import it; `--help` needs none.
+if TYPE_CHECKING:
+    from ebm_ppl.cli.fitting import FitRun, Table
+
+ENERGY_NAMES = ("gaussian", "mlp", "quartic")
+OBJECTIVE_NAMES = (
+    "denoising-score-matching",
+    "exact",
+    "noise-contrastive",
+    "persistent-cd",
+    "score-matching",
+    "sliced-score-matching",
+)
+KERNEL_NAMES = (
+    "nuts",
+    "mala",
+    "chees-hmc",
+    "replica-exchange",
+    "gibbs-with-gradients",
+    "block-gibbs",
+)
+MAX_SEED = 2**32 - 1
+
+_FILE = click.Path(path_type=pathlib.Path, dir_okay=False)
+
+
+def _writable(
+    _context: click.Context, _parameter: click.Parameter, value: pathlib.Path | None
+) -> pathlib.Path | None:
+    """Refuse a file in a folder that does not exist before any work is done."""
+    if value is not None and not value.absolute().parent.is_dir():
+        raise click.BadParameter(f"must lie in a folder that exists; got {str(value)!r}.")
+    return value
+
+
+def _refuse_same(**paths: pathlib.Path | None) -> None:
+    """Refuse to write a file over one that is read, or over another that is written."""
+    names: dict[pathlib.Path, str] = {}
+    for name, path in paths.items():
+        if path is None:
+            continue
+        other = names.setdefault(path.resolve(), name)
+        if other != name:
+            raise click.UsageError(f"{name} must be another file than {other}; got {str(path)!r}.")
+
+
+@click.command()
+@click.argument("data", type=click.Path(path_type=pathlib.Path, dir_okay=False))
+@click.option(
+    "--columns",
+    metavar="NAMES",
+    help="Comma-separated names of the columns to learn; all by default.",
+)
+@click.option(
+    "--energy",
+    type=click.Choice(ENERGY_NAMES),
+    default="mlp",
+    show_default=True,
+    help="Family of energies.",
+)
+@click.option(
+    "--objective",
+    type=click.Choice(OBJECTIVE_NAMES),
+    default="noise-contrastive",
+    show_default=True,
+    help="What training minimises.",
+)
+@click.option(
+    "--steps",
+    type=click.IntRange(min=1),
+    default=5000,
+    show_default=True,
+    help="Number of training steps.",
+)
+@click.option(
+    "--batch-size",
+    type=click.IntRange(min=1),
+    help="Examples of a step; the smaller of 256 and all by default.",
+)
+@click.option(
+    "--seed",
+    type=click.IntRange(0, MAX_SEED),
+    default=0,
+    show_default=True,
+    help="Where all random keys come from.",
+)
+@click.option(
+    "--out",
+    type=_FILE,
+    callback=_writable,
+    default=pathlib.Path("model.eqx"),
+    show_default=True,
+    help="File of the trained energy: data, never code.",
+)
+@click.option(
+    "--report", type=_FILE, callback=_writable, help="HTML page about the fit; none by default."
+)
+@click.option(
+    "--checkpoint",
+    type=_FILE,
+    callback=_writable,
+    help="File from which the same command goes on if it was stopped.",
+)
+def fit(
+    data: pathlib.Path,
+    columns: str | None,
+    energy: str,
+    objective: str,
+    steps: int,
+    batch_size: int | None,
+    seed: int,
+    out: pathlib.Path,
+    report: pathlib.Path | None,
+    checkpoint: pathlib.Path | None,
+) -> None:
+    """Train an energy on the columns of a CSV file DATA.
+
+    The columns are standardised, a tenth of the rows is held out, and the trained energy is saved in the
+    units of the data.
+    """
+    from ebm_ppl import Checkpoint, TrainingDivergedError, save_energy
+    from ebm_ppl.cli import _cache
+    from ebm_ppl.cli.fitting import run_fit
+    from ebm_ppl.cli.fitting.page import render_fit
+    from ebm_ppl.validation.report._atomic import write_text
+
+    _refuse_same(
+        **{"DATA": data, "'--out'": out, "'--report'": report, "'--checkpoint'": checkpoint}
+    )
+    _cache.enable()
+    table = _read(data, columns)
+    try:
+        run = run_fit(
+            table,
+            energy,
+            objective,
+            num_steps=steps,
+            batch_size=batch_size,
+            seed=seed,
+            checkpoint=None if checkpoint is None else Checkpoint(checkpoint, every=500),
+        )
+    except (ValueError, TrainingDivergedError) as error:
+        raise click.ClickException(str(error)) from error
+    except KeyboardInterrupt:
+        _stop("Interrupted; nothing was written" + (" but the checkpoint." if checkpoint else "."))
+    page = None if report is None else render_fit(run)
+    try:
+        save_energy(run.energy, out, metadata=_metadata(run))
+        if report is not None and page is not None:
+            write_text(report, page)
+    except OSError as error:
+        raise click.ClickException(f"The results could not be written: {error}.") from error
+    _summarise(run, [out] if report is None else [out, report])
+
+
+@click.command()
+@click.argument("model", type=click.Path(path_type=pathlib.Path, dir_okay=False))
+@click.option(
+    "--kernel",
+    type=click.Choice(KERNEL_NAMES),
+    help="Kernel that samples: by default nuts, or gibbs-with-gradients, which like block-gibbs is for "
+    "discrete points.",
+)
+@click.option("--num-samples", type=click.IntRange(min=4), default=1000, show_default=True)
+@click.option("--num-warmup", type=click.IntRange(min=0), default=1000, show_default=True)
+@click.option("--num-chains", type=click.IntRange(min=1), default=4, show_default=True)
+@click.option("--seed", type=click.IntRange(0, MAX_SEED), default=0, show_default=True)
+@click.option(
+    "--out",
+    type=_FILE,
+    callback=_writable,
+    default=pathlib.Path("draws.nc"),
+    show_default=True,
+    help="File of the draws: NetCDF for ArviZ, or CSV if its name ends in .csv.",
+)
+def sample(
+    model: pathlib.Path,
+    kernel: str | None,
+    num_samples: int,
+    num_warmup: int,
+    num_chains: int,
+    seed: int,
+    out: pathlib.Path,
+) -> None:
+    """Draw from a trained energy, the file MODEL that `ebm-ppl fit` or `ebm_ppl.save_energy` wrote."""
+    from ebm_ppl import AbstractEnergy, load_energy
+    from ebm_ppl.cli import _cache
+    from ebm_ppl.cli.fitting.draws import draw, write_draws
+    from ebm_ppl.serialization import load_metadata
+
+    _refuse_same(**{"MODEL": model, "'--out'": out})
+    _cache.enable()
+    try:
+        energy = load_energy(model)
+        names = _columns(load_metadata(model))
+    except (OSError, ValueError) as error:
+        raise click.ClickException(f"{model}: {error}") from error
+    if not isinstance(energy, AbstractEnergy):
+        raise click.ClickException(
+            f"{model} holds a {type(energy).__name__}, which has no draws without a condition."
+        )
+    try:
+        draws = draw(energy, kernel, num_samples, num_warmup, num_chains, seed)
+    except (
+        ValueError,
+        RuntimeError,
+    ) as error:  # NumPyro finds no start where an energy is not finite
+        raise click.ClickException(f"{model}: {error}") from error
+    except KeyboardInterrupt:
+        _stop("Interrupted; nothing was written.")
+    try:
+        figures = write_draws(draws, names, out)
+    except OSError as error:
+        raise click.ClickException(f"The draws could not be written: {error}.") from error
+    _table(figures)
+    click.echo(f"Wrote {out}")
+
+
+def _read(path: pathlib.Path, columns: str | None) -> "Table":
+    from ebm_ppl.cli.fitting import TableError, read_csv
+
+    names = None if columns is None else [name.strip() for name in columns.split(",")]
+    try:
+        return read_csv(path, names)
+    except TableError as error:
+        raise click.ClickException(f"{path} {error}") from error
+
+
+def _columns(metadata: Mapping[str, Any]) -> list[str] | None:
+    """Names of the columns that a model was fitted to; `None` if its file does not name any."""
+    names = metadata.get("columns")
+    is_list = isinstance(names, list) and all(isinstance(name, str) for name in names)
+    return names if is_list else None
+
+
+def _metadata(run: "FitRun") -> dict[str, Any]:
+    return {
+        "columns": list(run.names),
+        "energy": run.energy_name,
+        "objective": run.objective_name,
+        "steps": int(run.fit.state.step),
+        "seed": run.seed,
+    }
+
+
+def _summarise(run: "FitRun", paths: list[pathlib.Path]) -> None:
+    _table(run.figures)
+    for path in paths:
+        click.echo(f"Wrote {path}")
+
+
+def _table(figures: Any) -> None:
+    from ebm_ppl.validation.report import _format
+
+    width = max(len(name) for name in figures)
+    for name, value in figures.items():
+        click.echo(f"{name:<{width}}  {_format.number(value, digits=5)}")
+
+
+def _stop(message: str) -> NoReturn:
+    click.echo(message, err=True)
+    raise SystemExit(130)

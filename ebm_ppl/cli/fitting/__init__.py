@@ -1,0 +1,9 @@
+"""From a table of numbers to a trained energy and a report on it: what `ebm-ppl fit` does."""
+
+from ebm_ppl.cli.fitting.recipes import ENERGIES as ENERGIES
+from ebm_ppl.cli.fitting.recipes import OBJECTIVES as OBJECTIVES
+from ebm_ppl.cli.fitting.run import FitRun as FitRun
+from ebm_ppl.cli.fitting.run import run_fit as run_fit
+from ebm_ppl.cli.fitting.table import Table as Table
+from ebm_ppl.cli.fitting.table import TableError as TableError
+from ebm_ppl.cli.fitting.table import read_csv as read_csv

@@ -1,0 +1,115 @@
+"""Draws of an energy for a file: NetCDF for ArviZ, or CSV."""
+
+import csv
+import io
+import pathlib
+from collections.abc import Callable, Mapping, Sequence
+
+import jax
+import numpy as np
+from numpyro.infer import MCMC, NUTS
+from numpyro.infer.mcmc import MCMCKernel
+
+from ebm_ppl import MALA, BlockGibbs, ChEESHMC, GibbsWithGradients, ReplicaExchange, as_model
+from ebm_ppl.energies import AbstractEnergy
+from ebm_ppl.validation import diagnostics
+from ebm_ppl.validation.report._atomic import write_text
+
+CONTINUOUS: Mapping[str, Callable[..., MCMCKernel]] = {
+    "nuts": NUTS,
+    "mala": MALA,
+    "chees-hmc": ChEESHMC,
+    "replica-exchange": lambda model: ReplicaExchange(NUTS(model)),
+}
+DISCRETE: Mapping[str, Callable[..., MCMCKernel]] = {
+    "gibbs-with-gradients": GibbsWithGradients,
+    "block-gibbs": BlockGibbs,
+}
+
+
+def draw(
+    energy: AbstractEnergy,
+    kernel: str | None,
+    num_samples: int,
+    num_warmup: int,
+    num_chains: int,
+    seed: int,
+) -> np.ndarray:
+    """Run a kernel on an energy.
+
+    Args:
+        energy: The energy.
+        kernel: A key of `CONTINUOUS`, or of `DISCRETE` for an energy of discrete points; the first of its
+            kind if `None`.
+        num_samples: Draws of each chain.
+        num_warmup: Warm-up steps of each chain.
+        num_chains: Number of chains, run as one batch.
+        seed: Seed of all random keys.
+
+    Returns:
+        The draws, shape `(num_chains, num_samples, dim)`.
+
+    Raises:
+        ValueError: If the kernel is not for this energy.
+    """
+    is_discrete = energy.support.is_discrete
+    kernels = DISCRETE if is_discrete else CONTINUOUS
+    name = next(iter(kernels)) if kernel is None else kernel
+    if name not in kernels:
+        raise ValueError(
+            f"`kernel` must be one of {', '.join(kernels)}, for {type(energy).__name__} has "
+            f"{'discrete' if is_discrete else 'continuous'} points; got {name!r}."
+        )
+    mcmc = MCMC(
+        kernels[name](as_model(energy)),
+        num_warmup=num_warmup,
+        num_samples=num_samples,
+        num_chains=num_chains,
+        chain_method="vectorized",
+        progress_bar=False,
+    )
+    mcmc.run(jax.random.key(seed))
+    return np.asarray(mcmc.get_samples(group_by_chain=True)["x"]).reshape(
+        num_chains, num_samples, -1
+    )
+
+
+def write_draws(
+    draws: np.ndarray, names: Sequence[str] | None, path: pathlib.Path
+) -> Mapping[str, float]:
+    """Write draws under the names of their columns; return their diagnostics.
+
+    Args:
+        draws: The draws, shape `(num_chains, num_samples, dim)`.
+        names: Names of the columns; `x0`, `x1`, ... if there are none for each.
+        path: The file; a name that ends in `.csv` asks for CSV, anything else for NetCDF.
+
+    Returns:
+        R-hat and bulk ESS of each column.
+    """
+    dim = draws.shape[2]
+    columns = (
+        list(names) if names is not None and len(names) == dim else [f"x{k}" for k in range(dim)]
+    )
+    by_name = {name: draws[:, :, k] for k, name in enumerate(columns)}
+    if path.suffix == ".csv":
+        write_text(path, _as_csv(by_name))
+    else:
+        diagnostics.write_netcdf(by_name, path)
+    figures = {}
+    for name, values in by_name.items():
+        found = diagnostics.convergence(values)
+        figures |= {f"{name}: R-hat": found.rhat, f"{name}: bulk ESS": found.ess_bulk}
+    return figures
+
+
+def _as_csv(by_name: Mapping[str, np.ndarray]) -> str:
+    num_chains, num_samples = next(iter(by_name.values())).shape
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(["chain", "draw", *by_name])
+    for chain in range(num_chains):
+        for index in range(num_samples):
+            row = [repr(float(values[chain, index])) for values in by_name.values()]
+            writer.writerow([chain, index, *row])
+    return buffer.getvalue()

@@ -1,0 +1,231 @@
+"""One fit, its draws, and everything that a report says of them."""
+
+import dataclasses
+import time
+from collections.abc import Mapping
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from numpyro.infer import MCMC, NUTS
+
+from ebm_ppl import potential_fn
+from ebm_ppl._errors import NonFiniteEnergyError, NotNormalizableError
+from ebm_ppl.cli.fitting.recipes import ENERGIES, OBJECTIVES, optimizer_for, standardise
+from ebm_ppl.cli.fitting.table import Table
+from ebm_ppl.energies import AffineEnergy
+from ebm_ppl.quadrature import QuadratureDensity, normalize
+from ebm_ppl.trainers import Checkpoint, Fit, fit
+from ebm_ppl.validation import diagnostics
+
+HELD_OUT = 0.1
+"""Share of the rows that training does not see, for the held-out likelihood."""
+
+NUM_CHAINS, NUM_WARMUP, NUM_DRAWS = 4, 500, 1000
+EMA_DECAY = 0.999
+
+HELD_OUT_LOSS = "negative log likelihood, held out"
+"""The figure by which fits of the same data compare."""
+
+
+@dataclasses.dataclass(frozen=True)
+class FitRun:
+    """A trained energy with what was found out about it.
+
+    Attributes:
+        names: Names of the columns.
+        energy: The trained energy, in the units of the data.
+        energy_name: Name of its family.
+        objective_name: Name of the objective.
+        fit: The fit, in standardised coordinates.
+        train: Rows that training saw, shape `(num_rows, dim)`.
+        held_out: Rows that it did not see.
+        draws: Draws of the energy by NUTS, shape `(num_chains, num_samples, dim)`.
+        density: The normalised energy, where quadrature serves; `None` with more than two columns.
+        figures: Named numbers: held-out negative log likelihood, log Z, R-hat, ESS, ...
+        seed: Seed of all random keys.
+        seconds: Wall-clock time.
+    """
+
+    names: tuple[str, ...]
+    energy: AffineEnergy
+    energy_name: str
+    objective_name: str
+    fit: Fit
+    train: np.ndarray
+    held_out: np.ndarray
+    draws: np.ndarray
+    density: QuadratureDensity | None
+    figures: Mapping[str, float]
+    seed: int
+    seconds: float
+
+    @property
+    def energies_of_data(self) -> np.ndarray:
+        """Energy of each row that training saw, in the units of the data."""
+        return self._energies(self.train)
+
+    @property
+    def energies_of_draws(self) -> np.ndarray:
+        """Energies of independent draws where quadrature gives them, of the chains elsewhere."""
+        if self.density is None:
+            return self._energies(self.draws)
+        key = jax.random.key(self.seed)
+        return self._energies(np.asarray(self.density.sample(key, (self.draws[..., 0].size,))))
+
+    def _energies(self, points: np.ndarray) -> np.ndarray:
+        batch = jnp.asarray(points.reshape(-1, *self.energy.event_shape), dtype=float)
+        return np.asarray(_energies(self.energy, batch), np.float64)
+
+
+def run_fit(
+    table: Table,
+    energy_name: str,
+    objective_name: str,
+    *,
+    num_steps: int,
+    batch_size: int | None = None,
+    seed: int = 0,
+    checkpoint: Checkpoint | None = None,
+    progress_bar: bool = True,
+) -> FitRun:
+    """Standardise a table, hold some of it out, train an energy on the rest and draw from it.
+
+    Args:
+        table: The data.
+        energy_name: A key of `ENERGIES`.
+        objective_name: A key of `OBJECTIVES`.
+        num_steps: Number of training steps.
+        batch_size: Examples of a step; the smaller of 256 and all by default.
+        seed: Seed of all random keys.
+        checkpoint: File from which a stopped run goes on.
+        progress_bar: Whether to show progress.
+
+    Returns:
+        The run.
+
+    Raises:
+        ValueError: If the energy or objective does not take so many columns.
+        TrainingDivergedError: If training met one non-finite thing after another.
+    """
+    began = time.perf_counter()
+    recipe, objective_recipe = ENERGIES[energy_name], OBJECTIVES[objective_name]
+    dim = table.values.shape[1]
+    for kind, name, limit in (
+        ("energy", energy_name, recipe.max_columns),
+        ("objective", objective_name, objective_recipe.max_columns),
+    ):
+        if limit is not None and dim > limit:
+            raise ValueError(f"`{kind}` {name!r} takes at most {limit} column(s); got {dim}.")
+    key_split, key_energy, key_fit, key_draws = jax.random.split(jax.random.key(seed), 4)
+    rows = np.asarray(jax.random.permutation(key_split, len(table.values)))
+    count = max(1, round(HELD_OUT * len(rows)))
+    held_out, train = table.values[rows[:count]], table.values[rows[count:]]
+    points, loc, scale = standardise(train)
+    start = recipe.make(dim, key_energy)
+    shape = start.event_shape
+    result = fit(
+        start,
+        points.reshape(-1, *shape),
+        objective_recipe.make(shape),
+        optimizer_for(recipe, num_steps),
+        rng_key=key_fit,
+        num_steps=num_steps,
+        batch_size=batch_size,
+        ema_decay=EMA_DECAY,
+        checkpoint=checkpoint,
+        progress_bar=progress_bar,
+    )
+    energy = AffineEnergy(result.energy, loc.reshape(shape), scale.reshape(shape))
+    draws = _draw(result, points, key_draws) * scale + loc
+    density = _normalised(energy) if dim <= 2 else None
+    return FitRun(
+        names=table.names,
+        energy=energy,
+        energy_name=energy_name,
+        objective_name=objective_name,
+        fit=result,
+        train=train,
+        held_out=held_out,
+        draws=draws,
+        density=density,
+        figures=_figures(result, density, train, held_out, draws, float(np.log(scale).sum())),
+        seed=seed,
+        seconds=time.perf_counter() - began,
+    )
+
+
+@eqx.filter_jit
+def _energies(energy: AffineEnergy, points: jax.Array) -> jax.Array:
+    return jax.vmap(energy)(points)
+
+
+def _draw(result: Fit, points: np.ndarray, rng_key: jax.Array) -> np.ndarray:
+    """Draws in standardised coordinates, from chains that start at examples."""
+    key_start, key_run = jax.random.split(rng_key)
+    shape = result.energy.event_shape
+    rows = jax.random.choice(key_start, len(points), (NUM_CHAINS,))
+    mcmc = MCMC(
+        NUTS(potential_fn=potential_fn(result.energy)),
+        num_warmup=NUM_WARMUP,
+        num_samples=NUM_DRAWS,
+        num_chains=NUM_CHAINS,
+        chain_method="vectorized",
+        progress_bar=False,
+    )
+    mcmc.run(key_run, init_params=jnp.asarray(points[np.asarray(rows)].reshape(-1, *shape)))
+    return np.asarray(mcmc.get_samples(group_by_chain=True)).reshape(NUM_CHAINS, NUM_DRAWS, -1)
+
+
+def _normalised(energy: AffineEnergy) -> QuadratureDensity | None:
+    try:
+        return normalize(energy)
+    except (NotNormalizableError, NonFiniteEnergyError):
+        return None  # the report says so
+
+
+def _figures(
+    result: Fit,
+    density: QuadratureDensity | None,
+    train: np.ndarray,
+    held_out: np.ndarray,
+    draws: np.ndarray,
+    log_scale: float,
+) -> dict[str, float]:
+    worst = [diagnostics.convergence(draws[:, :, k]) for k in range(draws.shape[2])]
+    mixing = {
+        "R-hat": max(one.rhat for one in worst),
+        "bulk ESS": min(one.ess_bulk for one in worst),
+        "tail ESS": min(one.ess_tail for one in worst),
+        "refused steps": float(result.num_refused),
+    }
+    learned = {}
+    if isinstance(result.learned, dict) and "log_z" in result.learned:
+        learned["log Z, learned"] = float(result.learned["log_z"]) + log_scale
+    if density is None:
+        return learned | mixing
+    shape = density.energy.event_shape
+
+    def loss(rows: np.ndarray) -> tuple[float, float]:
+        values = -np.asarray(density.log_density(rows.reshape(-1, *shape)))
+        return float(values.mean()), float(values.std(ddof=1) / np.sqrt(len(values)))
+
+    held, error = loss(held_out) if len(held_out) > 1 else (np.nan, np.nan)
+    likelihoods = {
+        HELD_OUT_LOSS: held,
+        "its standard error": error,
+        "negative log likelihood of a normal law, held out": _normal_loss(train, held_out),
+        "negative log likelihood, training": loss(train)[0],
+        "log Z": density.log_z,
+    }
+    return likelihoods | learned | mixing
+
+
+def _normal_loss(train: np.ndarray, held_out: np.ndarray) -> float:
+    """Held-out loss of the normal law with the training data's moments: what an energy has to beat."""
+    centred = held_out - train.mean(axis=0)
+    covariance = np.atleast_2d(np.cov(train.T))
+    _, log_det = np.linalg.slogdet(2 * np.pi * covariance)
+    squares = np.einsum("ni,ij,nj->n", centred, np.linalg.inv(covariance), centred)
+    return float(0.5 * (squares.mean() + log_det))

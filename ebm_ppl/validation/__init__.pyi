@@ -1,0 +1,13 @@
+from .cases import KernelCase as KernelCase
+from .report import load_json as load_json
+from .results import CheckResult as CheckResult
+from .results import Question as Question
+from .results import Report as Report
+from .results import Row as Row
+from .results import Trace as Trace
+from .results import Verdict as Verdict
+from .runner import energy_names as energy_names
+from .runner import estimator_names as estimator_names
+from .runner import kernel_names as kernel_names
+from .runner import objective_names as objective_names
+from .runner import run as run

@@ -1,0 +1,82 @@
+"""Adaptation must end with warm-up: what goes on adapting no longer targets the energy."""
+
+import time
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ebm_ppl.potentials import EnergyPotential
+from ebm_ppl.samplers import KernelState, ReplicaExchangeState
+from ebm_ppl.validation.cases._base import KernelCase
+from ebm_ppl.validation.results import CheckResult, Question, Verdict
+
+NUM_STEPS = 20
+
+
+def frozen_adaptation(
+    case: KernelCase,
+    potential: EnergyPotential,
+    rng_key: jax.Array,
+    *,
+    question: Question = Question.CORRECTNESS,
+) -> CheckResult:
+    """Check that step size and mass matrix are bit for bit the same throughout sampling.
+
+    One chain runs `NUM_STEPS` transitions after a warm-up of none. No two may draw the same random numbers:
+    the key must advance at every one, or, with the kernels of this package, which hash the number of the
+    step, that number.
+
+    Args:
+        case: The kernel.
+        potential: Potential of the target.
+        rng_key: Random key.
+        question: Recorded in the result.
+    """
+    began = time.perf_counter()
+    kernel = case.make(potential)
+    state = kernel.init(rng_key, 0, jnp.zeros(potential.position_shape), (), {})
+
+    def adapted(state: Any) -> tuple[Any, Any]:
+        adaptation = case.adaptation(state)
+        return adaptation.step_size, adaptation.inverse_mass_matrix
+
+    def randomness(state: Any) -> Any:
+        words = jax.random.key_data(state.rng_key)
+        if not isinstance(state, (KernelState, ReplicaExchangeState)):
+            return words
+        return jnp.append(words, state.iteration.astype(words.dtype))
+
+    def advance(state: Any, _: None) -> tuple[Any, Any]:
+        new = kernel.sample(state, (), {})
+        return new, (adapted(new), randomness(new))
+
+    _, (later, keys) = jax.jit(lambda s: jax.lax.scan(advance, s, None, length=NUM_STEPS))(state)
+    before = adapted(state)
+    changed = sum(
+        bool(np.any(np.asarray(after) != np.asarray(first, dtype=after.dtype)[None]))
+        for first, after in zip(jax.tree.leaves(before), jax.tree.leaves(later), strict=True)
+    )
+    repeated = NUM_STEPS - len(np.unique(np.asarray(keys), axis=0))
+    detail = ", ".join(
+        text
+        for text, count in (
+            ("step size or mass matrix changed after warm-up", changed),
+            (f"{repeated} random keys were used again", repeated),
+        )
+        if count
+    )
+    return CheckResult(
+        check="frozen adaptation",
+        question=question,
+        verdict=Verdict.FAIL if detail else Verdict.PASS,
+        statistic=float(changed + repeated),
+        statistic_name="adapted quantities that changed, and keys used again",
+        bound=0.0,
+        sample_size=NUM_STEPS,
+        detectable="any change of a bit",
+        false_alarm_rate=0.0,
+        detail=detail,
+        seconds=time.perf_counter() - began,
+    )

@@ -1,0 +1,142 @@
+"""The report as strict JSON, and back.
+
+`schema` is `"ebm-ppl/validation-report/1"`; a change that breaks readers raises the number. Rules:
+
+* a number that is not finite is one of the strings `"NaN"`, `"Infinity"`, `"-Infinity"`;
+* an array is `{"dtype": "<f4", "shape": [4, 1000, 2], "base64": "..."}`: little-endian, C order;
+* `passed` and `counts` repeat, for readers, what follows from the rows.
+"""
+
+import base64
+import dataclasses
+import json
+import math
+import os
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from ebm_ppl.validation.report._atomic import write_text
+from ebm_ppl.validation.results import CheckResult, Question, Report, Row, Trace, Verdict
+
+SCHEMA = "ebm-ppl/validation-report/1"
+
+_DTYPES = ("<f4", "<f8")
+
+
+def to_json(report: Report, path: str | os.PathLike[str]) -> pathlib.Path:
+    """Write `report` as JSON; the file appears whole or not at all."""
+    return write_text(path, render_json(report))
+
+
+def render_json(report: Report, *, traces: bool = True) -> str:
+    """The JSON text.
+
+    Args:
+        report: The report.
+        traces: Whether to include the draws, which are most of the bytes.
+    """
+    fields = {field.name: getattr(report, field.name) for field in dataclasses.fields(report)}
+    fields["traces"] = report.traces if traces else ()
+    document = {"schema": SCHEMA, "passed": report.passed, "counts": report.counts(), **fields}
+    return json.dumps(_plain(document), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def load_json(path: str | os.PathLike[str]) -> Report:
+    """Read a report that `to_json` wrote.
+
+    Raises:
+        ValueError: If the file is not a report of this schema.
+    """
+    try:
+        document = json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        raise ValueError(f"`path` must hold a JSON report; got {str(path)!r}: {error}.") from error
+    schema = document.get("schema") if isinstance(document, dict) else None
+    if schema != SCHEMA:
+        raise ValueError(f"`path` must hold a report of schema {SCHEMA!r}; got {schema!r}.")
+    rows = [Row(row["energy"], row["kernel"], _result(row["result"])) for row in document["rows"]]
+    return Report(
+        title=document["title"],
+        mode=document["mode"],
+        rows=tuple(rows),
+        traces=tuple(_trace(trace) for trace in document["traces"]),
+        seed=document["seed"],
+        false_alarm_budget=float(document["false_alarm_budget"]),
+        false_alarm_spent=float(document["false_alarm_spent"]),
+        versions=document["versions"],
+        started=document["started"],
+        seconds=float(document["seconds"]),
+        options=document["options"],
+    )
+
+
+def _plain(value: Any) -> Any:
+    """JSON's own types; anything else that options may hold becomes its `repr`."""
+    match value:
+        case None | bool() | str():
+            return str(value) if isinstance(value, str) else value
+        case np.ndarray() if value.ndim:
+            array = np.asarray(value, dtype="<f4" if value.dtype == np.float32 else "<f8")
+            data = base64.b64encode(array.tobytes()).decode("ascii")
+            return {"dtype": array.dtype.str, "shape": list(array.shape), "base64": data}
+        case int() | np.integer():
+            return int(value)
+        case float() | np.floating() | np.ndarray():
+            return _number(float(value))
+        case Mapping():
+            return {str(key): _plain(item) for key, item in value.items()}
+        case list() | tuple():
+            return [_plain(item) for item in value]
+        case _ if dataclasses.is_dataclass(value):
+            names = [field.name for field in dataclasses.fields(value)]
+            return {name: _plain(getattr(value, name)) for name in names}
+        case _:
+            return repr(value)
+
+
+def _number(value: float) -> float | str:
+    if math.isnan(value):
+        return "NaN"
+    if math.isinf(value):
+        return "Infinity" if value > 0 else "-Infinity"
+    return value
+
+
+def _result(fields: dict[str, Any]) -> CheckResult:
+    def optional(value: Any) -> float | None:
+        return None if value is None else float(value)
+
+    return CheckResult(
+        **{
+            **fields,
+            "question": Question(fields["question"]),
+            "verdict": Verdict(fields["verdict"]),
+            "statistic": float(fields["statistic"]),
+            "false_alarm_rate": float(fields["false_alarm_rate"]),
+            "bound": optional(fields["bound"]),
+            "p_value": optional(fields["p_value"]),
+            "seconds": float(fields["seconds"]),
+            "components": {key: float(item) for key, item in fields["components"].items()},
+        }
+    )
+
+
+_ARRAYS = ("draws", "energies", "truth_grid", "truth_density", "truth_cdf", "truth_energy_draws")
+
+
+def _trace(fields: dict[str, Any]) -> Trace:
+    arrays = {name: _array(fields[name]) for name in _ARRAYS}
+    diagnostics = {key: float(item) for key, item in fields["diagnostics"].items()}
+    return Trace(**{**fields, **arrays, "diagnostics": diagnostics})
+
+
+def _array(fields: dict[str, Any] | None) -> np.ndarray | None:
+    if fields is None:
+        return None
+    if fields["dtype"] not in _DTYPES:
+        raise ValueError(f"`dtype` must be one of {_DTYPES}; got {fields['dtype']!r}.")
+    data = base64.b64decode(fields["base64"], validate=True)
+    return np.frombuffer(data, dtype=fields["dtype"]).reshape(fields["shape"])

@@ -1,9 +1,0 @@
-"""A report as a page, as data and as text: pure functions of `validation.results.Report`."""
-
-from validation.report.html import render_html as render_html
-from validation.report.html import to_html as to_html
-from validation.report.json_report import load_json as load_json
-from validation.report.json_report import render_json as render_json
-from validation.report.json_report import to_json as to_json
-from validation.report.markdown import render_markdown as render_markdown
-from validation.report.markdown import to_markdown as to_markdown
