@@ -12,6 +12,7 @@ from types import ModuleType
 from typing import Any
 
 from ebm_ppl.energies import AbstractConditionalEnergy, AbstractEnergy, from_callable
+from ebm_ppl.validation.faults import fault_of
 
 
 class LoadError(ValueError):
@@ -81,7 +82,9 @@ def _executed(action: str, execute: Callable[[], Any]) -> Any:
     try:
         return execute()
     except (Exception, SystemExit) as error:  # a user's module may raise anything
-        raise LoadError(f"{action} raised {type(error).__name__}: {error}") from error
+        place = fault_of(error).place
+        where = f" at {place}" if place else ""
+        raise LoadError(f"{action} raised {type(error).__name__}{where}: {error}") from error
 
 
 def _made_by(factory: Any) -> AbstractEnergy:

@@ -2,6 +2,7 @@
 
 import pathlib
 import sys
+import warnings
 from collections.abc import Iterable
 from types import TracebackType
 from typing import Self
@@ -9,6 +10,7 @@ from typing import Self
 import click
 from tqdm import tqdm
 
+from ebm_ppl.cli._width import wrapped
 from ebm_ppl.validation.report import view
 from ebm_ppl.validation.report._format import SYMBOLS, WORDS, duration, number, p_value
 from ebm_ppl.validation.results import CheckResult, Report, Row, Verdict
@@ -26,8 +28,12 @@ class Progress:
             disable=None,
             leave=False,
             dynamic_ncols=True,
-            bar_format="{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}]",
+            smoothing=0,  # jobs differ, so the time left follows from all that are done
+            bar_format="{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}, {remaining} left]",
         )
+        self._warnings = warnings.catch_warnings()
+        self._warnings.__enter__()
+        warnings.showwarning = _show_warning
         return self
 
     def __exit__(
@@ -37,6 +43,7 @@ class Progress:
         _traceback: TracebackType | None,
     ) -> None:
         """Clear the bar away."""
+        self._warnings.__exit__(None, None, None)
         self._bar.close()
 
     def row(self, row: Row) -> None:
@@ -48,6 +55,7 @@ class Progress:
         """Move the bar."""
         self._bar.total, self._bar.n = total, done
         self._bar.set_description_str(_one_line(label))
+        self._bar.refresh()
 
 
 def verdict_line(row: Row) -> str:
@@ -59,7 +67,16 @@ def verdict_line(row: Row) -> str:
     line = f"{SYMBOLS[result.verdict]} {word:<12} " + ", ".join(part for part in parts if part)
     if not result.passed and result.detail:
         line += f": {result.detail}"
+    if result.place:
+        line += f" at {result.place}"
     return _one_line(line)
+
+
+def _show_warning(
+    message: Warning | str, category: type[Warning], *_: object, **__: object
+) -> None:
+    """A warning in a line above the bar, for the reader rather than for the library's author."""
+    tqdm.write(_one_line(f"{category.__name__}: {message}"), file=sys.stderr)
 
 
 def summarise(report: Report, paths: Iterable[pathlib.Path]) -> None:
@@ -94,4 +111,4 @@ def _one_line(text: str) -> str:
 
 def _echo(text: str, colour: str | None = None) -> None:
     encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
-    click.secho(text.encode(encoding, errors="replace").decode(encoding), fg=colour)
+    click.secho(wrapped(text.encode(encoding, errors="replace").decode(encoding)), fg=colour)

@@ -6,6 +6,7 @@ from .results import Report as Report
 from .results import Row as Row
 from .results import Trace as Trace
 from .results import Verdict as Verdict
+from .runner import RunInterrupted as RunInterrupted
 from .runner import energy_names as energy_names
 from .runner import estimator_names as estimator_names
 from .runner import kernel_names as kernel_names

@@ -13,6 +13,7 @@ from numpyro.infer.mcmc import MCMCKernel
 from ebm_ppl._types import PRNGKey
 from ebm_ppl.potentials import EnergyPotential
 from ebm_ppl.validation.cases._base import KernelCase
+from ebm_ppl.validation.family import Member
 
 CHUNK = 10_000
 """Chains that step together; a working set of this size stays in the processor's cache."""
@@ -62,15 +63,25 @@ def batch_functions(
 
 
 class ShortChainRunner:
-    """Runs `num_transitions` transitions of a kernel from given starts; compiles once for all step sizes."""
+    """Runs transitions of a kernel from given starts; one program serves all step sizes and a whole family.
+
+    Args:
+        case: The kernel.
+        potential: The potential, alone or as the member of a family.
+        num_transitions: Number of transitions; by default the case's own.
+    """
 
     def __init__(
-        self, case: KernelCase, potential: EnergyPotential, num_transitions: int | None = None
+        self,
+        case: KernelCase,
+        potential: EnergyPotential | Member,
+        num_transitions: int | None = None,
     ) -> None:
         self._case = case
-        self._potential = potential
+        self._member = potential if isinstance(potential, Member) else Member.alone(potential)
         self._num_transitions = num_transitions or case.num_transitions
-        self._run = jax.jit(self._run_chunks)
+        key = ("short chains", id(case), self._num_transitions)
+        self._run = self._member.family.program(key, self._run_chunks)
 
     def __call__(
         self, rng_key: PRNGKey, start: Float[np.ndarray, "n *position"], step_size: float
@@ -86,9 +97,11 @@ class ShortChainRunner:
         chunk = min(CHUNK, num_chains)
         if num_chains % chunk:
             raise ValueError(f"`start` must hold a multiple of {chunk} chains; got {num_chains}.")
-        positions = jnp.asarray(start, dtype=float).reshape((-1, chunk, *start.shape[1:]))
+        shape = self._member.family.position_shape
+        positions = jnp.asarray(start, dtype=float).reshape((-1, chunk, *shape))
         keys = jax.random.split(rng_key, num_chains // chunk)
-        results = self._run(keys, positions, jnp.asarray(step_size, dtype=float))
+        index = jnp.asarray(self._member.index)
+        results = self._run(index, keys, positions, jnp.asarray(step_size, dtype=float))
         one, end, change, moved, accept = (np.asarray(array) for array in results)
         flat = (num_chains, dim)
         steps = self._num_transitions
@@ -101,9 +114,11 @@ class ShortChainRunner:
             accept_prob=np.moveaxis(accept, 1, 0).reshape(steps, -1),
         )
 
-    def _run_chunks(self, keys: PRNGKey, positions: Array, step_size: Array) -> tuple[Array, ...]:
+    def _run_chunks(
+        self, index: Array, keys: PRNGKey, positions: Array, step_size: Array
+    ) -> tuple[Array, ...]:
         # The kernel is built while tracing: NumPyro's kernels keep closures from their last `init`.
-        kernel = self._case.make(self._potential)
+        kernel = self._case.make(self._member.family.member(index))
         init, sample = batch_functions(kernel, self._case.batched)
 
         def advance(state: Any, _: None) -> tuple[Any, tuple[Array, ...]]:

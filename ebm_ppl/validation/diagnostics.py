@@ -9,6 +9,8 @@ import dataclasses
 import importlib
 import os
 import pathlib
+import threading
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,6 +18,18 @@ import numpy as np
 from jaxtyping import Float
 
 from ebm_ppl._files import temporary_beside
+
+_IMPORT = threading.Lock()
+
+
+def _arviz() -> Any:
+    """ArviZ, whose import takes seconds and, on its 0.23 line, announces the next line with a warning.
+
+    It has no type here, since its two lines have other signatures.
+    """
+    with _IMPORT, warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        return importlib.import_module("arviz")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,8 +57,7 @@ def effective_size(draws: Float[np.ndarray, "chains samples"]) -> float:
     Args:
         draws: The quantity along each chain.
     """
-    import arviz  # takes seconds, so only where it is used
-
+    arviz = _arviz()
     return float(arviz.ess(np.asarray(draws, dtype=np.float64), method="mean"))
 
 
@@ -54,8 +67,7 @@ def convergence(draws: Float[np.ndarray, "chains samples"]) -> Convergence:
     Args:
         draws: The quantity along each chain.
     """
-    import arviz
-
+    arviz = _arviz()
     values = np.asarray(draws, dtype=np.float64)
     ess_mean = effective_size(values)
     return Convergence(
@@ -76,8 +88,7 @@ def write_netcdf(
         draws: Draws by name.
         path: The file.
     """
-    arviz: Any = importlib.import_module("arviz")  # its two lines have other signatures
-
+    arviz = _arviz()
     target = pathlib.Path(path)
     temporary = temporary_beside(target)
     groups = {"posterior": {name: np.asarray(values) for name, values in draws.items()}}

@@ -21,6 +21,8 @@ from ebm_ppl.validation.checks.mixing import mixing
 from ebm_ppl.validation.checks.normalizer import normalizer
 from ebm_ppl.validation.controls import Control
 from ebm_ppl.validation.diagnostics import convergence
+from ebm_ppl.validation.family import Member
+from ebm_ppl.validation.faults import fault_of
 from ebm_ppl.validation.results import CheckResult, Question, Row, Trace, Verdict
 from ebm_ppl.validation.sampling import run_kernel
 from ebm_ppl.validation.subjects import Subject, built_in
@@ -65,6 +67,7 @@ def guarded(check: str, question: Question, run: Callable[[], CheckResult]) -> C
 def broken(check: str, question: Question, error: Exception, seconds: float = 0.0) -> CheckResult:
     """The result of a check that could not be carried out."""
     message = str(error).strip().splitlines()
+    place, traceback = fault_of(error)
     return CheckResult(
         check=check,
         question=question,
@@ -76,6 +79,8 @@ def broken(check: str, question: Question, error: Exception, seconds: float = 0.
         false_alarm_rate=0.0,
         detail=f"{type(error).__name__}: {message[0] if message else 'no message'}",
         seconds=seconds,
+        place=place,
+        traceback=traceback,
     )
 
 
@@ -108,9 +113,22 @@ def energy_job(subject: Subject) -> Job:
 
 
 def kernel_job(
-    subject: Subject, case: KernelCase, seed: int, num_chains: int = SCREEN_CHAINS
+    subject: Subject,
+    case: KernelCase,
+    seed: int,
+    num_chains: int = SCREEN_CHAINS,
+    member: Member | None = None,
 ) -> Job:
-    """Mixing of a kernel on an energy and, if it claims to be exact, its correctness there."""
+    """Mixing of a kernel on an energy and, if it claims to be exact, its correctness there.
+
+    Args:
+        subject: The energy.
+        case: The kernel.
+        seed: Seed of all random keys.
+        num_chains: Chains a step size in the screen of exact invariance.
+        member: The subject's potential in the family whose programs it shares, if it does.
+    """
+    questioned = member or Member.alone(subject.potential)
 
     def run(emit: Emit) -> Sequence[Trace]:
         if subject.refusal is not None:
@@ -125,7 +143,7 @@ def kernel_job(
             began = time.perf_counter()
             density = subject.density
             sampled = run_kernel(
-                case, subject.potential, density, key_for(seed, subject.name, case.name, "mixing")
+                case, questioned, density, key_for(seed, subject.name, case.name, "mixing")
             )
             step_sizes.append(sampled.step_size)
             # An inexact kernel has another law; its chains are only compared with each other.
@@ -143,7 +161,7 @@ def kernel_job(
             key = key_for(seed, subject.name, case.name, "invariance")
             tuned = step_sizes[0] if step_sizes else DEFAULT_STEP_SIZE
             for check, compute in correctness_checks(
-                case, subject, tuned, key, num_chains=num_chains
+                case, subject, tuned, key, num_chains=num_chains, member=questioned
             ):
                 add(check, Question.CORRECTNESS, compute)
         return traces
@@ -159,6 +177,7 @@ def correctness_checks(
     *,
     question: Question = Question.CORRECTNESS,
     num_chains: int = SCREEN_CHAINS,
+    member: Member | None = None,
 ) -> Iterator[tuple[str, Callable[[], CheckResult]]]:
     """The checks that an exact kernel's claims call for, the cheapest first."""
     if subject.is_discrete:
@@ -175,7 +194,7 @@ def correctness_checks(
         return detailed_balance(kernel, potential, density, step_size, question=question)
 
     def invariance() -> CheckResult:
-        runner = ShortChainRunner(case, potential)
+        runner = ShortChainRunner(case, member or potential)
         steps = [factor * step_size for factor in STEP_FACTORS]
         return exact_invariance(
             InvarianceSubject(case, runner, density, steps),

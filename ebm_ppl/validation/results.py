@@ -48,6 +48,8 @@ class CheckResult:
         detail: One sentence for the reader: what was found, or the error.
         seconds: Wall-clock time.
         components: Further named figures (p-values of the joined tests, R-hat, ESS, ...).
+        place: `file:line` where a check broke; empty otherwise.
+        traceback: How it came there; empty otherwise.
     """
 
     check: str
@@ -63,6 +65,8 @@ class CheckResult:
     p_value: float | None = None
     seconds: float = 0.0
     components: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    place: str = ""
+    traceback: str = ""
 
     @property
     def passed(self) -> bool:
@@ -113,7 +117,7 @@ class Report:
 
     Attributes:
         title: Heading of the report.
-        mode: `"quick"`, `"default"` or `"full"`.
+        mode: `"quick"`, `"thorough"` or `"full"`.
         rows: One per energy, kernel and check, in the order in which they ran.
         traces: One per energy and kernel that was sampled.
         seed: The seed that all random keys come from.
@@ -122,6 +126,8 @@ class Report:
         versions: Package name to version, Python and platform included.
         started: ISO 8601 time, UTC.
         seconds: Wall-clock time of the run.
+        options: What was asked, and what was left out, with the reason.
+        interrupted: Whether the run was stopped before all was asked.
     """
 
     title: str
@@ -135,11 +141,13 @@ class Report:
     started: str
     seconds: float
     options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    interrupted: bool = False
 
     @property
     def passed(self) -> bool:
-        """Whether every row passed."""
-        return bool(self.rows) and all(row.result.passed for row in self.rows)
+        """Whether everything was asked and every row passed."""
+        asked = bool(self.rows) and not self.interrupted
+        return asked and all(row.result.passed for row in self.rows)
 
     def counts(self) -> dict[Verdict, int]:
         """Number of rows with each verdict."""

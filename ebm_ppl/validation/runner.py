@@ -4,6 +4,7 @@ import datetime as dt
 import importlib.metadata
 import platform
 import time
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TypeVar
 
@@ -13,18 +14,20 @@ from ebm_ppl.validation import cases, controls, estimator_jobs, jobs, training_j
 from ebm_ppl.validation.cases import EstimatorCase, KernelCase, ObjectiveCase
 from ebm_ppl.validation.checks import error_rates
 from ebm_ppl.validation.checks.invariance import SCREEN_CHAINS
-from ebm_ppl.validation.results import Report, Row, Trace
+from ebm_ppl.validation.family import Member, in_families
+from ebm_ppl.validation.results import Report, Row
 from ebm_ppl.validation.subjects import Subject, built_in
+from ebm_ppl.validation.workers import Workers
 
 Chosen = TypeVar("Chosen")
 
-MODES = ("quick", "default", "full")
+MODES = ("quick", "thorough", "full")
 
 QUICK_CHAINS = 100_000
 """Chains a step size in the screen of a quick report, which sees discrepancies 1.4 times as large."""
 
 QUICK_ENERGIES = ("tilted_double_well_1d", "gamma", "boltzmann_machine")
-DEFAULT_ENERGIES = (
+THOROUGH_ENERGIES = (
     *QUICK_ENERGIES,
     *("gaussian", "quartic", "beta", "banana", "gaussian_mixture_2d"),
     *("restricted_boltzmann_machine", "ising_3x3", "potts_chain"),
@@ -33,6 +36,19 @@ DEFAULT_ENERGIES = (
 QUICK_ESTIMATORS = ("annealed_importance_sampling, Gibbs",)
 
 QUICK_OBJECTIVES = ("noise_contrastive", "score_matching")
+
+
+class RunInterrupted(KeyboardInterrupt):
+    """A run that was interrupted.
+
+    Attributes:
+        report: What was asked so far.
+    """
+
+    def __init__(self, report: Report) -> None:
+        super().__init__("the run was interrupted; what was asked so far is in `report`")
+        self.report = report
+
 
 PACKAGES = ("ebm-ppl", "jax", "jaxlib", "numpyro", "equinox", "arviz", "numpy", "scipy")
 
@@ -64,7 +80,7 @@ def run(
     energies: Sequence[str] | None = None,
     objectives: Sequence[str] | None = None,
     estimators: Sequence[str] | None = None,
-    mode: str = "default",
+    mode: str = "quick",
     seed: int = 0,
     on_row: Callable[[Row], None] | None = None,
     on_progress: Callable[[int, int, str], None] | None = None,
@@ -79,12 +95,12 @@ def run(
         objectives: Names of training objectives (see `objective_names`); by default those of the mode, and
             none beside anything of your choice. If they are all that you choose, nothing else is asked.
         estimators: Names of estimators of log Z (see `estimator_names`), likewise.
-        mode: `"quick"` (three energies, two objectives, one control for each check), `"default"` (eleven
+        mode: `"quick"` (three energies, two objectives, one control for each check), `"thorough"` (eleven
             energies, every objective and control) or `"full"` (every energy, objective and control, and
             whole fits that have to recover parameters).
         seed: Seed of all random keys, a non-negative integer.
-        on_row: Called with every verdict as it falls.
-        on_progress: Called with the number of jobs done, their total, and the label of the next.
+        on_row: Called with every verdict as it falls, from one thread at a time.
+        on_progress: Called likewise with the number of jobs done, their total, and the label of the next.
 
     Returns:
         The report. It passes if every row does.
@@ -92,6 +108,7 @@ def run(
     Raises:
         ValueError: If a name, the mode or the seed is not known.
         TypeError: If `energy` holds anything but energies.
+        RunInterrupted: A `KeyboardInterrupt` that holds the report of what was asked so far.
 
     Examples:
         >>> from ebm_ppl import validation
@@ -119,52 +136,62 @@ def run(
     )
     plan += _training_plan(chosen_objectives, mode, seed, with_controls=with_controls)
     plan += _estimation_plan(chosen_estimators, mode, seed, with_controls=with_controls)
-    rows: list[Row] = []
-    traces: list[Trace] = []
+    workers = Workers(plan, on_row, on_progress)
 
-    def emit(row: Row) -> None:
-        rows.append(row)
-        if on_row is not None:
-            on_row(row)
+    def report(*, interrupted: bool = False) -> Report:
+        asked = {row.energy for row in workers.rows}
+        known = [subject for subject in subjects if not interrupted or subject.name in asked]
+        return Report(
+            title="ebm_ppl validation report",
+            mode=mode,
+            rows=workers.rows,
+            traces=workers.traces,
+            seed=seed,
+            false_alarm_budget=error_rates.REPORT_BUDGET,
+            false_alarm_spent=sum(row.result.false_alarm_rate for row in workers.rows),
+            versions=_versions(),
+            started=started,
+            seconds=time.perf_counter() - began,
+            options={
+                "energies": [subject.name for subject in subjects],
+                "kernels": [case.name for case in chosen_cases],
+                "objectives": [case.name for case in chosen_objectives],
+                "estimators": [case.name for case in chosen_estimators],
+                "left out": _left_out(known, chosen_cases, by_name=kernels is not None),
+            },
+            interrupted=interrupted,
+        )
 
-    for done, job in enumerate(plan):
-        if on_progress is not None:
-            on_progress(done, len(plan), job.label)
-        traces.extend(job.run(emit))
-    if on_progress is not None:
-        on_progress(len(plan), len(plan), "")
-    return Report(
-        title="ebm_ppl validation report",
-        mode=mode,
-        rows=tuple(rows),
-        traces=tuple(traces),
-        seed=seed,
-        false_alarm_budget=error_rates.REPORT_BUDGET,
-        false_alarm_spent=sum(row.result.false_alarm_rate for row in rows),
-        versions=_versions(),
-        started=started,
-        seconds=time.perf_counter() - began,
-        options={
-            "energies": [subject.name for subject in subjects],
-            "kernels": [case.name for case in chosen_cases],
-            "objectives": [case.name for case in chosen_objectives],
-            "estimators": [case.name for case in chosen_estimators],
-            "left out": [
-                f"{case.name} on {subject.name}: {reason}"
-                for subject in subjects
-                for case in chosen_cases
-                if (reason := _unasked(subject, case))
-                and (kernels is not None or case.moves_on(subject.energy))
-            ],
-        },
-    )
+    try:
+        with warnings.catch_warnings():
+            # Checks that ignore warnings do so in their threads, which share the filters: in the end these
+            # are what they were.
+            workers.run()
+    except KeyboardInterrupt:
+        raise RunInterrupted(report(interrupted=True)) from None
+    return report()
+
+
+def _left_out(
+    subjects: Sequence[Subject], chosen: Sequence[KernelCase], *, by_name: bool
+) -> list[str]:
+    """Which kernels were not asked about which energies, and why."""
+    return [
+        f"{case.name} on {subject.name}: {reason}"
+        for subject in subjects
+        for case in chosen
+        if (reason := _unasked(subject, case)) and (by_name or case.moves_on(subject.energy))
+    ]
 
 
 def _unsuited(subject: Subject, case: KernelCase) -> str:
     """Why a kernel cannot sample an energy by its nature, or an empty string."""
-    is_built_in = built_in().get(subject.name) is subject
-    known = case.unsuited_for.get(subject.name, "") if is_built_in else ""
+    known = case.unsuited_for.get(subject.name, "") if _is_built_in(subject) else ""
     return known or case.refusal(subject.energy)
+
+
+def _is_built_in(subject: Subject) -> bool:
+    return subject.name in built_in() and built_in()[subject.name] is subject
 
 
 def _unasked(subject: Subject, case: KernelCase) -> str:
@@ -185,10 +212,11 @@ def _plan(
 ) -> list[jobs.Job]:
     plan: list[jobs.Job] = []
     num_chains = QUICK_CHAINS if mode == "quick" else SCREEN_CHAINS
+    members = _members(subjects)
     for subject in subjects:
         plan.append(jobs.energy_job(subject))
         plan += [
-            jobs.kernel_job(subject, case, seed, num_chains)
+            jobs.kernel_job(subject, case, seed, num_chains, members.get(subject.name))
             for case in chosen
             if not _unsuited(subject, case)
         ]
@@ -201,6 +229,16 @@ def _plan(
         wanted: Iterable[controls.Control] = controls.discover().values()
         plan += [jobs.control_job(c, seed) for c in wanted if c.quick or mode != "quick"]
     return plan
+
+
+def _members(subjects: Iterable[Subject]) -> dict[str, Member]:
+    """The built-in energies in families; an energy of anybody's own has its programs to itself.
+
+    It may break while a kernel is traced, and would break the others of its family with it.
+    """
+    shared = [subject for subject in subjects if _is_built_in(subject)]
+    members = in_families(subject.potential for subject in shared)
+    return {subject.name: member for subject, member in zip(shared, members, strict=True)}
 
 
 def _training_plan(
@@ -236,18 +274,22 @@ def _estimation_plan(
 def _resolve_estimators(
     names: Sequence[str] | None, mode: str, *, by_default: bool
 ) -> list[EstimatorCase]:
+    if names is None and not by_default:
+        return []
     known = cases.discover_estimators()
     if names is None:
-        names = (QUICK_ESTIMATORS if mode == "quick" else tuple(known)) if by_default else ()
+        names = QUICK_ESTIMATORS if mode == "quick" else tuple(known)
     return _named("estimators", names, known)
 
 
 def _resolve_objectives(
     names: Sequence[str] | None, mode: str, *, by_default: bool
 ) -> list[ObjectiveCase]:
+    if names is None and not by_default:
+        return []
     known = cases.discover_objectives()
     if names is None:
-        names = (QUICK_OBJECTIVES if mode == "quick" else tuple(known)) if by_default else ()
+        names = QUICK_OBJECTIVES if mode == "quick" else tuple(known)
     return _named("objectives", names, known)
 
 
@@ -282,7 +324,7 @@ def _resolve_subjects(
     subjects = [Subject(name, value) for name, value in own.items()]
     known = built_in()
     if names is None:
-        by_mode = {"quick": QUICK_ENERGIES, "default": DEFAULT_ENERGIES, "full": tuple(known)}
+        by_mode = {"quick": QUICK_ENERGIES, "thorough": THOROUGH_ENERGIES, "full": tuple(known)}
         names = by_mode[mode] if not own else ()
     return subjects + _named("energies", names, known)
 

@@ -7,6 +7,7 @@ loop: MCMC compiles its own anew for warm-up and for every run.
 import dataclasses
 import operator
 import time
+from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
@@ -16,12 +17,14 @@ import numpy as np
 from jaxtyping import Array, Float
 from numpyro.infer.mcmc import MCMCKernel
 
+from ebm_ppl._types import PRNGKey
 from ebm_ppl.energies import AbstractEnergy
 from ebm_ppl.energies._states import StateSpace
 from ebm_ppl.potentials import EnergyPotential
 from ebm_ppl.quadrature import QuadratureDensity
 from ebm_ppl.validation.cases import KernelCase
 from ebm_ppl.validation.chains import batch_functions
+from ebm_ppl.validation.family import Member
 from ebm_ppl.validation.truth import constrain, probability_transform
 
 NUM_CHAINS = 16
@@ -92,9 +95,45 @@ def over_dispersed_starts(
     )
 
 
+class _Programs:
+    """Start and block of a kernel on the members of a family."""
+
+    def __init__(self, case: KernelCase, member: Member, num_samples: int) -> None:
+        self._case = case
+        self._family = member.family
+        self._num_samples = num_samples
+        self.fields = ["accept_prob"]
+        self.fields += [case.evaluations_field] if case.evaluations_field else []
+        self.start = self._family.program(("start", id(case), num_samples), self._start)
+        # One compiled block serves warm-up and sampling, as kernels know themselves when warm-up ends.
+        self.block = self._family.program(("block", id(case), num_samples), self._block)
+
+    def _functions(self, index: Array) -> tuple[Callable[..., Any], Callable[[Any], Any]]:
+        # Built while tracing: NumPyro's kernels keep closures from their last `init`.
+        kernel = self._case.make(self._family.member(index))
+        num_warmup = self._num_samples * self._case.thinning
+        return batch_functions(kernel, self._case.batched, num_warmup)
+
+    def _start(self, index: Array, keys: PRNGKey, starts: Array) -> Any:
+        return self._functions(index)[0](keys, starts)
+
+    def _block(
+        self, index: Array, keys: PRNGKey, starts: Array, state: Any
+    ) -> tuple[Any, dict[str, Array]]:
+        init, sample = self._functions(index)
+        jax.eval_shape(init, keys, starts)  # from which `sample` learns what it calls
+
+        def keep(state: Any, _: None) -> tuple[Any, dict[str, Array]]:
+            state = jax.lax.fori_loop(0, self._case.thinning, lambda _, s: sample(s), state)
+            kept = {name: operator.attrgetter(name)(state) for name in self.fields}
+            return state, {"z": state.z} | kept
+
+        return jax.lax.scan(keep, state, None, length=self._num_samples)
+
+
 def run_kernel(
     case: KernelCase,
-    potential: EnergyPotential,
+    potential: EnergyPotential | Member,
     density: QuadratureDensity | None,
     rng_key: jax.Array,
     *,
@@ -105,30 +144,23 @@ def run_kernel(
 
     Args:
         case: The kernel.
-        potential: Potential of the target.
+        potential: Potential of the target, alone or as the member of a family.
         density: Ground truth, or `None`.
         rng_key: Random key.
         num_chains: Number of chains, run as one vectorised batch.
         num_samples: Draws kept in each of the two blocks.
     """
-    kernel = case.make(potential)
-    block_steps = num_samples * case.thinning
-    init, sample = batch_functions(kernel, case.batched, num_warmup=block_steps)
-    fields = ["accept_prob"]
-    fields += [case.evaluations_field] if case.evaluations_field else []
-
-    def keep(state: Any, _: None) -> tuple[Any, dict[str, Array]]:
-        state = jax.lax.fori_loop(0, case.thinning, lambda _, s: sample(s), state)
-        return state, {"z": state.z} | {name: operator.attrgetter(name)(state) for name in fields}
-
-    # One compiled block serves warm-up and sampling, as kernels know themselves when warm-up ends.
-    block = jax.jit(lambda state: jax.lax.scan(keep, state, None, length=num_samples))
+    member = potential if isinstance(potential, Member) else Member.alone(potential)
+    potential = member.potential
+    programs = _Programs(case, member, num_samples)
     starts = over_dispersed_starts(potential, density, num_chains)
-    state, _ = block(init(jax.random.split(rng_key, num_chains), starts))
+    starts = starts.reshape(num_chains, *member.family.position_shape)
+    given = (jnp.asarray(member.index), jax.random.split(rng_key, num_chains), starts)
+    state, _ = programs.block(*given, programs.start(*given))
     blocks, seconds = [], 0.0
     for _ in range(NUM_BLOCKS):
         began = time.perf_counter()
-        state, kept = jax.block_until_ready(block(state))
+        state, kept = jax.block_until_ready(programs.block(*given, state))
         seconds = time.perf_counter() - began
         blocks.append(jax.device_get(kept))
     joined = {
@@ -158,5 +190,5 @@ def run_kernel(
         seconds=seconds,
         accept_prob=float(np.mean(joined["accept_prob"])),
         evaluations=float(np.mean(per_draw)) * case.thinning * float(np.prod(shape)),
-        kernel=kernel,
+        kernel=case.make(potential),
     )

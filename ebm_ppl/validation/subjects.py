@@ -2,6 +2,9 @@
 
 import dataclasses
 import functools
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -11,12 +14,28 @@ from ebm_ppl.energies import AbstractEnergy
 from ebm_ppl.energies._states import StateSpace
 from ebm_ppl.potentials import EnergyPotential
 from ebm_ppl.quadrature import QuadratureDensity, StateTable, enumerate_states, normalize
-from ebm_ppl.validation.targets import Target, discover, discover_discrete
+from ebm_ppl.validation.targets import Target, makers
 from ebm_ppl.validation.truth import exact_starts
 
 MAXIMUM_QUADRATURE_DIM = 2
 MAXIMUM_STATES = 2**16
 NUM_PROBES = 64
+
+
+Value = TypeVar("Value")
+
+
+def _once(compute: Callable[["Subject"], Value]) -> property:
+    """A property that is computed once, though several threads ask for it; what raises is asked again."""
+    name = compute.__name__
+
+    def value(self: "Subject") -> Value:
+        with self._lock:
+            if name not in self.__dict__:
+                self.__dict__[name] = compute(self)
+            return self.__dict__[name]
+
+    return property(value, doc=compute.__doc__)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -34,6 +53,9 @@ class Subject:
     energy: AbstractEnergy
     log_z: float | None = None
     registered: EnergyPotential | None = None
+    _lock: threading.RLock = dataclasses.field(
+        default_factory=threading.RLock, init=False, repr=False
+    )
 
     @classmethod
     def from_target(cls, target: Target) -> "Subject":
@@ -55,7 +77,7 @@ class Subject:
         """Whether there is a ground truth."""
         return self.density is not None or self.table is not None
 
-    @functools.cached_property
+    @_once
     def density(self) -> QuadratureDensity | None:
         """Ground truth by quadrature; `None` for more than two coordinates, and on states.
 
@@ -66,7 +88,7 @@ class Subject:
             return None
         return normalize(self.energy)
 
-    @functools.cached_property
+    @_once
     def table(self) -> StateTable | None:
         """Ground truth state by state; `None` for real points, and where there are too many states.
 
@@ -83,7 +105,7 @@ class Subject:
             )
         return table
 
-    @functools.cached_property
+    @_once
     def probes(self) -> np.ndarray:
         """Unconstrained points at which gradients and potentials are compared: exact draws if possible.
 
@@ -97,7 +119,7 @@ class Subject:
         shape = (NUM_PROBES, *self.potential.position_shape)
         return np.asarray(jax.random.normal(jax.random.key(0), shape))
 
-    @functools.cached_property
+    @_once
     def refusal(self) -> Exception | None:
         """Why the energy cannot be questioned: it raises, is not finite, or does not normalise."""
         try:
@@ -120,8 +142,32 @@ class Subject:
             raise ValueError("The energy is constant, so it has no density to sample.")
 
 
+class _BuiltIn(Mapping[str, Subject]):
+    """The built-in targets as subjects by name, each made when it is first asked for."""
+
+    def __init__(self) -> None:
+        self._makers = makers()
+        self._subjects: dict[str, Subject] = {}
+        self._lock = threading.Lock()
+
+    def __getitem__(self, name: str) -> Subject:
+        make = self._makers[name]
+        with self._lock:
+            if name not in self._subjects:
+                self._subjects[name] = Subject.from_target(make())
+            return self._subjects[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._makers)
+
+    def __len__(self) -> int:
+        return len(self._makers)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._makers
+
+
 @functools.cache
-def built_in() -> dict[str, Subject]:
-    """All built-in targets as subjects, by name."""
-    targets = discover() | discover_discrete()
-    return {name: Subject.from_target(target) for name, target in targets.items()}
+def built_in() -> Mapping[str, Subject]:
+    """All built-in targets as subjects, by name; each is made when it is first asked for."""
+    return _BuiltIn()

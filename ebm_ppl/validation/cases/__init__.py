@@ -1,9 +1,8 @@
 """Cases: one module per public kernel, training objective or estimator, found by convention.
 
-A module in `ebm_ppl/validation/cases/samplers` exports `CASES`, a tuple of `KernelCase`; one in
-`ebm_ppl/validation/cases/objectives` a tuple of `ObjectiveCase`; one in `ebm_ppl/validation/cases/estimators` a tuple of
-`EstimatorCase`. Nothing else has to be told of it: the report, the
-command line and the contract tests find it here.
+A module in `ebm_ppl/validation/cases/samplers` exports `CASES`, a tuple of `KernelCase`; one in `objectives`
+beside it a tuple of `ObjectiveCase`; one in `estimators` a tuple of `EstimatorCase`. Nothing else has to be
+told of it: the report, the command line and the contract tests find it here.
 """
 
 import functools

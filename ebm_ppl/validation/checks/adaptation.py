@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ebm_ppl._types import PRNGKey
 from ebm_ppl.potentials import EnergyPotential
 from ebm_ppl.samplers import KernelState, ReplicaExchangeState
 from ebm_ppl.validation.cases._base import KernelCase
@@ -36,7 +37,6 @@ def frozen_adaptation(
     """
     began = time.perf_counter()
     kernel = case.make(potential)
-    state = kernel.init(rng_key, 0, jnp.zeros(potential.position_shape), (), {})
 
     def adapted(state: Any) -> tuple[Any, Any]:
         adaptation = case.adaptation(state)
@@ -52,8 +52,13 @@ def frozen_adaptation(
         new = kernel.sample(state, (), {})
         return new, (adapted(new), randomness(new))
 
-    _, (later, keys) = jax.jit(lambda s: jax.lax.scan(advance, s, None, length=NUM_STEPS))(state)
-    before = adapted(state)
+    @jax.jit
+    def run(key: PRNGKey) -> tuple[Any, Any, Any]:
+        state = kernel.init(key, 0, jnp.zeros(potential.position_shape), (), {})
+        _, (later, keys) = jax.lax.scan(advance, state, None, length=NUM_STEPS)
+        return adapted(state), later, keys
+
+    before, later, keys = run(rng_key)
     changed = sum(
         bool(np.any(np.asarray(after) != np.asarray(first, dtype=after.dtype)[None]))
         for first, after in zip(jax.tree.leaves(before), jax.tree.leaves(later), strict=True)

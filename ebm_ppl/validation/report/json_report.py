@@ -70,6 +70,7 @@ def load_json(path: str | os.PathLike[str]) -> Report:
         started=document["started"],
         seconds=float(document["seconds"]),
         options=document["options"],
+        interrupted=document.get("interrupted", False),
     )
 
 

@@ -125,7 +125,7 @@ def _cells(result: CheckResult) -> list[str]:
         result.detectable or "–",
         number(result.false_alarm_rate),
         duration(result.seconds),
-        result.detail,
+        " at ".join(filter(None, [result.detail, result.place])),
     ]
 
 

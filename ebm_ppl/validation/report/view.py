@@ -113,12 +113,16 @@ def headline(report: Report) -> str:
     """The verdict of the whole report in one sentence."""
     counts = report.counts()
     total = sum(counts.values())
-    if not total:
-        return "Nothing was checked"
     short = total - counts[Verdict.PASS]
-    if not short:
-        return f"All {total:,} checks passed" if total > 1 else "The one check passed"
-    return f"{short:,} of {total:,} checks fell short"
+    if not total:
+        verdict = "Nothing was checked"
+    elif short:
+        verdict = f"{short:,} of {total:,} checks fell short"
+    else:
+        verdict = f"All {total:,} checks passed" if total > 1 else "The one check passed"
+    if not report.interrupted:
+        return verdict
+    return f"Interrupted, so only a part was asked: {verdict[0].lower()}{verdict[1:]}"
 
 
 def summaries(report: Report) -> list[tuple[Question, Tally, str]]:

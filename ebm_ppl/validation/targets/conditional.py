@@ -106,4 +106,10 @@ def _noisy_given() -> Target:
     )
 
 
-TARGETS = (_given(), _guided(), _neural(), _noisy(), _noisy_given())
+TARGETS = {
+    "conditional_gaussian": _given,
+    "guided_gaussian": _guided,
+    "neural_conditional": _neural,
+    "neural_noise_conditional": _noisy,
+    "neural_noisy_conditional": _noisy_given,
+}

@@ -37,4 +37,4 @@ def _gamma() -> Target:
     )
 
 
-TARGETS = (_beta(), _gamma())
+TARGETS = {"beta": _beta, "gamma": _gamma}

@@ -56,4 +56,4 @@ def _ring() -> Target:
     )
 
 
-TARGETS = (_banana(), _funnel(), _ring())
+TARGETS = {"banana": _banana, "funnel": _funnel, "ring": _ring}

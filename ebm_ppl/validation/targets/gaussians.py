@@ -43,20 +43,24 @@ def _mixture(name: str, energy: GaussianMixture) -> Target:
     )
 
 
-TARGETS = (
-    _gaussian(),
-    _mixture(
-        "gaussian_mixture_1d",
-        GaussianMixture(
-            weights=[0.3, 0.7], locs=[[-1.5], [1.25]], covariance_matrices=[[[0.36]], [[0.64]]]
-        ),
-    ),
-    _mixture(
-        "gaussian_mixture_2d",
-        GaussianMixture(
-            weights=[0.25, 0.75],
-            locs=[[-1.5, -0.5], [1.25, 0.5]],
-            covariance_matrices=[[[0.5, 0.2], [0.2, 0.8]], [[0.8, -0.3], [-0.3, 0.5]]],
-        ),
-    ),
-)
+def _mixture_1d() -> Target:
+    energy = GaussianMixture(
+        weights=[0.3, 0.7], locs=[[-1.5], [1.25]], covariance_matrices=[[[0.36]], [[0.64]]]
+    )
+    return _mixture("gaussian_mixture_1d", energy)
+
+
+def _mixture_2d() -> Target:
+    energy = GaussianMixture(
+        weights=[0.25, 0.75],
+        locs=[[-1.5, -0.5], [1.25, 0.5]],
+        covariance_matrices=[[[0.5, 0.2], [0.2, 0.8]], [[0.8, -0.3], [-0.3, 0.5]]],
+    )
+    return _mixture("gaussian_mixture_2d", energy)
+
+
+TARGETS = {
+    "gaussian": _gaussian,
+    "gaussian_mixture_1d": _mixture_1d,
+    "gaussian_mixture_2d": _mixture_2d,
+}

@@ -20,4 +20,4 @@ def _neural() -> Target:
     )
 
 
-TARGETS = (_neural(),)
+TARGETS = {"neural": _neural}

@@ -46,9 +46,9 @@ def _tilted(dim: int) -> Target:
     return _well(f"tilted_double_well_{dim}d", energy, float(as_float64(energy.tilt)))
 
 
-TARGETS = (
-    _quartic(),
-    _well("double_well_2d", DoubleWell(dim=2), 0.0),
-    _tilted(1),
-    _tilted(2),
-)
+TARGETS = {
+    "quartic": _quartic,
+    "double_well_2d": lambda: _well("double_well_2d", DoubleWell(dim=2), 0.0),
+    "tilted_double_well_1d": lambda: _tilted(1),
+    "tilted_double_well_2d": lambda: _tilted(2),
+}

@@ -48,8 +48,13 @@ def _potts_chain() -> Target:
     )
 
 
-TARGETS = (
-    _ising("ising_3x3", Ising((3, 3), coupling=0.3, field=0.1)),
-    _ising("ising_2x4_free", Ising((2, 4), coupling=0.5, field=-0.15, periodic=False)),
-    _potts_chain(),
-)
+def _periodic() -> Target:
+    return _ising("ising_3x3", Ising((3, 3), coupling=0.3, field=0.1))
+
+
+def _free() -> Target:
+    energy = Ising((2, 4), coupling=0.5, field=-0.15, periodic=False)
+    return _ising("ising_2x4_free", energy)
+
+
+TARGETS = {"ising_3x3": _periodic, "ising_2x4_free": _free, "potts_chain": _potts_chain}

@@ -47,4 +47,7 @@ def _restricted_boltzmann_machine() -> Target:
     )
 
 
-TARGETS = (_boltzmann_machine(), _restricted_boltzmann_machine())
+TARGETS = {
+    "boltzmann_machine": _boltzmann_machine,
+    "restricted_boltzmann_machine": _restricted_boltzmann_machine,
+}

@@ -1,0 +1,259 @@
+"""`ebm-ppl validate`: the suite's questions, a line a verdict, and a report in three files."""
+
+import contextlib
+import os
+import pathlib
+import sys
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import click
+
+from ebm_ppl.cli._refusal import check_names, listing, refuse
+from ebm_ppl.validation import names
+
+if TYPE_CHECKING:
+    from ebm_ppl.energies import AbstractEnergy
+    from ebm_ppl.validation import Report
+
+INTERRUPTED = 130
+MAX_SEED = 2**32 - 1
+
+
+def _event_shape(
+    _context: click.Context, _parameter: click.Parameter, value: str | None
+) -> tuple[int, ...] | None:
+    if value is None:
+        return None
+    try:
+        shape = tuple(int(size) for size in value.split(",") if value.strip())
+    except ValueError:
+        shape = (0,)
+    if any(size < 1 for size in shape):
+        refuse(
+            "--event-shape",
+            f"must be comma-separated positive integers, or empty for a scalar; got {value!r}.",
+        )
+    return shape
+
+
+def _seed(_context: click.Context, _parameter: click.Parameter, value: str) -> int:
+    if not (value.isascii() and value.isdigit() and int(value) <= MAX_SEED):
+        refuse("--seed", f"must be an integer from 0 to {MAX_SEED}; got {value!r}.")
+    return int(value)
+
+
+@click.command(
+    epilog="\n\n".join(
+        [
+            listing("Kernels", names.kernels()),
+            listing("Built-in energies", names.energies()),
+            listing("Objectives", names.objectives()),
+            listing("Estimators", names.estimators()),
+        ]
+    )
+)
+@click.option(
+    "energies",
+    "--energy",
+    multiple=True,
+    metavar="SOURCE",
+    help="An energy of yours, as module:attribute or path/to/file.py:attribute: an AbstractEnergy, "
+    "a function without arguments that makes one, or a function of one point (with --event-shape). "
+    "Repeatable.",
+)
+@click.option(
+    "--event-shape",
+    callback=_event_shape,
+    metavar="SHAPE",
+    help="Shape of a point, for an --energy that is a function of one: 2, or 2,3, or the empty "
+    "string for a scalar.",
+)
+@click.option(
+    "targets", "--target", multiple=True, metavar="NAME", help="A built-in energy. Repeatable."
+)
+@click.option(
+    "kernels",
+    "--kernel",
+    multiple=True,
+    metavar="NAME",
+    help="A kernel; all by default. Repeatable.",
+)
+@click.option(
+    "objectives",
+    "--objective",
+    multiple=True,
+    metavar="NAME",
+    help="A training objective; some by default. Repeatable.",
+)
+@click.option(
+    "estimators",
+    "--estimator",
+    multiple=True,
+    metavar="NAME",
+    help="An estimator of log Z; some by default. Repeatable.",
+)
+@click.option(
+    "--thorough",
+    is_flag=True,
+    help="Eleven energies, every objective, every estimator and every planted bug.",
+)
+@click.option("--full", is_flag=True, help="Every energy too, and whole fits.")
+@click.option(
+    "--seed",
+    metavar="INTEGER",
+    callback=_seed,
+    default="0",
+    show_default=True,
+    help="Where all random keys come from.",
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=pathlib.Path),
+    default=pathlib.Path("ebm-ppl-report"),
+    show_default=True,
+    help="Folder of the three reports: HTML, JSON and Markdown.",
+)
+def validate(
+    energies: tuple[str, ...],
+    event_shape: tuple[int, ...] | None,
+    targets: tuple[str, ...],
+    kernels: tuple[str, ...],
+    objectives: tuple[str, ...],
+    estimators: tuple[str, ...],
+    thorough: bool,
+    full: bool,
+    seed: int,
+    out: pathlib.Path,
+) -> None:
+    """Check that kernels sample energies correctly, and write a report.
+
+    Without options, asks every kernel about three energies, and whether one planted bug for each check
+    would be caught. The exit status is 0 if everything passed, 1 if anything fell short, 2 if the
+    command was not understood, and 130 after an interrupt, which leaves a report of what was asked so
+    far.
+    """
+    if thorough and full:
+        raise click.UsageError("Give --thorough or --full, not both.")
+    check_names("--kernel", kernels, names.kernels())
+    check_names("--target", targets, names.energies())
+    check_names("--objective", objectives, names.objectives())
+    check_names("--estimator", estimators, names.estimators())
+    with _folder(out):
+        click.echo(f"Loading JAX; the report goes to {out}.", err=True)
+        try:
+            passed = _run(
+                {
+                    "energy": _load(energies, event_shape) or None,
+                    "kernels": _distinct(kernels),
+                    "energies": _distinct(targets),
+                    "objectives": _distinct(objectives),
+                    "estimators": _distinct(estimators),
+                    "mode": "full" if full else "thorough" if thorough else "quick",
+                    "seed": seed,
+                },
+                out,
+            )
+        except KeyboardInterrupt:
+            click.echo("Interrupted; no report was written.", err=True)
+            _leave(INTERRUPTED)
+    _leave(0 if passed else 1)
+
+
+def _run(questions: Mapping[str, Any], out: pathlib.Path) -> bool:
+    """Ask the questions and write the report; whether everything passed."""
+    from ebm_ppl import validation
+    from ebm_ppl.cli import _cache, _terminal
+    from ebm_ppl.validation.runner import RunInterrupted
+
+    _cache.enable()
+    interrupted = False
+    try:
+        with _terminal.Progress() as progress:
+            report = validation.run(**questions, on_row=progress.row, on_progress=progress.advance)
+    except RunInterrupted as error:
+        if not error.report.rows:
+            raise
+        report, interrupted = error.report, True
+        click.echo("Interrupted: writing what was asked so far; again to stop at once.", err=True)
+    paths = _write(report, out)
+    _terminal.summarise(report, paths)
+    if interrupted:
+        _leave(INTERRUPTED)
+    return report.passed
+
+
+def _leave(status: int) -> NoReturn:
+    """End the program, without waiting for a check that is still under way after an interrupt."""
+    workers = sys.modules.get("ebm_ppl.validation.workers")
+    if workers is not None and workers.are_running():
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+    sys.exit(status)
+
+
+def _distinct(given: tuple[str, ...]) -> list[str] | None:
+    return list(dict.fromkeys(given)) or None
+
+
+def _load(
+    sources: tuple[str, ...], event_shape: tuple[int, ...] | None
+) -> Mapping[str, "AbstractEnergy"]:
+    loaded: dict[str, AbstractEnergy] = {}
+    shape_used = False
+    if sources:
+        from ebm_ppl.cli._sources import LoadError, load_energy
+
+        for source in sources:
+            try:
+                loaded[source], used = load_energy(source, event_shape)
+            except LoadError as error:
+                refuse("--energy", f"{source!r}: {error}")
+            shape_used = shape_used or used
+    if event_shape is not None and not shape_used:
+        refuse(
+            "--event-shape",
+            "is for an --energy that is a function of one point; got none such.",
+        )
+    return loaded
+
+
+@contextlib.contextmanager
+def _folder(out: pathlib.Path) -> Iterator[None]:
+    """Make the folder of the report and try it; it does not stay if nothing was written to it."""
+    made = [path for path in (out, *out.parents) if not path.exists()]
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        trial = out / f".ebm-ppl-{os.getpid()}"
+        trial.touch()
+        trial.unlink()
+    except OSError as error:
+        _remove_empty(made)
+        refuse("--out", f"must be a folder that can be written to; got {str(out)!r}: {error}.")
+    try:
+        yield
+    finally:
+        _remove_empty(made)
+
+
+def _remove_empty(folders: list[pathlib.Path]) -> None:
+    with contextlib.suppress(OSError):  # one that holds something stays
+        for folder in folders:
+            folder.rmdir()
+
+
+def _write(report: "Report", out: pathlib.Path) -> list[pathlib.Path]:
+    """Write the three files, each whole or not at all, once all are rendered."""
+    from ebm_ppl.validation.report import render_html, render_json, render_markdown
+    from ebm_ppl.validation.report._atomic import write_text
+
+    texts = {
+        "report.html": render_html(report),
+        "report.json": render_json(report),
+        "report.md": render_markdown(report),
+    }
+    try:
+        return [write_text(out / name, text) for name, text in texts.items()]
+    except OSError as error:
+        raise click.ClickException(f"The report could not be written to {out}: {error}.") from error
