@@ -34,7 +34,7 @@ TOLERANCE = 0.35
 MINIMUM_BIAS = 1e-4
 """A smaller bias is within reach of the interpolation error, and no order is read off it."""
 
-RUN_TIME = 6.0
+RUN_TIME = 2.0
 """Number of steps times step size, in units of the energy's own time."""
 
 NUM_POSITIONS = 161
