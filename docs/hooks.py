@@ -55,7 +55,7 @@ def _fetch(package: str, folder: str) -> pathlib.Path:
             f"The site brings {package} along, which `npm` fetches, and there is no `npm` on the path. "
             "Install Node.js, which has it."
         )
-    command = [npm, "pack", package, "--silent", "--pack-destination", folder]
+    command = [npm, "pack", package, "--loglevel=error", "--pack-destination", folder]
     run = subprocess.run(command, capture_output=True, text=True, check=False)
     if run.returncode:
         said = f"{run.stdout}{run.stderr}".strip()

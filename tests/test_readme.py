@@ -85,5 +85,7 @@ def test_the_gallery_names_every_example() -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_links_and_pictures_are_there(page: pathlib.Path) -> None:
-    targets = re.findall(r"\]\((?!https?://|#)([^)\s#]+)[^)\s]*\)", page.read_text(encoding="utf-8"))
+    targets = re.findall(
+        r"\]\((?!https?://|#)([^)\s#]+)[^)\s]*\)", page.read_text(encoding="utf-8")
+    )
     assert [target for target in targets if not (page.parent / target).exists()] == []
