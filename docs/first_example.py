@@ -13,16 +13,21 @@ SHOWN = 1000
 
 
 def main() -> None:
-    """Run the page's first two blocks and draw what they made."""
+    """Run the page's first two blocks, which sample and normalise, and draw what they made."""
     page = (FOLDER / "index.md").read_text(encoding="utf-8")
     blocks = re.findall(r"^```python\n(.*?)^```$", page, flags=re.MULTILINE | re.DOTALL)
     made: dict[str, Any] = {}
     for block in blocks[:2]:
         exec(block, made)
+    draw(made["truth"], np.asarray(made["draws"]), FOLDER / "first_example.png")
+
+
+def draw(truth: Any, draws: np.ndarray, path: pathlib.Path) -> None:
+    """Draw a density of two coordinates with its draws, shape (n, 2), and their first coordinate."""
     figure, (plane, line) = plt.subplots(1, 2, figsize=(8, 3.6), layout="constrained")
-    _plane(plane, made["truth"], np.asarray(made["draws"]))
-    _line(line, made["truth"], np.asarray(made["draws"]))
-    figure.savefig(FOLDER / "first_example.png", dpi=130)
+    _plane(plane, truth, draws)
+    _line(line, truth, draws)
+    figure.savefig(path, dpi=130)
 
 
 def _plane(axes: Any, truth: Any, draws: np.ndarray) -> None:

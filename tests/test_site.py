@@ -6,9 +6,14 @@ import re
 import shutil
 import subprocess
 import sys
+import types
 import zlib
 
+import jax
 import pytest
+
+from ebm_ppl.energies import Banana
+from ebm_ppl.quadrature import normalize
 
 ROOT = pathlib.Path(__file__).parents[1]
 LOADED = re.compile(r"<(?:script|link|img|iframe)\b[^>]*\b(?:src|href)=\"([^\"#]+)")
@@ -38,12 +43,27 @@ def _modules(site: pathlib.Path) -> list[str]:
 def test_a_missing_npm_is_said_in_one_sentence(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    spec = importlib.util.spec_from_file_location("hooks", ROOT / "docs" / "hooks.py")
-    assert spec is not None
-    assert spec.loader is not None
-    hooks = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(hooks)
+    hooks = _program("hooks")
     monkeypatch.setattr(hooks, "CACHE", tmp_path)
     monkeypatch.setenv("PATH", "")
     with pytest.raises(hooks.PluginError, match="no `npm` on the path"):
         hooks._archive("katex@0.16.47")
+
+
+@pytest.mark.slow
+def test_the_picture_of_the_home_page_is_drawn(tmp_path: pathlib.Path) -> None:
+    truth = normalize(Banana())
+    _program("first_example").draw(
+        truth, truth.sample(jax.random.key(0), (2000,)), tmp_path / "a.png"
+    )
+    assert (tmp_path / "a.png").exists()
+
+
+def _program(name: str) -> types.ModuleType:
+    """One of the programs that lie beside the pages."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / "docs" / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    program = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(program)
+    return program
