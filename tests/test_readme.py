@@ -69,7 +69,23 @@ def test_commands_exist_with_the_options_that_the_pages_give_them() -> None:
             assert option in result.output, f"{option} in {arguments}"
 
 
+def test_the_page_of_the_command_line_names_every_option() -> None:
+    page = (ROOT / "docs" / "command-line.md").read_text(encoding="utf-8")
+    for name, command in main.commands.items():
+        options = [option for parameter in command.params for option in parameter.opts]
+        missing = [o for o in options if o.startswith("--") and f"`{o}" not in page]
+        assert missing == [], name
+
+
+def test_the_gallery_names_every_example() -> None:
+    page = (ROOT / "docs" / "gallery.md").read_text(encoding="utf-8")
+    examples = [path.name for path in (ROOT / "examples").glob("[!_]*.py")]
+    assert [name for name in examples if f"`{name}`" not in page] == []
+
+
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_links_and_pictures_are_there(page: pathlib.Path) -> None:
-    targets = re.findall(r"\]\((?!https?://|#)([^)\s]+)\)", page.read_text(encoding="utf-8"))
+    targets = re.findall(
+        r"\]\((?!https?://|#)([^)\s#]+)[^)\s]*\)", page.read_text(encoding="utf-8")
+    )
     assert [target for target in targets if not (page.parent / target).exists()] == []

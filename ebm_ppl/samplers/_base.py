@@ -61,7 +61,8 @@ class AbstractKernel(AbstractModelKernel):
     2. **`transition`**, in local whitened coordinates: the chain stands at $w = 0$, where
        $z = z_0 + L w$ and $L L^\top$ is the inverse mass matrix, so the mathematics is that of an
        identity mass matrix. `target.evaluate(w)` gives the `Point` at $w$: its `potential_energy`
-       and its whitened `gradient`. Return one of the points so obtained, whole.
+       and its whitened `gradient`. Return one of the points so obtained, whole. A kernel that
+       needs to know where $w = 0$ lies reads `start.z`.
     3. **`init_auxiliary`**, only if the kernel carries variables beside the position.
     4. **`__init__`**, which names its arguments as NumPyro's kernels do and calls this one.
 

@@ -42,7 +42,8 @@ class AbstractMetropolisKernel(AbstractKernel):
 
         Args:
             noise: Standard normal noise, shape `(dim,)`.
-            start: The point to move from; its position need not be 0.
+            start: The point to move from. In a running chain its position is 0, for the state is the
+                origin; where the chain stands is `start.z`. Checks put it elsewhere.
             step_size: The step size.
 
         Returns:

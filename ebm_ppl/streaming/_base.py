@@ -4,7 +4,8 @@ import abc
 from typing import Any
 
 
-def _itself(draw: Any) -> Any:
+def itself(draw: Any) -> Any:
+    """The draw, which is what a reduction takes unless it is told otherwise."""
     return draw
 
 
@@ -46,7 +47,7 @@ class AbstractReduction(abc.ABC):
         (2,)
     """
 
-    def __init__(self, of: Any = _itself) -> None:
+    def __init__(self, of: Any = itself) -> None:
         if not callable(of):
             raise ValueError(f"`of` must be a function of one draw; got {of!r}.")
         self.of = of

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from ebm_ppl._checks import check_count, check_finite, check_positive
-from ebm_ppl.streaming._base import AbstractReduction
+from ebm_ppl.streaming._base import AbstractReduction, itself
 
 
 class HistogramResult(NamedTuple):
@@ -61,8 +61,8 @@ class Histogram(AbstractReduction):
         ValueError: If `high` is not above `low`, an end is not finite, or there is no bin.
     """
 
-    def __init__(self, low: float, high: float, num_bins: int = 100, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+    def __init__(self, low: float, high: float, num_bins: int = 100, *, of: Any = itself) -> None:
+        super().__init__(of)
         check_finite("low", low)
         check_finite("high", high)
         check_positive("high - low", high - low)
