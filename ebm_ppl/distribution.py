@@ -9,12 +9,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 from numpyro.distributions import Distribution
-from numpyro.distributions.batch_util import promote_batch_shape
 from numpyro.distributions.constraints import Constraint
-from numpyro.distributions.util import validate_sample
 
 from ebm_ppl._checks import check_finite, check_shape, is_traced
 from ebm_ppl._errors import DoublyIntractableError
+from ebm_ppl._numpyro import promote_batch_shape, validate_sample
 from ebm_ppl._types import PRNGKey, Scalar
 from ebm_ppl.energies import AbstractEnergy
 from ebm_ppl.quadrature import (

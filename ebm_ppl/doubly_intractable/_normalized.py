@@ -9,8 +9,8 @@ from numpyro.distributions import (
     Independent,
     MaskedDistribution,
 )
-from numpyro.primitives import Messenger
 
+from ebm_ppl._numpyro import Messenger
 from ebm_ppl.distribution import EnergyDistribution, LogZ
 
 

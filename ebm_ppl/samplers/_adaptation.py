@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float, Int
-from numpyro.infer.hmc_util import build_adaptation_schedule
 
+from ebm_ppl._numpyro import build_adaptation_schedule
 from ebm_ppl._types import Scalar
 from ebm_ppl.samplers._dual_averaging import DualAveragingState, search, start_search
 from ebm_ppl.samplers._mass_matrix import (

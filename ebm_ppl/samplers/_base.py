@@ -12,9 +12,9 @@ from jax import lax
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, Int
 from numpyro.infer import init_to_uniform
-from numpyro.util import is_prng_key
 
 from ebm_ppl._checks import check_count, check_flag, check_interval, check_positive
+from ebm_ppl._numpyro import is_prng_key
 from ebm_ppl._random import step_key
 from ebm_ppl._types import Position, PotentialFn, PRNGKey, Scalar
 from ebm_ppl.samplers._adaptation import (

@@ -1,7 +1,6 @@
 """The chains of one kernel at several temperatures, whose states are stacked level by level."""
 
 import abc
-import copy
 import dataclasses
 from collections.abc import Callable
 from typing import Any
@@ -13,6 +12,7 @@ from jaxtyping import Array, Float, Integer
 from numpyro.infer import HMC, BarkerMH, init_to_uniform
 from numpyro.infer.mcmc import MCMCKernel
 
+from ebm_ppl._numpyro import differentiates_forward, parts, with_potential
 from ebm_ppl._random import step_keys
 from ebm_ppl._types import Position, PotentialFn, PRNGKey, Scalar
 from ebm_ppl.samplers._adaptation import AdaptationState
@@ -136,7 +136,7 @@ class NumPyroLevels(AbstractLevels):
 
         def one(inverse_temperature: Scalar, z: Position) -> tuple[Scalar, Position]:
             potential_fn = self.tempered(inverse_temperature)
-            if getattr(self.kernel, "_forward_mode_differentiation", False):
+            if differentiates_forward(self.kernel):
                 return potential_fn(z), jax.jacfwd(potential_fn)(z)
             return jax.value_and_grad(potential_fn)(z)
 
@@ -149,11 +149,7 @@ class NumPyroLevels(AbstractLevels):
     def _start(
         self, potential_fn: PotentialFn, rng_key: PRNGKey, z: Position
     ) -> tuple[MCMCKernel, Any]:
-        kernel = copy.copy(self.kernel)
-        kernel._model, kernel._potential_fn = None, potential_fn
-        kernel._postprocess_fn = None
-        if isinstance(kernel, HMC):
-            kernel._init_fn = kernel._sample_fn = kernel._potential_fn_gen = None
+        kernel = with_potential(self.kernel, potential_fn)
         state = kernel.init(rng_key, self.num_warmup, init_params=z, model_args=(), model_kwargs={})
         return kernel, state
 
@@ -182,8 +178,7 @@ def levels_of(kernel: Any) -> type[AbstractLevels]:
 def target_of(kernel: Any) -> tuple[Callable | None, PotentialFn | None, Callable, bool]:
     """Model or potential of a kernel, its initialisation strategy, and whether it uses gradients."""
     if not isinstance(kernel, AbstractKernel):
-        model = kernel._model
-        return model, None if model else kernel._potential_fn, kernel._init_strategy, True
+        return *parts(kernel), True
     source, uses_gradient = kernel._source, kernel.gradient_evaluations_per_step > 0
     if isinstance(source, PotentialSource):
         return None, source.potential_fn(), init_to_uniform, uses_gradient

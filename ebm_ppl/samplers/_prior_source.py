@@ -7,9 +7,8 @@ import jax
 from numpyro import handlers
 from numpyro.distributions import MaskedDistribution
 from numpyro.distributions.transforms import biject_to
-from numpyro.primitives import Messenger
-from numpyro.util import identity
 
+from ebm_ppl._numpyro import Messenger, identity
 from ebm_ppl._types import Position, PotentialFn, PRNGKey, Scalar
 from ebm_ppl.samplers._source import ModelArgs, ModelKwargs, ModelSource
 

@@ -5,10 +5,9 @@ from typing import Any
 
 import jax
 from numpyro.distributions.transforms import biject_to
-from numpyro.infer.gibbs import GIBBS_SITES_KWARG
 from numpyro.infer.util import initialize_model, transform_fn
-from numpyro.util import identity, is_prng_key
 
+from ebm_ppl._numpyro import GIBBS_SITES_KWARG, identity, is_prng_key
 from ebm_ppl._types import Position, PotentialFn, PRNGKey
 from ebm_ppl.energies._states import StateSpace
 from ebm_ppl.potentials import EnergyModel, EnergyPotential

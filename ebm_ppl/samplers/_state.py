@@ -5,8 +5,8 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
-from numpyro.util import is_prng_key
 
+from ebm_ppl._numpyro import is_prng_key
 from ebm_ppl._types import Position, PRNGKey
 from ebm_ppl.samplers._adaptation import AdaptationState
 

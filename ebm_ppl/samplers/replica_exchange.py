@@ -11,9 +11,9 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, Int
 from numpyro.distributions import Distribution
 from numpyro.infer.mcmc import MCMCKernel
-from numpyro.util import is_prng_key
 
 from ebm_ppl._checks import check_count, check_flag, check_instance, check_shape
+from ebm_ppl._numpyro import is_prng_key
 from ebm_ppl._random import step_key
 from ebm_ppl._types import Position, PRNGKey
 from ebm_ppl.annealing import AbstractPath, as_path

@@ -12,10 +12,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from numpyro.infer.mcmc import MCMCKernel
-from numpyro.util import is_prng_key
 from tqdm.auto import tqdm
 
 from ebm_ppl._checks import check_count, check_flag, check_instance, check_key
+from ebm_ppl._numpyro import is_prng_key
 from ebm_ppl._types import PRNGKey
 from ebm_ppl.samplers._model_kernel import AbstractModelKernel
 from ebm_ppl.streaming._base import AbstractReduction

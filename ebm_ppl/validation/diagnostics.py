@@ -6,7 +6,6 @@ References:
 """
 
 import dataclasses
-import importlib
 import os
 import pathlib
 import threading
@@ -29,7 +28,9 @@ def _arviz() -> Any:
     """
     with _IMPORT, warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)
-        return importlib.import_module("arviz")
+        import arviz
+
+    return arviz
 
 
 @dataclasses.dataclass(frozen=True)

@@ -16,6 +16,7 @@ from jaxtyping import Array, Int
 
 from ebm_ppl._types import Event, Scalar
 from ebm_ppl.potentials import EnergyPotential
+from ebm_ppl.validation.compilation import jit_lightly
 
 
 class ChosenPotential(eqx.Module):
@@ -56,14 +57,20 @@ class Family:
         """Shape of the members' positions."""
         return self.member(jnp.asarray(0)).position_shape
 
-    def program(self, key: tuple[Any, ...], function: Callable[..., Any]) -> Callable[..., Any]:
+    def program(
+        self,
+        key: tuple[Any, ...],
+        function: Callable[..., Any],
+        jit: Callable[..., Any] = jit_lightly,
+    ) -> Callable[..., Any]:
         """The function compiled, with the index as its first argument; once for each key.
 
         Args:
             key: What the function was made of, hashable.
             function: The function, used if there is none yet for this key.
+            jit: What compiles it.
         """
-        return self._programs.setdefault(key, jax.jit(function))
+        return self._programs.setdefault(key, jit(function))
 
 
 @dataclasses.dataclass(frozen=True)

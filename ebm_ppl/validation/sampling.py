@@ -106,7 +106,7 @@ class _Programs:
         self.fields += [case.evaluations_field] if case.evaluations_field else []
         self.start = self._family.program(("start", id(case), num_samples), self._start)
         # One compiled block serves warm-up and sampling, as kernels know themselves when warm-up ends.
-        self.block = self._family.program(("block", id(case), num_samples), self._block)
+        self.block = self._family.program(("block", id(case), num_samples), self._block, jax.jit)
 
     def _functions(self, index: Array) -> tuple[Callable[..., Any], Callable[[Any], Any]]:
         # Built while tracing: NumPyro's kernels keep closures from their last `init`.

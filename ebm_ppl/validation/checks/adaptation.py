@@ -11,6 +11,7 @@ from ebm_ppl._types import PRNGKey
 from ebm_ppl.potentials import EnergyPotential
 from ebm_ppl.samplers import KernelState, ReplicaExchangeState
 from ebm_ppl.validation.cases._base import KernelCase
+from ebm_ppl.validation.compilation import jit_lightly
 from ebm_ppl.validation.results import CheckResult, Question, Verdict
 
 NUM_STEPS = 20
@@ -52,7 +53,7 @@ def frozen_adaptation(
         new = kernel.sample(state, (), {})
         return new, (adapted(new), randomness(new))
 
-    @jax.jit
+    @jit_lightly
     def run(key: PRNGKey) -> tuple[Any, Any, Any]:
         state = kernel.init(key, 0, jnp.zeros(potential.position_shape), (), {})
         _, (later, keys) = jax.lax.scan(advance, state, None, length=NUM_STEPS)

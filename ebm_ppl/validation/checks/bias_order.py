@@ -26,6 +26,7 @@ from ebm_ppl.potentials import EnergyPotential
 from ebm_ppl.quadrature import QuadratureDensity
 from ebm_ppl.samplers import AbstractUnadjustedKernel, WhitenedTarget
 from ebm_ppl.validation.checks.uniformity import legendre_components
+from ebm_ppl.validation.compilation import jit_lightly
 from ebm_ppl.validation.results import CheckResult, Question, Verdict
 
 TOLERANCE = 0.35
@@ -228,6 +229,6 @@ def _images(
         grid = [jnp.asarray(axis).reshape(-1, 1) for axis in np.meshgrid(*axes, indexing="ij")]
         values = jnp.zeros_like(grid[1]) if carried is None else grid[2]
         exact = to_float64(potential)
-        over_grid = jax.jit(jax.vmap(lambda *state: step(exact, *state)))
+        over_grid = jit_lightly(jax.vmap(lambda *state: step(exact, *state)))
         images = over_grid(grid[0], grid[1], values)
     return [np.asarray(image).reshape([len(axis) for axis in axes]) for image in images]

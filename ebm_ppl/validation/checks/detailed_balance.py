@@ -21,6 +21,7 @@ from ebm_ppl._types import Scalar
 from ebm_ppl.potentials import EnergyPotential
 from ebm_ppl.quadrature import QuadratureDensity
 from ebm_ppl.samplers import AbstractMetropolisKernel, Point, WhitenedTarget
+from ebm_ppl.validation.compilation import jit_lightly
 from ebm_ppl.validation.results import CheckResult, Question, Verdict
 from ebm_ppl.validation.truth import exact_starts
 
@@ -119,5 +120,5 @@ def _log_flows(
         return flows, lost
 
     over_noises = jax.vmap(pair, in_axes=(None, 0))
-    flows, lost = jax.jit(jax.vmap(over_noises, in_axes=(0, None)))(starts, noises)
+    flows, lost = jit_lightly(jax.vmap(over_noises, in_axes=(0, None)))(starts, noises)
     return np.asarray(flows), np.asarray(lost)

@@ -12,6 +12,7 @@ from ebm_ppl.energies import AbstractLatentEnergy
 from ebm_ppl.energies._states import StateSpace
 from ebm_ppl.partition import EnumerationNormalizer
 from ebm_ppl.quadrature import StateTable
+from ebm_ppl.validation.compilation import jit_lightly
 from ebm_ppl.validation.results import CheckResult, Question, Verdict
 
 BOUND = 1e-10
@@ -81,7 +82,7 @@ def free_energy(table: StateTable, *, question: Question = Question.CORRECTNESS)
             return energy(x) + logsumexp(-joint)
 
         states = jnp.asarray(table.states)
-        worst = float(np.max(np.abs(jax.jit(lambda x: jax.lax.map(error, x))(states))))
+        worst = float(np.max(np.abs(jit_lightly(lambda x: jax.lax.map(error, x))(states))))
     return CheckResult(
         check="free energy",
         question=question,

@@ -11,6 +11,7 @@ from numpyro.distributions import biject_to
 from ebm_ppl._precision import float64, to_float64
 from ebm_ppl._types import PotentialFn
 from ebm_ppl.energies import AbstractEnergy
+from ebm_ppl.validation.compilation import jit_lightly
 from ebm_ppl.validation.results import CheckResult, Question, Verdict
 
 GRADIENT_BOUND = 1e-6
@@ -69,7 +70,7 @@ def _jitted_pair(potential: PotentialFn, points: Array) -> tuple[Array, Array]:
         differences = jax.vmap(along, in_axes=(None, 0))(point, directions)
         return derivative, differences.reshape(jnp.shape(derivative))
 
-    return jax.jit(jax.vmap(pair))(points)
+    return jit_lightly(jax.vmap(pair))(points)
 
 
 def change_of_variables(
@@ -105,8 +106,8 @@ def change_of_variables(
     with float64():
         exact_energy, exact_potential = to_float64(energy), to_float64(potential)
         points = jnp.asarray(positions, dtype=jnp.float64)
-        wanted = jax.jit(jax.vmap(lambda z: reference(exact_energy, z)))(points)
-        found = jax.jit(jax.vmap(exact_potential))(points)
+        wanted = jit_lightly(jax.vmap(lambda z: reference(exact_energy, z)))(points)
+        found = jit_lightly(jax.vmap(exact_potential))(points)
         difference = found - wanted
         scale = jnp.maximum(jnp.max(jnp.abs(wanted)), 1.0)
         error = float((jnp.max(difference) - jnp.min(difference)) / scale)

@@ -20,6 +20,7 @@ from ebm_ppl.quadrature import StateTable
 from ebm_ppl.samplers import GibbsWithGradients
 from ebm_ppl.validation.cases._base import KernelCase
 from ebm_ppl.validation.checks.detailed_balance import BOUND
+from ebm_ppl.validation.compilation import jit_lightly
 from ebm_ppl.validation.results import CheckResult, Question, Verdict
 
 MAXIMUM_STARTS = 1024
@@ -95,4 +96,4 @@ def _flows(
         log_q = kernel.log_proposal(x)
         return jax.vmap(lambda site, digit: change(x, log_prob, log_q, site, digit))(site, digit)
 
-    return np.asarray(jax.jit(jax.vmap(changes))(starts, jnp.asarray(log_probs)))
+    return np.asarray(jit_lightly(jax.vmap(changes))(starts, jnp.asarray(log_probs)))

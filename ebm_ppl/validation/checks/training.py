@@ -26,6 +26,7 @@ from ebm_ppl.trainers import (
     fit,
 )
 from ebm_ppl.validation.checks.error_rates import POWER, SINGLE_LEVEL, two_sided_p_value
+from ebm_ppl.validation.compilation import jit_lightly
 from ebm_ppl.validation.problems import Problem
 from ebm_ppl.validation.results import CheckResult, Question, Verdict
 
@@ -61,7 +62,7 @@ def every_example(
     data = as_problem_batch(jnp.linspace(-1.0, 1.0, num_examples))
     trainer = Trainer(_Recording(), optax.sgd(0.0), batch_size)
     state = trainer.init(Quartic(), data, jax.random.key(0))
-    run = jax.jit(functools.partial(step, trainer))
+    run = jit_lightly(functools.partial(step, trainer))
     seen = []
     for _ in range(2 * num_examples // batch_size):
         state, _ = run(state, data)
@@ -153,7 +154,7 @@ def expected_gradient(
         return ravel_pytree(gradient)[0]
 
     keys = jax.random.split(rng_key, NUM_BATCHES)
-    program = jax.jit(lambda keys: jax.lax.map(batch_gradient, keys, batch_size=8))
+    program = jit_lightly(lambda keys: jax.lax.map(batch_gradient, keys, batch_size=8))
     gradients = np.asarray(program(keys), np.float64)
     errors = gradients.std(axis=0, ddof=1) / math.sqrt(NUM_BATCHES)
     # single precision rounds each gradient; where nothing is random that is the only error
@@ -285,7 +286,7 @@ def mode_mass(
 
     keys = jax.random.split(key_run, MASS_UPDATES)
     steps = jnp.arange(MASS_UPDATES)
-    carried, _ = jax.jit(functools.partial(jax.lax.scan, update))(carried, (steps, keys))
+    carried, _ = jit_lightly(functools.partial(jax.lax.scan, update))(carried, (steps, keys))
     chains = np.asarray(jax.tree.leaves(carried)[0]).ravel()
     share = float(np.mean(chains > 0))
     # an example may have started several chains, so no more of them count than there are examples

@@ -12,6 +12,7 @@ from jaxtyping import Array, Float
 from ebm_ppl._checks import check_count, check_shape
 from ebm_ppl._precision import float64
 from ebm_ppl._types import PRNGKey
+from ebm_ppl.validation.compilation import jit_lightly
 from ebm_ppl.validation.estimation.family import Parameters
 from ebm_ppl.validation.estimation.grid_law import GridLaw
 
@@ -51,7 +52,7 @@ def draw_data_sets(
         return _invert(uniform, jnp.asarray(below / below[-1]), jnp.asarray(edges))
 
 
-_invert = jax.jit(jnp.interp)
+_invert = jit_lightly(jnp.interp)
 
 
 def estimate_all(
@@ -73,7 +74,7 @@ def estimate_all(
     """
     check_count("batch_size", batch_size)
     with float64():
-        program = jax.jit(lambda tree: jax.lax.map(estimator, tree, batch_size=batch_size))
+        program = jit_lightly(lambda tree: jax.lax.map(estimator, tree, batch_size=batch_size))
         estimates = np.asarray(program(inputs))
     if not np.all(np.isfinite(estimates)):
         broken = int(np.sum(~np.all(np.isfinite(estimates), axis=1)))
