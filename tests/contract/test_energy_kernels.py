@@ -57,6 +57,12 @@ def draws_and_fields(cls: Kernel, method: Any) -> tuple[np.ndarray, dict[str, np
     return np.asarray(mcmc.get_samples(group_by_chain=True)), jax.tree.map(np.asarray, fields)
 
 
+def agree_with_vectorised(cls: Kernel, method: Any) -> None:
+    (draws, fields), (expected, others) = draws_and_fields(cls, method), plain_run(cls)
+    np.testing.assert_array_equal(draws, expected)
+    runs.assert_close(fields, others)
+
+
 def test_claims_are_consistent(cls: Kernel) -> None:
     assert cls.exact == (cls.bias_order is None)
     assert cls.takes_discrete
@@ -71,13 +77,15 @@ def test_fields_are_collected(cls: Kernel) -> None:
     np.testing.assert_allclose(fields["potential_energy"], energies, rtol=1e-5)
 
 
-@pytest.mark.filterwarnings("ignore:There are not enough devices")
 def test_chain_methods_agree_for_the_same_keys(cls: Kernel) -> None:
-    expected, fields = plain_run(cls)
-    for method in ("parallel", "sequential", jax.vmap):
-        draws, collected = draws_and_fields(cls, method)
-        np.testing.assert_array_equal(draws, expected)
-        runs.assert_close(collected, fields)
+    for method in ("sequential", jax.vmap):
+        agree_with_vectorised(cls, method)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:There are not enough devices")
+def test_chains_in_parallel_draw_the_same(cls: Kernel) -> None:
+    agree_with_vectorised(cls, "parallel")
 
 
 def test_models_and_raw_keys_give_the_same_draws(cls: Kernel) -> None:

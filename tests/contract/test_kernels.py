@@ -32,18 +32,25 @@ KERNELS = [
 ]
 # One with a proposal and one that carries a momentum; the others share all of their machinery.
 STAND_FOR_THE_REST = (samplers.MALA, samplers.UnderdampedLangevin)
+# And one with a proposal law of its own, and one whose chains share their trajectories.
+KINDS = (*STAND_FOR_THE_REST, samplers.IndependenceMetropolis, samplers.ChEESHMC)
 # What is asked here holds however well XLA optimises, and hundreds of programs run but once.
 pytestmark = pytest.mark.usefixtures("light_compilation")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Ask every kernel; how a model becomes a potential has nothing to do with a momentum."""
-    quick = STAND_FOR_THE_REST[:1] if metafunc.cls is TestModels else STAND_FOR_THE_REST
+    """Ask every kernel, but for what the base class alone makes: of a model, or of chains in parallel.
+
+    Of a model every kernel runs one; the rest is asked of one kernel of each kind.
+    """
+    is_shared = metafunc.cls is TestModels or metafunc.function is _PARALLEL
+    quick = STAND_FOR_THE_REST[:1] if is_shared else STAND_FOR_THE_REST
     metafunc.parametrize(
         "cls",
         [
             pytest.param(cls, id=cls.__name__, marks=() if cls in quick else pytest.mark.slow)
             for cls in KERNELS
+            if cls in KINDS or metafunc.function is _MODELS_RUN or not is_shared
         ],
     )
 
@@ -136,6 +143,15 @@ def compilations() -> Iterator[list[str]]:
         jax.monitoring.unregister_event_duration_listener(listen)
 
 
+def agree_with_vectorised(cls: Kernel, method: Any) -> None:
+    """Draws and fields are those of vectorised chains."""
+    options = {"init_params": START, "extra_fields": FIELDS}
+    mcmc, batched = run(make(cls, **FIXED), chain_method=method, **options), fixed_run(cls)
+    assert_close(draws(mcmc), draws(batched))
+    fields = (one.get_extra_fields(group_by_chain=True) for one in (mcmc, batched))
+    assert_close(*fields)
+
+
 # NumPyro wraps its own loop in a new `jit` at each run without a progress bar.
 COMPILED_AT_EVERY_RUN = {"jit(_fori_collect_loop)"}
 
@@ -199,7 +215,6 @@ class TestClaims:
 
 
 class TestChainMethods:
-    @pytest.mark.filterwarnings("ignore:There are not enough devices")
     def test_agree_for_the_same_keys(self, cls: Kernel) -> None:
         batched = fixed_run(cls)
         assert draws(batched).shape == (2, 20, 2)
@@ -210,11 +225,12 @@ class TestChainMethods:
         np.testing.assert_array_equal(fields["i"], [np.arange(1, 21)] * 2)
         energy = jax.vmap(jax.vmap(potential))(draws(batched))
         np.testing.assert_allclose(fields["potential_energy"], energy, rtol=1e-5, atol=1e-6)
-        for method in ("parallel", "sequential", jax.vmap):
-            kernel = make(cls, **FIXED)
-            other = run(kernel, init_params=START, chain_method=method, extra_fields=FIELDS)
-            assert_close(draws(other), draws(batched))
-            assert_close(other.get_extra_fields(group_by_chain=True), fields)
+        for method in ("sequential", jax.vmap):
+            agree_with_vectorised(cls, method)
+
+    @pytest.mark.filterwarnings("ignore:There are not enough devices")
+    def test_agree_in_parallel(self, cls: Kernel) -> None:
+        agree_with_vectorised(cls, "parallel")
 
     def test_share_one_adaptation_when_vectorised(self, cls: Kernel) -> None:
         mcmc, _ = tuned_run(cls, potential)
@@ -574,3 +590,7 @@ class TestRefusals:
     def test_of_wrapping_a_potential(self, cls: Kernel) -> None:
         with pytest.raises(ValueError, match="`wrap_model` needs a kernel built from `model`"):
             make(cls).wrap_model(lambda model: model)
+
+
+_PARALLEL = TestChainMethods.test_agree_in_parallel
+_MODELS_RUN = TestModels.test_constrain_and_collect_deterministic_sites

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import jaxtyping
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpyro import handlers
 from scipy import stats
@@ -54,7 +54,6 @@ def changed(energy, potential, z):
 
 
 @pytest.mark.usefixtures("light_compilation")
-@settings(max_examples=12)  # each compiles
 @given(data=st.data())
 def test_the_potential_is_the_energy_after_a_change_of_variables(data):
     energy = data.draw(strategies.energies())
