@@ -43,14 +43,16 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
     Of a model every kernel runs one; the rest is asked of one kernel of each kind.
     """
-    is_shared = metafunc.cls is TestModels or metafunc.function is _PARALLEL
+    runs_model = TestModels.test_constrain_and_collect_deterministic_sites
+    in_parallel = TestChainMethods.test_agree_in_parallel
+    is_shared = metafunc.cls is TestModels or metafunc.function is in_parallel
     quick = STAND_FOR_THE_REST[:1] if is_shared else STAND_FOR_THE_REST
     metafunc.parametrize(
         "cls",
         [
             pytest.param(cls, id=cls.__name__, marks=() if cls in quick else pytest.mark.slow)
             for cls in KERNELS
-            if cls in KINDS or metafunc.function is _MODELS_RUN or not is_shared
+            if cls in KINDS or metafunc.function is runs_model or not is_shared
         ],
     )
 
@@ -590,7 +592,3 @@ class TestRefusals:
     def test_of_wrapping_a_potential(self, cls: Kernel) -> None:
         with pytest.raises(ValueError, match="`wrap_model` needs a kernel built from `model`"):
             make(cls).wrap_model(lambda model: model)
-
-
-_PARALLEL = TestChainMethods.test_agree_in_parallel
-_MODELS_RUN = TestModels.test_constrain_and_collect_deterministic_sites

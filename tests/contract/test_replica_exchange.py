@@ -113,12 +113,11 @@ SHAPES = {
 
 
 @pytest.mark.filterwarnings("ignore:Some donated buffers were not usable")
-@pytest.mark.parametrize("method", ["vectorized", pytest.param("sequential", marks=SLOWLY)])
 def test_fields_are_collected_and_nothing_is_compiled_twice(
-    cls: Kernel, method: str, compilations: list[str]
+    cls: Kernel, compilations: list[str]
 ) -> None:
     options = {"init_params": START, "extra_fields": tuple(SHAPES)}
-    mcmc = run(make(cls, fixed=False), num_warmup=8, chain_method=method, **options)
+    mcmc = run(make(cls, fixed=False), num_warmup=8, **options)
     fields = mcmc.get_extra_fields(group_by_chain=True)
     assert {name: value.shape for name, value in fields.items()} == {
         name: (2, 10, *shape) for name, shape in (SHAPES | {"diverging": ()}).items()
@@ -128,11 +127,10 @@ def test_fields_are_collected_and_nothing_is_compiled_twice(
     np.testing.assert_allclose(fields["potential_energy"], energy, rtol=1e-5, atol=1e-6)
     np.testing.assert_array_equal(np.sort(fields["walkers"]), np.tile(np.arange(3), (2, 10, 1)))
     assert np.isfinite(exchange_estimate(mcmc).std_error)
-    if method == "vectorized" and cls in KERNELS:
-        compilations.clear()
-        mcmc.run(jax.random.key(1), **options)
-        assert set(compilations) <= COMPILED_AT_EVERY_RUN
-        assert "of exchanges" in mcmc.sampler.get_diagnostics_str(mcmc.last_state)
+    compilations.clear()
+    mcmc.run(jax.random.key(1), **options)
+    assert set(compilations) <= COMPILED_AT_EVERY_RUN
+    assert "of exchanges" in mcmc.sampler.get_diagnostics_str(mcmc.last_state)
 
 
 @SLOWLY
