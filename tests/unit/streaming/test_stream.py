@@ -16,6 +16,7 @@ from numpyro.infer import NUTS
 
 import ebm_ppl as ebm
 from ebm_ppl.streaming import AbstractReduction, Covariance, Histogram, Summary, stream
+from ebm_ppl.streaming._sink import folder_of_draws
 
 pytestmark = pytest.mark.usefixtures("light_compilation")
 
@@ -242,31 +243,33 @@ def test_a_state_may_go_on_with_another_key(run_and_draws, tmp_path):
     np.testing.assert_array_equal(other, same)
 
 
-def test_sites_in_scopes_have_folders_and_one_of_them_a_covariance(tmp_path):
-    def model(names):
-        for name in names:
-            numpyro.sample(name, dist.Normal(0.0, 1.0).expand([2]).to_event(1))
+def test_a_site_in_a_scope_has_a_folder_and_a_covariance(tmp_path):
+    def model():
+        numpyro.sample("outer/x", dist.Normal(0.0, 1.0).expand([2]).to_event(1))
 
-    def run(*names):
-        return stream(
-            ebm.MALA(model),
-            jax.random.key(0),
-            num_samples=4,
-            num_chains=2,
-            model_args=(names,),
-            reductions={"covariance": Covariance()},
-            path=tmp_path / str(len(names)),
-            progress_bar=False,
-        )
+    run = stream(
+        ebm.MALA(model),
+        jax.random.key(0),
+        num_samples=4,
+        num_chains=2,
+        reductions={"covariance": Covariance()},
+        path=tmp_path / "draws",
+        progress_bar=False,
+    )
+    assert run.results["covariance"].covariance.shape == (2, 2)
+    assert np.load(tmp_path / "draws" / "outer" / "x.npy").shape == (2, 4, 2)
 
-    assert run("outer/x").results["covariance"].covariance.shape == (2, 2)
-    assert np.load(tmp_path / "1" / "outer" / "x.npy").shape == (2, 4, 2)
+
+def test_sites_outside_the_folder_and_several_for_one_covariance_are_refused(tmp_path):
+    draws = np.zeros((2, 4, 2))
+    with (
+        pytest.raises(ValueError, match=r"must not lie outside `path`; got '\.\./x'"),
+        folder_of_draws(tmp_path / "draws", 4) as write,
+    ):
+        write({"../x": draws}, 0)
+    assert list(tmp_path.iterdir()) == []
     with pytest.raises(ValueError, match=r"one array for `Covariance`, such as .*'x': \*, 'y': \*"):
-        run("x", "y")
-    (tmp_path / "1").rename(tmp_path / "first")
-    with pytest.raises(ValueError, match=r"must not lie outside `path`; got '\.\./x'"):
-        run("../x")
-    assert [file.name for file in tmp_path.iterdir()] == ["first"]
+        Covariance().partial({"x": draws, "y": draws})
 
 
 class Failing(AbstractReduction):
