@@ -138,8 +138,9 @@ def test_models_run_from_their_prior(cls: Kernel) -> None:
     """Every level's potential is that of the prior times a power of the likelihood, Jacobian included."""
     kernel = make(cls, of=model, inverse_temperatures=[0.0, 0.3, 1.0])
     state = kernel.init(jax.random.key(0), 0, None, (DATA,), {})
+    sample = jax.jit(lambda state: kernel.sample(state, (DATA,), {}))
     for _ in range(3):
-        state = kernel.sample(state, (DATA,), {})
+        state = sample(state)
     z = state.inner.z
     prior = dist.Normal(0, 1).log_prob(z["loc"]) + dist.Normal(0, 0.5).log_prob(z["scale"])
     law = dist.Normal(z["loc"][:, None], jnp.exp(z["scale"])[:, None])
