@@ -41,10 +41,26 @@ Kernel = type[AbstractEnergyKernel]
 run = functools.partial(runs.run, init_params=START)
 
 
+FIELDS = ("accept_prob", "potential_energy", "i")
+
+
 @functools.cache
-def plain_run(cls: Kernel) -> np.ndarray:
-    mcmc = run(cls(potential_fn=ebm.potential_fn(MACHINE)))
-    return np.asarray(mcmc.get_samples(group_by_chain=True))
+def plain_run(cls: Kernel) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Draws and fields of vectorised chains."""
+    return draws_and_fields(cls, "vectorized")
+
+
+def draws_and_fields(cls: Kernel, method: Any) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    kernel = pickle.loads(pickle.dumps(cls(potential_fn=ebm.potential_fn(MACHINE))))
+    mcmc = run(kernel, chain_method=method, extra_fields=FIELDS)
+    fields = mcmc.get_extra_fields(group_by_chain=True)
+    return np.asarray(mcmc.get_samples(group_by_chain=True)), jax.tree.map(np.asarray, fields)
+
+
+def agree_with_vectorised(cls: Kernel, method: Any) -> None:
+    (draws, fields), (expected, others) = draws_and_fields(cls, method), plain_run(cls)
+    np.testing.assert_array_equal(draws, expected)
+    runs.assert_close(fields, others)
 
 
 def test_claims_are_consistent(cls: Kernel) -> None:
@@ -52,34 +68,30 @@ def test_claims_are_consistent(cls: Kernel) -> None:
     assert cls.takes_discrete
 
 
-@pytest.mark.parametrize("method", ["parallel", "sequential", "vectorized", jax.vmap])
-@pytest.mark.filterwarnings("ignore:There are not enough devices")
-def test_chain_methods_agree_for_the_same_keys(cls: Kernel, method: Any) -> None:
-    fields = ("accept_prob", "potential_energy", "i")
-    mcmc = run(
-        cls(potential_fn=ebm.potential_fn(MACHINE)), chain_method=method, extra_fields=fields
-    )
-    draws = np.asarray(mcmc.get_samples(group_by_chain=True))
-    np.testing.assert_array_equal(draws, plain_run(cls))
+def test_fields_are_collected(cls: Kernel) -> None:
+    draws, fields = plain_run(cls)
     assert set(np.unique(draws)) == {0.0, 1.0}
-    collected = mcmc.get_extra_fields(group_by_chain=True)
-    np.testing.assert_array_equal(collected["i"], [np.arange(1, 21)] * 2)
-    assert not np.any(collected["diverging"])
-    energies = jax.vmap(jax.vmap(MACHINE))(draws)
-    np.testing.assert_allclose(collected["potential_energy"], energies, rtol=1e-5)
+    np.testing.assert_array_equal(fields["i"], [np.arange(1, 21)] * 2)
+    assert not np.any(fields["diverging"])
+    energies = jax.jit(jax.vmap(jax.vmap(lambda x: MACHINE(x))))(draws)
+    np.testing.assert_allclose(fields["potential_energy"], energies, rtol=1e-5)
+
+
+def test_chain_methods_agree_for_the_same_keys(cls: Kernel) -> None:
+    for method in ("sequential", jax.vmap):
+        agree_with_vectorised(cls, method)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:There are not enough devices")
+def test_chains_in_parallel_draw_the_same(cls: Kernel) -> None:
+    agree_with_vectorised(cls, "parallel")
 
 
 def test_models_and_raw_keys_give_the_same_draws(cls: Kernel) -> None:
-    mcmc = run(cls(ebm.as_model(MACHINE)), init_params={"x": START})
-    np.testing.assert_array_equal(mcmc.get_samples(group_by_chain=True)["x"], plain_run(cls))
-    mcmc = run(cls(potential_fn=ebm.potential_fn(MACHINE)), jax.random.PRNGKey(0))
-    np.testing.assert_array_equal(mcmc.get_samples(group_by_chain=True), plain_run(cls))
-
-
-def test_pickled_kernels_give_the_same_draws(cls: Kernel) -> None:
-    kernel = pickle.loads(pickle.dumps(cls(potential_fn=ebm.potential_fn(MACHINE))))
-    mcmc = run(kernel)
-    np.testing.assert_array_equal(mcmc.get_samples(group_by_chain=True), plain_run(cls))
+    kernel = pickle.loads(pickle.dumps(cls(ebm.as_model(MACHINE))))
+    mcmc = run(kernel, jax.random.PRNGKey(0), init_params={"x": START})
+    np.testing.assert_array_equal(mcmc.get_samples(group_by_chain=True)["x"], plain_run(cls)[0])
 
 
 def test_precision_is_that_of_the_start(cls: Kernel) -> None:

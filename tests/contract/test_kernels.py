@@ -1,5 +1,6 @@
 """What NumPyro's users may rely on, asked of every kernel that the package exports."""
 
+import contextlib
 import functools
 import inspect
 import pickle
@@ -31,21 +32,30 @@ KERNELS = [
 ]
 # One with a proposal and one that carries a momentum; the others share all of their machinery.
 STAND_FOR_THE_REST = (samplers.MALA, samplers.UnderdampedLangevin)
+# And one with a proposal law of its own, and one whose chains share their trajectories.
+KINDS = (*STAND_FOR_THE_REST, samplers.IndependenceMetropolis, samplers.ChEESHMC)
 # What is asked here holds however well XLA optimises, and hundreds of programs run but once.
-pytestmark = [
-    pytest.mark.parametrize(
+pytestmark = pytest.mark.usefixtures("light_compilation")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Ask every kernel, but for what the base class alone makes: of a model, or of chains in parallel.
+
+    Of a model every kernel runs one; the rest is asked of one kernel of each kind.
+    """
+    runs_model = TestModels.test_constrain_and_collect_deterministic_sites
+    in_parallel = TestChainMethods.test_agree_in_parallel
+    is_shared = metafunc.cls is TestModels or metafunc.function is in_parallel
+    quick = STAND_FOR_THE_REST[:1] if is_shared else STAND_FOR_THE_REST
+    metafunc.parametrize(
         "cls",
         [
-            pytest.param(
-                cls,
-                id=cls.__name__,
-                marks=() if cls in STAND_FOR_THE_REST else pytest.mark.slow,
-            )
+            pytest.param(cls, id=cls.__name__, marks=() if cls in quick else pytest.mark.slow)
             for cls in KERNELS
+            if cls in KINDS or metafunc.function is runs_model or not is_shared
         ],
-    ),
-    pytest.mark.usefixtures("light_compilation"),
-]
+    )
+
 
 Kernel = type[AbstractKernel]
 # Long trajectories would make much of rounding, and be refused for ever next to a wall.
@@ -98,10 +108,77 @@ def require(cls: Kernel, name: str) -> None:
         pytest.skip(f"{cls.__name__} has no `{name}`")
 
 
+FIELDS = ("adapt_state.step_size", "accept_prob", "potential_energy", "i")
+
+
 @functools.cache
 def fixed_run(cls: Kernel, of: Any = potential) -> MCMC:
     """One run without adaptation, to compare with; not to be run again."""
-    return run(make(cls, of=of, **FIXED), init_params=None if of is model else START)
+    start = None if of is model else START
+    return run(make(cls, of=of, **FIXED), init_params=start, extra_fields=FIELDS)
+
+
+@functools.cache
+def tuned_run(cls: Kernel, of: Any) -> tuple[MCMC, list[str]]:
+    """Two runs with warm-up, and the names of what XLA compiled for the second."""
+    start = None if of is model else START
+    options = {"init_params": start, "extra_fields": FIELDS}
+    mcmc = run(make(cls, of=of, **TUNED), num_warmup=20, **options)
+    with compilations() as names:
+        mcmc.run(jax.random.key(1), **options)
+    return mcmc, names
+
+
+@contextlib.contextmanager
+def compilations() -> Iterator[list[str]]:
+    """Names of what XLA compiles meanwhile."""
+    names: list[str] = []
+
+    def listen(event: str, _: float, **details: Any) -> None:
+        if "backend_compile" in event:
+            names.append(str(details.get("fun_name")))
+
+    jax.monitoring.register_event_duration_secs_listener(listen)
+    try:
+        yield names
+    finally:
+        jax.monitoring.unregister_event_duration_listener(listen)
+
+
+def agree_with_vectorised(cls: Kernel, method: Any) -> None:
+    """Draws and fields are those of vectorised chains."""
+    options = {"init_params": START, "extra_fields": FIELDS}
+    mcmc, batched = run(make(cls, **FIXED), chain_method=method, **options), fixed_run(cls)
+    assert_close(draws(mcmc), draws(batched))
+    fields = (one.get_extra_fields(group_by_chain=True) for one in (mcmc, batched))
+    assert_close(*fields)
+
+
+# NumPyro wraps its own loop in a new `jit` at each run without a progress bar.
+COMPILED_AT_EVERY_RUN = {"jit(_fori_collect_loop)"}
+
+
+def pickle_and_run(cls: Kernel, source: Any) -> None:
+    """A run goes on after it was pickled, and a kernel draws the same."""
+    mcmc = fixed_run(cls, source)
+    again = pickle.loads(pickle.dumps(mcmc))
+    assert_same(draws(again), draws(mcmc))
+    again.post_warmup_state = again.last_state
+    pickle.loads(pickle.dumps(again)).run(jax.random.key(1))
+    kernel = pickle.loads(pickle.dumps(make(cls, of=source, **FIXED)))
+    start = None if source is model else START
+    assert_close(draws(run(kernel, init_params=start)), draws(mcmc))
+
+
+def positions(kernel: Any, start: jax.Array, num_steps: int = 20) -> jax.Array:
+    """What chains from some starts draw, of shape `(chains, steps, dim)`; to be compiled by the caller."""
+
+    def advance(state: Any, _: None) -> tuple[Any, jax.Array]:
+        state = kernel.sample(state, (), {})
+        return state, state.z
+
+    state = kernel.init(jax.random.split(jax.random.key(0), len(start)), 0, start)
+    return jnp.swapaxes(jax.lax.scan(advance, state, length=num_steps)[1], 0, 1)
 
 
 def assert_same(left: Any, right: Any) -> None:
@@ -140,50 +217,48 @@ class TestClaims:
 
 
 class TestChainMethods:
-    FIELDS = ("adapt_state.step_size", "accept_prob", "potential_energy", "i")
-
-    @pytest.mark.parametrize("method", ["parallel", "sequential", "vectorized", jax.vmap])
-    @pytest.mark.filterwarnings("ignore:There are not enough devices")
-    def test_collect_every_field(self, cls: Kernel, method: Any) -> None:
-        mcmc = run(
-            make(cls, **TUNED),
-            num_warmup=5,
-            num_samples=4,
-            chain_method=method,
-            init_params=START,
-            extra_fields=self.FIELDS,
-        )
-        assert draws(mcmc).shape == (2, 4, 2)
-        fields = mcmc.get_extra_fields(group_by_chain=True)
-        assert set(fields) == {"diverging", *self.FIELDS}
-        assert {value.shape for value in fields.values()} == {(2, 4)}
-        np.testing.assert_array_equal(fields["i"], [[6, 7, 8, 9]] * 2)
-        energy = jax.vmap(jax.vmap(potential))(draws(mcmc))
-        np.testing.assert_allclose(fields["potential_energy"], energy, rtol=1e-5, atol=1e-6)
-
     def test_agree_for_the_same_keys(self, cls: Kernel) -> None:
-        kernel, batched = make(cls, **FIXED), draws(fixed_run(cls))
-        in_turn = run(kernel, init_params=START, chain_method="sequential")
-        mapped = run(kernel, init_params=START, chain_method=jax.vmap)
-        assert_close(batched, draws(in_turn))
-        assert_close(draws(mapped), draws(in_turn))
-        assert float(jnp.var(batched)) > 0
+        batched = fixed_run(cls)
+        assert draws(batched).shape == (2, 20, 2)
+        assert float(jnp.var(draws(batched))) > 0
+        fields = batched.get_extra_fields(group_by_chain=True)
+        assert set(fields) == {"diverging", *FIELDS}
+        assert {value.shape for value in fields.values()} == {(2, 20)}
+        np.testing.assert_array_equal(fields["i"], [np.arange(1, 21)] * 2)
+        energy = jax.vmap(jax.vmap(potential))(draws(batched))
+        np.testing.assert_allclose(fields["potential_energy"], energy, rtol=1e-5, atol=1e-6)
+        for method in ("sequential", jax.vmap):
+            agree_with_vectorised(cls, method)
 
-    def test_agree_for_models(self, cls: Kernel) -> None:
-        in_turn = run(make(cls, of=model, **FIXED), chain_method="sequential")
-        assert_close(draws(fixed_run(cls, model)), draws(in_turn))
+    @pytest.mark.filterwarnings("ignore:There are not enough devices")
+    def test_agree_in_parallel(self, cls: Kernel) -> None:
+        agree_with_vectorised(cls, "parallel")
 
     def test_share_one_adaptation_when_vectorised(self, cls: Kernel) -> None:
-        state = run(make(cls, **TUNED), num_warmup=20, init_params=START).last_state
+        mcmc, _ = tuned_run(cls, potential)
+        state = mcmc.last_state
         assert state.iteration.shape == state.adaptation.step_size.shape == ()
         assert state.adaptation.inverse_mass_matrix.shape == (2,)
         assert state.i.shape == state.adapt_state.step_size.shape == (2,)
+        fields = mcmc.get_extra_fields(group_by_chain=True)
+        np.testing.assert_array_equal(fields["i"], [np.arange(21, 41)] * 2)
 
 
 class TestModels:
+    def test_agree_in_turn_and_with_arguments_under_jit(self, cls: Kernel) -> None:
+        kernel = make(cls, of=model, **FIXED)
+        in_turn = run(kernel, 0, DATA, chain_method="sequential", jit_model_args=True)
+        assert_close(draws(fixed_run(cls, model)), draws(in_turn))
+
+    def test_pickle(self, cls: Kernel) -> None:
+        pickle_and_run(cls, model)
+
+    @pytest.mark.filterwarnings("ignore:Some donated buffers were not usable")
+    def test_do_not_compile_twice(self, cls: Kernel) -> None:
+        assert set(tuned_run(cls, model)[1]) <= COMPILED_AT_EVERY_RUN
+
     def test_constrain_and_collect_deterministic_sites(self, cls: Kernel) -> None:
-        mcmc = run(make(cls, of=model, **TUNED), num_warmup=20)
-        sites = draws(mcmc)
+        sites = draws(tuned_run(cls, model)[0])
         assert sites.keys() == {"loc", "scale", "total"}
         assert bool(jnp.all(sites["scale"] > 0))
         np.testing.assert_allclose(sites["total"], sites["loc"] + sites["scale"], rtol=1e-5)
@@ -200,12 +275,6 @@ class TestModels:
         assert_same(state.z, given)
         with pytest.raises(ValueError, match=r"sites \['loc', 'scale'\]; got \['loc'\]"):
             kernel.init(jax.random.key(0), 0, {"loc": jnp.array(0.1)}, (DATA,), {})
-
-    def test_take_arguments_under_jit(self, cls: Kernel) -> None:
-        kernel = make(cls, of=model, **FIXED)
-        plain = run(kernel, 0, DATA, num_chains=1)
-        jitted = run(kernel, 0, DATA, num_chains=1, jit_model_args=True)
-        assert_close(draws(plain), draws(jitted))
 
     def test_give_their_potential_and_transforms(self, cls: Kernel) -> None:
         kernel = make(cls, of=model)
@@ -243,91 +312,82 @@ class TestModels:
 @functools.cache
 def posterior_mean() -> float:
     """Posterior mean of `loc`, summed over a grid of both sites."""
-    loc, log_scale = jnp.meshgrid(jnp.linspace(-4, 6, 300), jnp.linspace(-3, 3, 300))
-    log_prob = dist.Normal(0.0, 1.0).log_prob(loc) + dist.Normal(0.0, 0.5).log_prob(log_scale)
-    likelihood = dist.Normal(loc[..., None], jnp.exp(log_scale)[..., None]).log_prob(DATA)
-    weight = jax.nn.softmax((log_prob + likelihood.sum(-1)).ravel())
-    return float(jnp.sum(weight * loc.ravel()))
+    loc, log_scale = np.meshgrid(np.linspace(-4, 6, 300), np.linspace(-3, 3, 300))
+    residuals = (np.asarray(DATA) - loc[..., None]) / np.exp(log_scale)[..., None]
+    energy = 0.5 * (loc**2 + (log_scale / 0.5) ** 2 + np.sum(residuals**2, axis=-1))
+    weight = np.exp(-energy - len(DATA) * log_scale)
+    return float(np.sum(weight * loc) / np.sum(weight))
 
 
 class TestRuns:
-    def test_resume_where_warmup_or_sampling_ended(self, cls: Kernel) -> None:
-        # Warm-up and run are those of one chain in `test_freeze_what_warmup_learned`.
-        kernel = make(cls, **TUNED)
-        long = run(kernel, num_chains=1, num_warmup=30, num_samples=20, init_params=START[0])
-        short = MCMC(kernel, num_warmup=30, num_samples=10, progress_bar=False)
-        short.warmup(jax.random.key(0), init_params=START[0])
-        parts = []
-        for _ in range(2):
-            short.run(short.post_warmup_state.rng_key)
-            parts.append(short.get_samples())
-            short.post_warmup_state = short.last_state
-        assert_close(jnp.concatenate(parts), long.get_samples(), 1e-3)
-
-    @pytest.mark.parametrize("method", ["vectorized", "sequential"])
-    def test_freeze_what_warmup_learned(self, cls: Kernel, method: str) -> None:
+    @pytest.mark.parametrize("chains", [1, 2])
+    def test_freeze_what_warmup_learned_and_resume(self, cls: Kernel, chains: int) -> None:
+        start = START if chains == 2 else START[0]
+        options = {"num_warmup": 30, "num_chains": chains, "init_params": start}
         mcmc = MCMC(
             make(cls, **TUNED),
             num_warmup=30,
             num_samples=10,
-            num_chains=2,
-            chain_method=method,
+            num_chains=chains,
+            chain_method="vectorized",
             progress_bar=False,
         )
-        mcmc.warmup(jax.random.key(0), init_params=START)
+        mcmc.warmup(jax.random.key(0), init_params=start)
         learned = mcmc.post_warmup_state.adaptation
         assert np.allclose(learned.inverse_mass_matrix, 1.0) != (
             "inverse_mass_matrix" in parameters(cls)
         )
-        for key in (1, 2):
-            mcmc.run(jax.random.key(key))
+        parts = []
+        for _ in range(2):
+            mcmc.run(mcmc.post_warmup_state.rng_key)
             assert_same(mcmc.last_state.adaptation, learned)
+            parts.append(draws(mcmc))
             mcmc.post_warmup_state = mcmc.last_state
         assert np.all(mcmc.last_state.iteration == 50)
-        assert not np.allclose(draws(mcmc)[0], draws(mcmc)[1])
+        if chains == 2:
+            assert not np.allclose(parts[0][0], parts[0][1])
+        else:
+            long = run(make(cls, **TUNED), num_samples=20, **options)
+            assert_close(jnp.concatenate(parts, axis=1), draws(long), 1e-3)
 
-    def test_obey_a_step_size_put_into_the_state(self, cls: Kernel) -> None:
+    def test_obey_a_step_size_put_into_the_state_or_traced(self, cls: Kernel) -> None:
         require(cls, "step_size")
-        kernel = make(cls, **FIXED)
-        tiny = make(cls, **{**FIXED, "step_size": 1e-3})
-        state = kernel.init(jax.random.key(0), 0, START[0])
-        step_size = jnp.asarray(1e-3)
-        state = state._replace(adaptation=state.adaptation._replace(step_size=step_size))
-        expected = tiny.sample(tiny.init(jax.random.key(0), 0, START[0]), (), {})
-        assert_same(kernel.sample(state, (), {}).z, expected.z)
+        tiny, large = 1e-3, 0.1
+
+        def start_of(kernel: Any) -> Any:
+            return kernel.init(jax.random.key(0), 0, START[0])
+
+        def advance(step_size: Any) -> jax.Array:
+            kernel = make(cls, **{**FIXED, "step_size": step_size})
+            return kernel.sample(start_of(kernel), (), {}).z
+
+        def advance_obeying(step_size: jax.Array) -> jax.Array:
+            kernel = make(cls, **{**FIXED, "step_size": large})
+            state = start_of(kernel)
+            state = state._replace(adaptation=state.adaptation._replace(step_size=step_size))
+            return kernel.sample(state, (), {}).z
+
+        @jax.jit
+        def compared(step_sizes: jax.Array) -> Any:
+            stated = jnp.stack([advance(tiny), advance(large)])
+            return stated, jax.vmap(advance)(step_sizes), jax.vmap(advance_obeying)(step_sizes)
+
+        stated, traced, obeyed = compared(jnp.array([tiny, large]))
+        assert not np.allclose(stated[0], stated[1], atol=1e-3)
+        assert_close(traced, stated, 1e-6)
+        assert_close(obeyed, stated, 1e-6)
 
     def test_pickle(self, cls: Kernel) -> None:
-        for source, start in ((potential, START), (model, None)):
-            mcmc = fixed_run(cls, source)
-            again = pickle.loads(pickle.dumps(mcmc))
-            assert_same(draws(again), draws(mcmc))
-            again.run(jax.random.key(0), init_params=start)
-            assert_close(draws(again), draws(mcmc))
-            again.post_warmup_state = again.last_state
-            pickle.loads(pickle.dumps(again)).run(jax.random.key(1))
-            kernel = pickle.loads(pickle.dumps(make(cls, of=source, **FIXED)))
-            assert_close(draws(run(kernel, init_params=start)), draws(mcmc))
-
-    def test_thin(self, cls: Kernel) -> None:
-        second = run(make(cls, **FIXED), init_params=START, thinning=2)
-        assert_close(draws(second), draws(fixed_run(cls))[:, 1::2])
+        pickle_and_run(cls, potential)
 
     @pytest.mark.filterwarnings("ignore:Some donated buffers were not usable")
-    @pytest.mark.parametrize("source", [potential, model])
-    def test_do_not_compile_twice(self, cls: Kernel, source: Any, compilations: list[str]) -> None:
-        start = START if source is potential else None
-        kernel = make(cls, of=source, **TUNED)
-        mcmc = run(kernel, 0, init_params=start, num_warmup=20)
-        compilations.clear()
-        mcmc.run(jax.random.key(1), init_params=start)
-        # NumPyro wraps its own loop in a new `jit` at each run without a progress bar.
-        assert set(compilations) <= {"jit(_fori_collect_loop)"}
+    def test_do_not_compile_twice(self, cls: Kernel) -> None:
+        assert set(tuned_run(cls, potential)[1]) <= COMPILED_AT_EVERY_RUN
 
     @pytest.mark.filterwarnings("ignore:Some donated buffers were not usable")
     def test_show_their_acceptance_beside_the_progress_bar(
         self,
         cls: Kernel,
-        compilations: list[str],
         monkeypatch: pytest.MonkeyPatch,
         capsys: pytest.CaptureFixture[str],
     ) -> None:
@@ -336,28 +396,14 @@ class TestRuns:
         kernel = make(cls, **TUNED)
         mcmc = run(kernel, init_params=START, num_warmup=20, progress_bar=True)
         assert "acc. prob=" in capsys.readouterr().err
-        compilations.clear()
-        mcmc.run(jax.random.key(1), init_params=START)
-        assert compilations == []
+        with compilations() as names:
+            mcmc.run(jax.random.key(1), init_params=START)
+        assert names == []
         text = kernel.get_diagnostics_str(mcmc.last_state)
         mean = float(jnp.mean(mcmc.last_state.mean_accept_prob))
         shown = f"step size {float(mcmc.last_state.adaptation.step_size):.2e}"
         assert text.startswith(shown) == ("step_size" in parameters(cls))
         assert f"acc. prob={mean:.2f}" in text
-
-
-@pytest.fixture
-def compilations() -> Iterator[list[str]]:
-    """Names of what XLA compiles while the test runs."""
-    names: list[str] = []
-
-    def listen(event: str, _: float, **details: Any) -> None:
-        if "backend_compile" in event:
-            names.append(str(details.get("fun_name")))
-
-    jax.monitoring.register_event_duration_secs_listener(listen)
-    yield names
-    jax.monitoring.unregister_event_duration_listener(listen)
 
 
 class TestPositions:
@@ -374,40 +420,55 @@ class TestPositions:
 
     @pytest.mark.parametrize("chains", [1, 2])
     def test_may_be_scalars(self, cls: Kernel, chains: int) -> None:
-        start = jnp.zeros((2,) if chains == 2 else ())
+        """The shapes alone tell."""
+        batch = (2,) if chains == 2 else ()
         kernel = make(cls, of=lambda z: 0.5 * z**2, dim=1, **TUNED)
-        mcmc = run(kernel, init_params=start, num_chains=chains, num_warmup=30)
-        assert draws(mcmc).shape == (chains, 20)
+        keys = jax.random.split(jax.random.key(0)) if batch else jax.random.key(0)
 
-    def test_take_raw_keys(self, cls: Kernel) -> None:
+        def two_states(start: jax.Array) -> Any:
+            state = kernel.init(keys, 30, start)
+            return state, kernel.sample(state, (), {})
+
+        before, after = jax.eval_shape(two_states, jnp.zeros(batch))
+        assert before == after
+        assert after.z.shape == after.accept_prob.shape == batch
+
+    def test_take_raw_keys_and_are_thinned(self, cls: Kernel) -> None:
         mcmc = MCMC(
             make(cls, **FIXED),
             num_warmup=0,
             num_samples=20,
+            thinning=2,
             num_chains=2,
             chain_method="vectorized",
             progress_bar=False,
         )
         mcmc.run(jax.random.PRNGKey(0), init_params=START)
-        assert_close(draws(mcmc), draws(fixed_run(cls)))
+        assert_close(draws(mcmc), draws(fixed_run(cls))[:, 1::2])
 
-    @pytest.mark.parametrize("dense", [False, True])
-    def test_are_whitened(self, cls: Kernel, dense: bool) -> None:
+    def test_are_whitened(self, cls: Kernel) -> None:
         """A Gaussian of covariance C sampled with mass matrix 1/C is a standard one with none."""
         require(cls, "inverse_mass_matrix")
-        covariance = (
-            jnp.array([[2.0, 0.9], [0.9, 1.0]]) if dense else jnp.diag(jnp.array([4.0, 0.25]))
-        )
-        root = jnp.linalg.cholesky(covariance)
-        precision = jnp.linalg.inv(covariance)
+        dense = jnp.array([[2.0, 0.9], [0.9, 1.0]])
+        diagonal = jnp.array([4.0, 0.25])
 
-        def correlated(z: jax.Array) -> jax.Array:
-            return 0.5 * z @ precision @ z
+        def coloured(matrix: jax.Array) -> jax.Array:
+            covariance = matrix if matrix.ndim == 2 else jnp.diag(matrix)
+            root, precision = jnp.linalg.cholesky(covariance), jnp.linalg.inv(covariance)
+            is_dense = matrix.ndim == 2
+            options = {**FIXED, "inverse_mass_matrix": matrix, "dense_mass": is_dense}
+            kernel = make(cls, of=lambda z: 0.5 * z @ precision @ z, **options)
+            return positions(kernel, START @ root.T) @ jnp.linalg.inv(root).T
 
-        matrix = covariance if dense else jnp.diag(covariance)
-        options = {**FIXED, "inverse_mass_matrix": matrix, "dense_mass": dense}
-        coloured = draws(run(make(cls, of=correlated, **options), init_params=START @ root.T))
-        assert_close(coloured, draws(fixed_run(cls, standard)) @ root.T, 1e-3)
+        @jax.jit
+        def compared() -> list[jax.Array]:
+            plain = positions(make(cls, of=standard, **FIXED), START)
+            return [plain, coloured(dense), coloured(diagonal)]
+
+        plain, *others = compared()
+        assert float(jnp.var(plain)) > 0
+        for other in others:
+            assert_close(other, plain, 1e-3)
 
     @pytest.mark.parametrize("dense", [False, True])
     def test_keep_their_precision(self, cls: Kernel, dense: bool) -> None:
@@ -531,15 +592,3 @@ class TestRefusals:
     def test_of_wrapping_a_potential(self, cls: Kernel) -> None:
         with pytest.raises(ValueError, match="`wrap_model` needs a kernel built from `model`"):
             make(cls).wrap_model(lambda model: model)
-
-
-def test_step_sizes_may_be_traced(cls: Kernel) -> None:
-    require(cls, "step_size")
-
-    def advance(step_size: jax.Array) -> jax.Array:
-        kernel = make(cls, **{**FIXED, "step_size": step_size})
-        return kernel.sample(kernel.init(jax.random.key(0), 0, START[0]), (), {}).z
-
-    step_sizes = jnp.array([0.05, 0.1])
-    expected = jnp.stack([advance(step_size) for step_size in step_sizes])
-    assert_close(jax.jit(jax.vmap(advance))(step_sizes), expected)

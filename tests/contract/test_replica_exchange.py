@@ -28,7 +28,7 @@ pytestmark = pytest.mark.usefixtures("light_compilation")
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Every kernel must run; the rest is asked of one of each kind."""
-    runs_all = metafunc.function is test_fields_are_collected
+    runs_all = metafunc.function is test_fields_are_collected_and_nothing_is_compiled_twice
     kernels = [*KERNELS, RandomWalkMetropolis, BarkerMH] if runs_all else KERNELS
     metafunc.parametrize(
         "cls",
@@ -76,49 +76,61 @@ def fixed_run(cls: Kernel, of: Any = potential) -> MCMC:
 
 
 SLOWLY = pytest.mark.slow
-MODEL = pytest.param(model, marks=SLOWLY)
+# NumPyro wraps its own loop in a new `jit` at each run without a progress bar.
+COMPILED_AT_EVERY_RUN = {"jit(_fori_collect_loop)"}
 
 
 @SLOWLY
-@pytest.mark.parametrize("of", [potential, model])
-def test_chain_methods_agree_for_the_same_keys(cls: Kernel, of: Any) -> None:
-    start = None if of is model else START
-    batched = draws(fixed_run(cls, of))
+def test_chain_methods_agree_for_the_same_keys(cls: Kernel) -> None:
+    batched = draws(fixed_run(cls))
     for method in ("sequential", jax.vmap):
-        other = run(make(cls, of=of), init_params=start, chain_method=method)
+        other = run(make(cls), init_params=START, chain_method=method)
         assert_close(draws(other), batched)
-        assert_close(other.last_state.record, fixed_run(cls, of).last_state.record)
-    assert all(float(jnp.var(leaf)) > 0 for leaf in jax.tree.leaves(batched))
+        assert_close(other.last_state.record, fixed_run(cls).last_state.record)
+    assert float(jnp.var(batched)) > 0
 
 
-@pytest.mark.parametrize("method", ["vectorized", pytest.param("sequential", marks=SLOWLY)])
-def test_fields_are_collected(cls: Kernel, method: str) -> None:
-    shapes = {
-        "exchange_prob": (2,),
-        "walkers": (3,),
-        "record.round_trips": (),
-        "inverse_temperatures": (3,),
-        "adapt_state.step_size": (2,),
-        "potential_energy": (),
-        "accept_prob": (),
-        "i": (),
-    }
-    mcmc = run(
-        make(cls, fixed=False),
-        num_warmup=8,
-        chain_method=method,
-        init_params=START,
-        extra_fields=tuple(shapes),
-    )
+@SLOWLY
+def test_models_agree_in_turn_and_with_arguments_under_jit(cls: Kernel) -> None:
+    batched = fixed_run(cls, model)
+    kernel = make(cls, of=model)
+    other = run(kernel, 0, DATA, chain_method="sequential", jit_model_args=True)
+    assert_close(draws(other), draws(batched))
+    assert_close(other.last_state.record, batched.last_state.record)
+    assert all(float(jnp.var(leaf)) > 0 for leaf in jax.tree.leaves(draws(batched)))
+
+
+SHAPES = {
+    "exchange_prob": (2,),
+    "walkers": (3,),
+    "record.round_trips": (),
+    "inverse_temperatures": (3,),
+    "adapt_state.step_size": (2,),
+    "potential_energy": (),
+    "accept_prob": (),
+    "i": (),
+}
+
+
+@pytest.mark.filterwarnings("ignore:Some donated buffers were not usable")
+def test_fields_are_collected_and_nothing_is_compiled_twice(
+    cls: Kernel, compilations: list[str]
+) -> None:
+    options = {"init_params": START, "extra_fields": tuple(SHAPES)}
+    mcmc = run(make(cls, fixed=False), num_warmup=8, **options)
     fields = mcmc.get_extra_fields(group_by_chain=True)
     assert {name: value.shape for name, value in fields.items()} == {
-        name: (2, 10, *shape) for name, shape in (shapes | {"diverging": ()}).items()
+        name: (2, 10, *shape) for name, shape in (SHAPES | {"diverging": ()}).items()
     }
     np.testing.assert_array_equal(fields["i"], [np.arange(9, 19)] * 2)
     energy = jax.vmap(jax.vmap(potential))(draws(mcmc))
     np.testing.assert_allclose(fields["potential_energy"], energy, rtol=1e-5, atol=1e-6)
     np.testing.assert_array_equal(np.sort(fields["walkers"]), np.tile(np.arange(3), (2, 10, 1)))
     assert np.isfinite(exchange_estimate(mcmc).std_error)
+    compilations.clear()
+    mcmc.run(jax.random.key(1), **options)
+    assert set(compilations) <= COMPILED_AT_EVERY_RUN
+    assert "of exchanges" in mcmc.sampler.get_diagnostics_str(mcmc.last_state)
 
 
 @SLOWLY
@@ -126,8 +138,9 @@ def test_models_run_from_their_prior(cls: Kernel) -> None:
     """Every level's potential is that of the prior times a power of the likelihood, Jacobian included."""
     kernel = make(cls, of=model, inverse_temperatures=[0.0, 0.3, 1.0])
     state = kernel.init(jax.random.key(0), 0, None, (DATA,), {})
+    sample = jax.jit(lambda state: kernel.sample(state, (DATA,), {}))
     for _ in range(3):
-        state = kernel.sample(state, (DATA,), {})
+        state = sample(state)
     z = state.inner.z
     prior = dist.Normal(0, 1).log_prob(z["loc"]) + dist.Normal(0, 0.5).log_prob(z["scale"])
     law = dist.Normal(z["loc"][:, None], jnp.exp(z["scale"])[:, None])
@@ -139,13 +152,6 @@ def test_models_run_from_their_prior(cls: Kernel) -> None:
     values = kernel.get_constrain_fn((DATA,), {})(state.z)
     np.testing.assert_allclose(values["scale"], jnp.exp(state.z["scale"]), rtol=1e-6)
     assert kernel.model is model
-
-
-@pytest.mark.slow
-def test_models_take_arguments_under_jit(cls: Kernel) -> None:
-    plain = run(make(cls, of=model), 0, DATA, num_chains=1)
-    jitted = run(make(cls, of=model), 0, DATA, num_chains=1, jit_model_args=True)
-    assert_close(draws(plain), draws(jitted))
 
 
 @pytest.mark.slow
@@ -166,36 +172,24 @@ def test_wrapped_models_have_their_own_potential(cls: Kernel) -> None:
         make(cls).wrap_model(shifted)
 
 
-@pytest.mark.slow
-def test_a_run_resumes_where_it_ended(cls: Kernel) -> None:
-    kernel = make(cls, fixed=False)
-    long = run(kernel, num_chains=1, num_warmup=20, num_samples=20, init_params=START[0])
-    short = MCMC(kernel, num_warmup=20, num_samples=10, progress_bar=False)
-    short.warmup(jax.random.key(0), init_params=START[0])
-    parts = []
-    for _ in range(2):
-        short.run(short.post_warmup_state.rng_key)
-        parts.append(short.get_samples())
-        short.post_warmup_state = short.last_state
-    assert_close(jnp.concatenate(parts), long.get_samples(), 1e-3)
-
-
 @SLOWLY
-@pytest.mark.parametrize("method", ["vectorized", "sequential"])
-def test_what_warmup_learned_is_frozen(cls: Kernel, method: str) -> None:
+@pytest.mark.parametrize("chains", [1, 2])
+def test_what_warmup_learned_is_frozen_and_a_run_resumes(cls: Kernel, chains: int) -> None:
+    start = START if chains == 2 else START[0]
     mcmc = MCMC(
         make(cls, fixed=False),
         num_warmup=30,
         num_samples=10,
-        num_chains=2,
-        chain_method=method,
+        num_chains=chains,
+        chain_method="vectorized",
         progress_bar=False,
     )
-    mcmc.warmup(jax.random.key(0), init_params=START)
-    learned = mcmc.post_warmup_state
-    for key in (1, 2):
-        mcmc.run(jax.random.key(key))
+    mcmc.warmup(jax.random.key(0), init_params=start)
+    learned, parts = mcmc.post_warmup_state, []
+    for _ in range(2):
+        mcmc.run(mcmc.post_warmup_state.rng_key)
         last = mcmc.last_state
+        parts.append(draws(mcmc))
         pairs = zip(
             jax.tree.leaves((last.ladder, last.adaptation.step_size)),
             jax.tree.leaves((learned.ladder, learned.adaptation.step_size)),
@@ -207,7 +201,13 @@ def test_what_warmup_learned_is_frozen(cls: Kernel, method: str) -> None:
     assert np.all(mcmc.last_state.iteration == 50)
     levels = np.atleast_2d(learned.ladder.inverse_temperatures)
     assert not np.any(levels[:, 1] == 0.125)
-    assert not np.allclose(draws(mcmc)[0], draws(mcmc)[1])
+    if chains == 2:
+        assert not np.allclose(parts[0][0], parts[0][1])
+    else:
+        options = {"num_warmup": 30, "num_samples": 20, "num_chains": 1, "init_params": start}
+        assert_close(
+            jnp.concatenate(parts, axis=1), draws(run(make(cls, fixed=False), **options)), 1e-3
+        )
 
 
 @pytest.mark.slow
@@ -222,16 +222,13 @@ def test_kernels_and_runs_pickle(cls: Kernel) -> None:
         assert_close(draws(run(kernel, init_params=start)), draws(mcmc))
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Some donated buffers were not usable")
-@pytest.mark.parametrize("source", [potential, MODEL])
-def test_nothing_is_compiled_twice(cls: Kernel, source: Any, compilations: list[str]) -> None:
-    start = START if source is potential else None
-    mcmc = run(make(cls, of=source, fixed=False), 0, init_params=start, num_warmup=20)
+def test_nothing_is_compiled_twice_for_a_model(cls: Kernel, compilations: list[str]) -> None:
+    mcmc = run(make(cls, of=model, fixed=False), num_warmup=20)
     compilations.clear()
-    mcmc.run(jax.random.key(1), init_params=start)
-    # NumPyro wraps its own loop in a new `jit` at each run without a progress bar.
-    assert set(compilations) <= {"jit(_fori_collect_loop)"}
-    assert "of exchanges" in mcmc.sampler.get_diagnostics_str(mcmc.last_state)
+    mcmc.run(jax.random.key(1))
+    assert set(compilations) <= COMPILED_AT_EVERY_RUN
 
 
 @pytest.fixture
@@ -316,10 +313,19 @@ def test_walls_are_not_crossed(cls: Kernel) -> None:
         return jnp.where(inside, potential(z), outside)
 
     kernel = make(cls, of=walled, base=dist.Normal(0.0, 3.0).expand((2,)))
-    mcmc = run(kernel, init_params=jnp.zeros((2, 2)), num_samples=200)
-    assert bool(jnp.all(jnp.abs(draws(mcmc)) < 2.5))
-    assert 0.05 < float(mcmc.last_state.acceptance.min()) < 0.9
-    assert all(bool(jnp.all(jnp.isfinite(leaf))) for leaf in mcmc.last_state.record)
+
+    def advance(state: Any, _: None) -> tuple[Any, jax.Array]:
+        state = kernel.sample(state)
+        return state, state.z
+
+    @jax.jit
+    def steps(keys: jax.Array) -> tuple[Any, jax.Array]:
+        return jax.lax.scan(advance, kernel.init(keys, 0, jnp.zeros((2, 2))), length=200)
+
+    last, z = steps(jax.random.split(jax.random.key(0)))
+    assert bool(jnp.all(jnp.abs(z) < 2.5))
+    assert 0.05 < float(last.acceptance.min()) < 0.9
+    assert all(bool(jnp.all(jnp.isfinite(leaf))) for leaf in last.record)
 
 
 @pytest.mark.slow

@@ -14,6 +14,8 @@ from ebm_ppl.energies import RestrictedBoltzmannMachine, from_callable
 from ebm_ppl.quadrature import enumerate_states
 from ebm_ppl.trainers import as_batch
 
+pytestmark = pytest.mark.usefixtures("light_compilation")
+
 KEY = jax.random.key(0)
 MACHINE = RestrictedBoltzmannMachine(
     [[1.5, -0.5], [-1.0, 0.8], [0.3, 1.0]], [0.2, -0.4, 0.1], [0.1, -0.3]
@@ -109,8 +111,8 @@ def test_the_parameters_of_a_potential_have_their_gradient():
 
 def test_models_start_at_states_or_where_told():
     kernel = ebm.BlockGibbs(ebm.as_model(MACHINE, name="units"))
-    state = kernel.init(jax.random.split(KEY, 500), 0)
-    start = np.asarray(state.z["units"])
+    init = jax.jit(lambda keys: kernel.init(keys, 0).z["units"])
+    start = np.asarray(init(jax.random.split(KEY, 500)))
     # 1500 fair coins: 5.5 standard errors.
     assert set(np.unique(start)) == {0.0, 1.0}
     assert abs(start.mean() - 0.5) < 5.5 * 0.5 / np.sqrt(1500)

@@ -28,6 +28,8 @@ from ebm_ppl.energies import AbstractEnergy, Gaussian, Quartic, as_parameter, fr
 from ebm_ppl.partition import EnumerationNormalizer
 from ebm_ppl.quadrature import QuadratureNormalizer
 
+pytestmark = pytest.mark.usefixtures("light_compilation")
+
 KEY = jax.random.key(0)
 NORMALIZER = QuadratureNormalizer(bounds=(-7.0, 7.0), num_intervals=128)
 
@@ -49,37 +51,46 @@ def coupling_model(states):
         numpyro.sample("x", ebm.EnergyDistribution(Pair(coupling)), obs=states)
 
 
+ALL_STATES = np.array(list(itertools.product([0.0, 1.0], repeat=2)))
+
+
+def _energies(coupling):
+    """Of all four states."""
+    return -coupling * ALL_STATES[:, 0] * ALL_STATES[:, 1] - ALL_STATES @ [0.3, -0.2]
+
+
 def _log_z(coupling):
-    return float(EnumerationNormalizer()(Pair(coupling)))
+    return np.log(np.exp(-_energies(coupling)).sum())
 
 
-def _acceptance_of_exchange(start, end, states):
-    """Probability to accept a proposal, the sum over all auxiliary data written out."""
-    all_states = jnp.array(list(itertools.product([0.0, 1.0], repeat=2)))
+@jax.jit
+@functools.partial(jax.vmap, in_axes=(None, None, None, 0))
+def _difference(start, end, states, draws):
+    """What the kernel takes for the difference of log Z, with given draws of the auxiliary data."""
+    kernel = Exchange(coupling_model, lambda site, rng_key: draws)
     sites = [{"x": EnergySite(Pair(c), states)} for c in (start, end)]
-    log_target = [
-        float(dist.Normal(0.0, 1.5).log_prob(c) - site["x"].total_energy(states))
-        for c, site in zip((start, end), sites, strict=True)
-    ]
-    total = 0.0
-    for rows in itertools.product(range(4), repeat=len(states)):
-        draws = all_states[jnp.array(rows)]
-        kernel = Exchange(coupling_model, lambda site, rng_key, draws=draws: draws)
-        difference = float(kernel.log_z_difference(*sites, KEY))
-        log_prob = -float(sites[1]["x"].total_energy(draws)) - len(states) * _log_z(end)
-        total += np.exp(log_prob + min(0.0, log_target[1] - log_target[0] - difference))
-    return total
+    return kernel.log_z_difference(*sites, KEY)
+
+
+def _acceptance_of_exchange(start, end, numbers):
+    """Probability to accept a proposal, the sum over all auxiliary data written out."""
+    rows = np.array(list(itertools.product(range(4), repeat=len(numbers))))
+    differences = np.asarray(_difference(start, end, ALL_STATES[numbers], ALL_STATES[rows]))
+    log_target = [-0.5 * (c / 1.5) ** 2 - _energies(c)[numbers].sum() for c in (start, end)]
+    log_prob = -_energies(end)[rows].sum(axis=1) - len(numbers) * _log_z(end)
+    ratio = log_target[1] - log_target[0] - differences
+    return np.sum(np.exp(log_prob + np.minimum(0.0, ratio)))
 
 
 def test_exchange_is_in_detailed_balance():
     """Without chance: the flow of posterior mass is the same in both directions."""
-    states = jnp.array([[1.0, 1.0], [0.0, 1.0]])
+    numbers = [3, 1]
     for first, second in ((-0.5, 1.0), (0.2, 2.5)):
         flows = []
         for start, end in ((first, second), (second, first)):
-            energy = float(EnergySite(Pair(start), states).total_energy(states))
-            log_posterior = dist.Normal(0.0, 1.5).log_prob(start) - energy - 2 * _log_z(start)
-            flows.append(np.exp(log_posterior) * _acceptance_of_exchange(start, end, states))
+            log_posterior = -0.5 * (start / 1.5) ** 2 - _energies(start)[numbers].sum()
+            share = np.exp(log_posterior - 2 * _log_z(start))
+            flows.append(share * _acceptance_of_exchange(start, end, numbers))
         np.testing.assert_allclose(*flows, rtol=1e-5)
 
 
@@ -87,7 +98,7 @@ def test_noisy_metropolis_with_the_exact_log_z_is_metropolis():
     states = jnp.array([[1.0, 1.0], [0.0, 1.0], [0.0, 0.0]])
     kernel = NoisyMetropolis(coupling_model, lambda energy, _: EnumerationNormalizer()(energy))
     sites = [{"x": EnergySite(Pair(c), states)} for c in (-0.5, 1.5)]
-    difference = float(kernel.log_z_difference(*sites, KEY))
+    difference = float(jax.jit(kernel.log_z_difference)(*sites, KEY))
     assert abs(difference - 3 * (_log_z(1.5) - _log_z(-0.5))) < 1e-5
 
 
@@ -107,28 +118,37 @@ def quartic_model(x):
         numpyro.sample("x", ebm.EnergyDistribution(Quartic(a=a, gamma=0.0)), obs=x)
 
 
+@functools.cache
+def _joint_draws(seed):
+    """Parameters from the prior, data given them, and a key for each pair."""
+
+    @jax.jit
+    @jax.vmap
+    def draw(rng_key):
+        key_a, key_x, key_chain = jax.random.split(rng_key, 3)
+        a = jax.random.normal(key_a)
+        law = ebm.EnergyDistribution(Quartic(a=a, gamma=0.0), NORMALIZER)
+        return a, law.sample(key_x, (NUM_DATA,)), key_chain
+
+    return draw(jax.random.split(jax.random.key(seed), NUM_REPLICATES))
+
+
 def _p_value(kernel, num_steps, seed):
     """Of the joint law after some steps being that of the start; mean acceptance probability."""
 
     @jax.jit
     @jax.vmap
-    def run(rng_key):
-        key_a, key_x, key_chain = jax.random.split(rng_key, 3)
-        a = jax.random.normal(key_a)
-        law = ebm.EnergyDistribution(Quartic(a=a, gamma=0.0), NORMALIZER)
-        x = law.sample(key_x, (NUM_DATA,))
-        state = kernel.init(key_chain, 0, {"a": a}, (x,))
+    def run(a, x, rng_key):
         state, accept_prob = jax.lax.scan(
             lambda state, _: (new := kernel.sample(state, (x,)), new.accept_prob),
-            state,
+            kernel.init(rng_key, 0, {"a": a}, (x,)),
             length=num_steps,
         )
-        return a, state.z["a"], jnp.sum(x**2), jnp.mean(accept_prob)
+        return state.z["a"], jnp.mean(accept_prob)
 
-    before, after, statistic, accept_prob = (
-        np.asarray(values, np.float64)
-        for values in run(jax.random.split(jax.random.key(seed), NUM_REPLICATES))
-    )
+    before, x, rng_keys = _joint_draws(seed)
+    after, accept_prob = (np.asarray(v, np.float64) for v in run(before, x, rng_keys))
+    before, statistic = np.asarray(before, np.float64), np.sum(np.square(x), axis=1)
     # The prior alone would not see a kernel that forgets the data.
     change = (after - before) * (statistic - np.mean(statistic))
     p_values = (
@@ -203,7 +223,7 @@ def test_run_in_mcmc_and_tune_their_step():
     states = jnp.array([[1.0, 1.0], [0.0, 1.0], [0.0, 0.0], [1.0, 1.0]])
     mcmc = MCMC(
         kernel,
-        num_warmup=200,
+        num_warmup=100,
         num_samples=100,
         num_chains=4,
         chain_method="vectorized",

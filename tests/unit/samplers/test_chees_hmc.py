@@ -1,5 +1,6 @@
 """HMC with one trajectory length for all chains: what is shared, what is learned, what is refused."""
 
+import functools
 from typing import Any
 
 import jax
@@ -15,6 +16,8 @@ from ebm_ppl.samplers import ChEESHMC, KernelState
 from ebm_ppl.samplers._adaptation import POOLED
 from ebm_ppl.samplers._trajectory import Proposal, ascend, radical_inverse, start_trajectory
 
+pytestmark = pytest.mark.usefixtures("light_compilation")
+
 SCALES = jnp.array([0.3, 1.0, 3.0])
 FIXED = {"adapt_step_size": False, "adapt_trajectory_length": False, "adapt_mass_matrix": False}
 
@@ -27,12 +30,15 @@ def standard(z: jax.Array) -> jax.Array:
     return 0.5 * jnp.sum(z**2)
 
 
+@functools.partial(jax.jit, static_argnums=(0, 2))
 def steps(kernel: ChEESHMC, state: KernelState, length: int) -> tuple[KernelState, Any]:
+    """Steps of a kernel, compiled once for every length."""
+
     def advance(state: KernelState, _: None) -> tuple[KernelState, Any]:
         state = kernel.sample(state)
         return state, (state.auxiliary.num_steps, state.accept_prob)
 
-    return jax.jit(lambda state: lax.scan(advance, state, None, length=length))(state)
+    return lax.scan(advance, state, None, length=length)
 
 
 def start(kernel: ChEESHMC, num_chains: int, num_warmup: int, dim: int = 3) -> KernelState:
@@ -62,26 +68,28 @@ def test_all_chains_take_the_jittered_number_of_steps() -> None:
 def test_trajectories_conserve_the_energy_to_second_order(dense: bool) -> None:
     """Half the step leaves a quarter of the error; a missing half kick, the planted bug, leaves half."""
     matrix = jnp.array([[1.0, 0.2, 0.0], [0.2, 0.5, 0.1], [0.0, 0.1, 2.0]])
-    errors = []
+
+    def error(step_size: jax.Array) -> jax.Array:
+        kernel = ChEESHMC(
+            potential_fn=lambda z: jnp.sum(z**4) + standard(z),
+            step_size=step_size,
+            trajectory_length=1.0,
+            inverse_mass_matrix=matrix if dense else jnp.diag(matrix),
+            dense_mass=dense,
+            **FIXED,
+        )
+        return jnp.mean(-jnp.log(kernel.sample(start(kernel, 200, 0)).accept_prob))
+
     with float64():
-        for step_size in (0.02, 0.01):
-            kernel = ChEESHMC(
-                potential_fn=lambda z: jnp.sum(z**4) + standard(z),
-                step_size=step_size,
-                trajectory_length=1.0,
-                inverse_mass_matrix=matrix if dense else jnp.diag(matrix),
-                dense_mass=dense,
-                **FIXED,
-            )
-            _, (_, accept_prob) = steps(kernel, start(kernel, 200, 0), 1)
-            errors.append(np.mean(-np.log(accept_prob)))
+        errors = np.asarray(jax.jit(lambda: lax.map(error, jnp.array([0.02, 0.01])))())
     assert 3.5 < errors[0] / errors[1] < 4.5
 
 
 @pytest.mark.parametrize("num_chains", [1, 6])
 def test_the_search_climbs_the_criterion(num_chains: int) -> None:
     r"""On a harmonic target the criterion is known along each orbit, and so is its slope."""
-    with float64():
+
+    def slopes() -> tuple[jax.Array, jax.Array]:
         keys = jax.random.split(jax.random.key(2), 3)
         z, p = (jax.random.normal(key, (num_chains, 3)) for key in keys[:2])
         weight = jax.random.uniform(keys[2], (num_chains,), minval=0.1)
@@ -105,7 +113,10 @@ def test_the_search_climbs_the_criterion(num_chains: int) -> None:
         proposal = Proposal(ends, momenta, jnp.ones(num_chains, int))
         found = ascend(state, jnp.asarray(jitter), z, jnp.ones(3), proposal, weight)
         slope = jnp.sqrt(found.mean_square / 0.05) * jnp.sign(found.log_length - state.log_length)
-        np.testing.assert_allclose(slope, jax.grad(criterion)(log_length), rtol=1e-10)
+        return slope, jax.grad(criterion)(log_length)
+
+    with float64():
+        np.testing.assert_allclose(*jax.jit(slopes)(), rtol=1e-10)
 
 
 def test_a_lost_chain_does_not_stop_the_search() -> None:
@@ -130,7 +141,9 @@ def test_warmup_learns_all_three_and_ends() -> None:
     kernel = ChEESHMC(
         potential_fn=potential, step_size=0.01, trajectory_length=0.7, target_accept_prob=0.95
     )
-    learned, _ = steps(kernel, start(kernel, 64, 400), 400)
+    learned = start(kernel, 64, 400)
+    for _ in range(8):
+        learned, _ = steps(kernel, learned, 50)
     last, (num_steps, accept_prob) = steps(kernel, learned, 50)
     adaptation = learned.adaptation
     assert 0.94 < float(accept_prob.mean()) < 0.962

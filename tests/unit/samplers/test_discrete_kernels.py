@@ -1,5 +1,7 @@
 """Kernels for discrete energies: exact transition matrices, planted bugs, and what is refused."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -17,6 +19,8 @@ from ebm_ppl.energies import (
 )
 from ebm_ppl.quadrature import enumerate_states
 from ebm_ppl.samplers import run_short_chain
+
+pytestmark = pytest.mark.usefixtures("light_compilation")
 
 KEY = jax.random.key(0)
 RNG = np.random.default_rng(0)
@@ -51,12 +55,21 @@ ENERGIES = {
 }
 
 
-def gradient_matrix(energy, with_ratio=True):
-    """Transition matrix of Gibbs with gradients over all states, from the kernel's own proposal and ratio."""
-    table = enumerate_states(energy)
-    kernel = ebm.GibbsWithGradients(potential_fn=ebm.potential_fn(energy))
-    shape = kernel.log_proposal(jnp.asarray(table.states[0], dtype=jnp.float32)).shape
-    site, digit = (part.ravel() for part in np.indices(shape))
+@functools.cache
+def table_of(name):
+    return enumerate_states(ENERGIES[name])
+
+
+@functools.cache
+def kernel_of(name):
+    return ebm.GibbsWithGradients(potential_fn=ebm.potential_fn(ENERGIES[name]))
+
+
+@functools.cache
+def changes_of(name):
+    """Every change from every state with its log probability and log ratio, as the kernel has them."""
+    states, kernel = jnp.asarray(table_of(name).states, dtype=jnp.float32), kernel_of(name)
+    site, digit = map(np.ravel, np.indices(jax.eval_shape(kernel.log_proposal, states[0]).shape))
 
     @jax.jit
     @jax.vmap
@@ -65,7 +78,12 @@ def gradient_matrix(energy, with_ratio=True):
         ends, log_ratio = jax.vmap(lambda i, k: kernel.propose(x, log_q, i, k))(site, digit)
         return ends, log_q.ravel(), log_ratio
 
-    ends, log_q, log_ratio = map(np.array, changes(jnp.asarray(table.states, dtype=jnp.float32)))
+    return [np.array(values) for values in changes(states)]
+
+
+def gradient_matrix(name, with_ratio=True):
+    """Law of Gibbs with gradients, and its transition matrix over all states."""
+    table, (ends, log_q, log_ratio) = table_of(name), changes_of(name)
     matrix = np.zeros((len(table.states),) * 2)
     for row in range(len(table.states)):
         for end, share, ratio in zip(ends[row], np.exp(log_q[row]), log_ratio[row], strict=True):
@@ -78,9 +96,9 @@ def gradient_matrix(energy, with_ratio=True):
     return table.probs, matrix
 
 
-@pytest.mark.parametrize("energy", ENERGIES.values(), ids=ENERGIES)
-def test_gibbs_with_gradients_is_reversible(energy):
-    probs, matrix = gradient_matrix(energy)
+@pytest.mark.parametrize("name", ENERGIES)
+def test_gibbs_with_gradients_is_reversible(name):
+    probs, matrix = gradient_matrix(name)
     assert matrix.min() > -1e-6
     flow = probs[:, None] * matrix
     np.testing.assert_allclose(flow, flow.T, atol=1e-6)
@@ -88,21 +106,26 @@ def test_gibbs_with_gradients_is_reversible(energy):
     assert np.sum(np.abs(np.linalg.eigvals(matrix)) > 1 - 1e-6) == 1  # every state is reached
 
 
-@pytest.mark.parametrize("energy", ENERGIES.values(), ids=ENERGIES)
-def test_a_missing_proposal_ratio_would_be_seen(energy):
-    probs, matrix = gradient_matrix(energy, with_ratio=False)
+@pytest.mark.parametrize("name", ENERGIES)
+def test_a_missing_proposal_ratio_would_be_seen(name):
+    probs, matrix = gradient_matrix(name, with_ratio=False)
     assert np.abs(probs @ matrix - probs).sum() > 0.005
 
 
-@pytest.mark.parametrize("energy", ENERGIES.values(), ids=ENERGIES)
-def test_single_steps_have_the_exact_transition_law(energy):
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=() if name in ("categories", "uneven") else pytest.mark.slow)
+        for name in ENERGIES
+    ],
+)
+def test_single_steps_have_the_exact_transition_law(name):
     """One step from each of a few states; each share leaves 5.5 standard errors at a rate of 4e-8.
 
     Power: 20,000 chains see a share near a half that is off by 0.02.
     """
-    table, count = enumerate_states(energy), 20_000
-    kernel = ebm.GibbsWithGradients(potential_fn=ebm.potential_fn(energy))
-    _, matrix = gradient_matrix(energy)
+    table, kernel, count = table_of(name), kernel_of(name), 20_000
+    _, matrix = gradient_matrix(name)
     step = jax.jit(jax.vmap(lambda x, key: run_short_chain(kernel, x, 1, key)[0], (None, 0)))
     for row in (0, len(table.states) // 2):
         start = jnp.asarray(table.states[row], dtype=jnp.float32)
@@ -113,21 +136,24 @@ def test_single_steps_have_the_exact_transition_law(energy):
 
 
 def layer_matrices(machine):
-    """Laws of the hidden units given the visible ones and back, over all states of both."""
+    """Law of the visible units, and of the hidden units given the visible ones and back, over all states."""
     visible, hidden = (enumerate_states(m) for m in (machine, machine.hidden_marginal))
-    up = 1 / (
-        1 + np.exp(-np.array([machine.hidden_logits(jnp.asarray(v)) for v in visible.states]))
-    )
-    to_hidden = np.prod(np.where(hidden.states > 0, up[:, None], 1 - up[:, None]), axis=-1)
-    up = 1 / (
-        1 + np.exp(-np.array([machine.visible_logits(jnp.asarray(h)) for h in hidden.states]))
-    )
-    to_visible = np.prod(np.where(visible.states > 0, up[:, None], 1 - up[:, None]), axis=-1)
-    return visible.probs, to_hidden, to_visible
+
+    def shares(logits, given, states):
+        up = np.asarray(jax.nn.sigmoid(jax.jit(jax.vmap(logits))(jnp.asarray(given))))
+        return np.prod(np.where(states > 0, up[:, None], 1 - up[:, None]), axis=-1)
+
+    to_hidden = shares(machine.hidden_logits, visible.states, hidden.states)
+    return visible.probs, to_hidden, shares(machine.visible_logits, hidden.states, visible.states)
+
+
+@functools.cache
+def matrices():
+    return layer_matrices(MACHINE)
 
 
 def test_layers_in_turn_leave_the_free_energy_invariant():
-    probs, to_hidden, to_visible = layer_matrices(MACHINE)
+    probs, to_hidden, to_visible = matrices()
     matrix = to_hidden @ to_visible
     flow = probs[:, None] * matrix
     np.testing.assert_allclose(flow, flow.T, atol=1e-6)
@@ -139,7 +165,7 @@ def test_a_reversed_conditional_would_be_seen():
     flipped = RestrictedBoltzmannMachine(
         -MACHINE.weights, MACHINE.visible_bias, MACHINE.hidden_bias
     )
-    probs, to_hidden, _ = layer_matrices(MACHINE)
+    probs, to_hidden, _ = matrices()
     _, _, to_visible = layer_matrices(flipped)
     assert np.abs(probs @ to_hidden @ to_visible - probs).sum() > 0.01
 
@@ -148,10 +174,10 @@ def test_sweeps_are_steps():
     energy = ENERGIES["units"]
     kernel = ebm.BlockGibbs(potential_fn=ebm.potential_fn(energy), num_sweeps=3)
     x = jnp.zeros(3)
-    expected = x
+    expected, sweep = x, jax.jit(lambda key, x: energy.gibbs_sweep(key, x))
     for key in jax.random.split(KEY, 3):
-        expected = energy.gibbs_sweep(key, expected)
-    np.testing.assert_array_equal(kernel.move(KEY, x).x, expected)
+        expected = sweep(key, expected)
+    np.testing.assert_array_equal(jax.jit(lambda x: kernel.move(KEY, x).x)(x), expected)
 
 
 def test_many_chains_are_swept_by_the_exact_transition_law():
@@ -160,8 +186,8 @@ def test_many_chains_are_swept_by_the_exact_transition_law():
     Power: a share near a tenth that is off by 0.015 is seen. Neighbours that share random numbers, or a
     layer drawn with the words of the other, are far beyond it.
     """
-    _, to_hidden, to_visible = layer_matrices(MACHINE)
-    table, count = enumerate_states(MACHINE), 40_000
+    _, to_hidden, to_visible = matrices()
+    table, count = table_of("machine"), 40_000
     kernel = ebm.BlockGibbs(potential_fn=ebm.potential_fn(MACHINE))
     start = jnp.broadcast_to(jnp.asarray(table.states[5], dtype=jnp.float32), (count, 4))
     for num_steps in (1, 2):
@@ -177,9 +203,9 @@ def test_chains_of_energies_that_take_no_batches_have_a_key_each():
     energy = ENERGIES["units"]
     kernel = ebm.BlockGibbs(potential_fn=ebm.potential_fn(energy), num_sweeps=2)
     x = jnp.array([[0.0, 1.0, 0.0], [1.0, 1.0, 0.0], [0.0, 0.0, 0.0]])
-    expected = x
+    expected, sweep = x, jax.jit(jax.vmap(energy.gibbs_sweep))
     for key in jax.random.split(KEY, 2):
-        expected = jax.vmap(energy.gibbs_sweep)(jax.random.split(key, 3), expected)
+        expected = sweep(jax.random.split(key, 3), expected)
     np.testing.assert_array_equal(kernel.sweep_all(KEY, x, 1), expected)
 
 
@@ -188,8 +214,10 @@ def test_infinite_energies_are_refused_and_flagged():
         lambda x: jnp.where(x.sum() > 1.5, jnp.inf, 0.0), (3,), constraints.boolean
     )
     kernel = ebm.GibbsWithGradients(potential_fn=ebm.potential_fn(energy))
-    state = kernel.init(jax.random.split(KEY, 100), 0, jnp.zeros((100, 3)).at[:, 0].set(1.0))
-    state = kernel.sample(state)
+    starts = jnp.zeros((100, 3)).at[:, 0].set(1.0)
+    state = jax.jit(lambda keys: kernel.sample(kernel.init(keys, 0, starts)))(
+        jax.random.split(KEY, 100)
+    )
     assert np.all(np.asarray(state.z).sum(axis=1) <= 1)
     flagged = np.asarray(state.diverging)
     assert 0 < flagged.sum() < 100
@@ -224,7 +252,7 @@ def test_real_visible_units_are_sampled_too():
         [[1.5, -0.5, 0.2], [-1.0, 0.8, 0.3]], [0.2, -0.4], [0.1, -0.3, 0.0], [0.1, -0.2]
     )
     hidden = enumerate_states(machine.hidden_marginal)
-    centres = np.array([machine.visible_mean(jnp.asarray(h)) for h in hidden.states])
+    centres = np.asarray(jax.vmap(machine.visible_mean)(jnp.asarray(hidden.states)))
     mean = hidden.probs @ centres
     variance = hidden.probs @ (centres - mean) ** 2 + np.exp(2 * np.asarray(machine.log_scale))
     kernel = ebm.BlockGibbs(potential_fn=ebm.potential_fn(machine))
@@ -239,9 +267,7 @@ def test_real_visible_units_are_sampled_too():
 @pytest.mark.parametrize("name", sorted(ENERGIES))
 def test_starts_that_are_no_states_are_refused(name):
     """Between two values, and beyond the largest; states themselves are taken."""
-    energy = ENERGIES[name]
-    kernel = ebm.GibbsWithGradients(potential_fn=ebm.potential_fn(energy))
-    last = jnp.asarray(enumerate_states(energy).states[-1], dtype=jnp.float32)
+    kernel, last = kernel_of(name), jnp.asarray(table_of(name).states[-1], dtype=jnp.float32)
     starts = jnp.stack([last, last])
     keys = jax.random.split(KEY, 2)
     np.testing.assert_array_equal(kernel.init(keys, 0, starts).z, starts)

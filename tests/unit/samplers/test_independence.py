@@ -35,8 +35,9 @@ def gumbel(z: jax.Array) -> jax.Array:
 def test_probability_flows_balance(proposal: dist.Distribution) -> None:
     kernel = IndependenceMetropolis(potential_fn=gumbel, proposal=proposal)
     points = np.random.default_rng(0).uniform(-2.0, 4.0, size=(32, 2))
-    with float64():
-        z = jnp.asarray(points)
+
+    @jax.jit
+    def flow_between(z: jax.Array) -> jax.Array:
         target = WhitenedTarget(gumbel, jnp.zeros(2), jnp.ones(2), uses_gradient=False)
         at = jax.vmap(target.evaluate_at)(z)
         pairs = jax.vmap(jax.vmap(kernel.log_acceptance, (None, 0)), (0, None))
@@ -45,7 +46,10 @@ def test_probability_flows_balance(proposal: dist.Distribution) -> None:
         density = jnp.where(inside, jnp.exp(proposal.log_prob(z)), 0.0)
         # A pair both of whose ends are outside has no ratio, and no flow either.
         accept = jnp.where(inside[:, None] | inside, accept, 0.0)
-        flow = np.asarray(jnp.exp(-at.potential_energy)[:, None] * density * accept)
+        return jnp.exp(-at.potential_energy)[:, None] * density * accept
+
+    with float64():
+        flow = np.asarray(flow_between(jnp.asarray(points)))
     assert np.all(np.isfinite(flow))
     assert np.max(flow) > 0
     np.testing.assert_allclose(flow, flow.T, rtol=1e-12, atol=1e-16)

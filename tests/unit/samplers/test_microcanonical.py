@@ -194,14 +194,18 @@ def test_the_ratio_is_that_of_densities_and_volumes(dim: int) -> None:
             angle = jnp.arccos(last[0]) if dim == 1 else jnp.arctan2(last[1], last[0])
             return jnp.append(end, angle)
 
-        slope = jax.jit(jax.jacfwd(flow))
-        for seed in range(5):
-            state = jax.random.normal(jax.random.key(seed), (dim + 1,))
-            volume = abs(np.linalg.det(slope(state)))
+        @jax.jit
+        @jax.vmap
+        def compared(state: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
             drop = potential(state[:-1]) - potential(flow(state)[:-1])
             direction = jnp.stack([jnp.cos(state[-1]), jnp.sin(state[-1])])
             log_ratio = follow(state[:-1], direction, 5, jnp.eye(dim))[2]
-            np.testing.assert_allclose(log_ratio, drop + np.log(volume), atol=1e-8)
+            return jax.jacfwd(flow)(state), drop, log_ratio
+
+        states = np.random.default_rng(0).normal(size=(5, dim + 1))
+        slope, drop, log_ratio = map(np.asarray, compared(states))
+        volume = np.abs(np.linalg.det(slope))
+        np.testing.assert_allclose(log_ratio, drop + np.log(volume), atol=1e-8)
 
 
 @jax.jit

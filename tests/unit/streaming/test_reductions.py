@@ -2,7 +2,6 @@
 
 import hypothesis.strategies as st
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -42,17 +41,18 @@ def test_chunks(num_samples, chunk_size):
     assert max(lengths) - min(lengths) == (0 if could_be_alike else 1)
 
 
-@pytest.mark.parametrize("num_bins", [7, 49, 107])
+@pytest.mark.parametrize("num_bins", [7, 107])
 def test_a_bin_of_a_histogram_holds_its_lower_end(num_bins):
-    """Ends at whole numbers, which the division rounds to the bin below on the last two of these grids."""
-    values = jnp.arange(-1.0, num_bins + 1.0)[None]
-    counts = Histogram(0.0, float(num_bins), num_bins).partial(values)
+    """Ends at whole numbers, which the division rounds to the bin below on the second of these grids."""
+    values = np.arange(-1.0, num_bins + 1.0, dtype=np.float32)[None]
+    counts = jax.jit(Histogram(0.0, float(num_bins), num_bins).partial)(values)
     np.testing.assert_array_equal(counts, np.ones(num_bins + 2))
 
 
 @pytest.mark.parametrize("value", [np.nan, -np.inf, np.inf])
 def test_a_histogram_counts_what_is_outside(value):
-    counts = Histogram(0.0, 1.0, 3).partial(jnp.array([[value, 0.5, 1.0, -1e30, 1e30]]))
+    values = np.array([[value, 0.5, 1.0, -1e30, 1e30]], dtype=np.float32)
+    counts = jax.jit(Histogram(0.0, 1.0, 3).partial)(values)
     above = 2 + (value == np.inf)
     np.testing.assert_array_equal(counts, [4 - above, 0, 1, 0, above])
 

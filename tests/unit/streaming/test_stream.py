@@ -1,5 +1,9 @@
 """Runs in the memory of one chunk say what the draws say."""
 
+import functools
+import pathlib
+import tempfile
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -12,6 +16,9 @@ from numpyro.infer import NUTS
 
 import ebm_ppl as ebm
 from ebm_ppl.streaming import AbstractReduction, Covariance, Histogram, Summary, stream
+from ebm_ppl.streaming._sink import folder_of_draws
+
+pytestmark = pytest.mark.usefixtures("light_compilation")
 
 NUM_CHAINS, NUM_SAMPLES, DIM = 3, 100, 2
 
@@ -32,7 +39,19 @@ def start(**arguments):
     } | arguments
 
 
+class Types(AbstractReduction):
+    def partial(self, values):
+        return {"sum": jnp.sum(values)}
+
+    def merge(self, total, partial, is_second_half):
+        return [*(total or []), type(partial["sum"])]
+
+    def result(self, total):
+        return total
+
+
 REDUCTIONS = {
+    "types": Types(),
     "summary": Summary(),
     "squares": Summary(of=lambda z: {"first": z[0] ** 2, "pair": (z, z[1] ** 2)}),
     "covariance": Covariance(),
@@ -40,12 +59,18 @@ REDUCTIONS = {
 }
 
 
-@pytest.fixture(scope="module")
-def run_and_draws(tmp_path_factory):
-    path = tmp_path_factory.mktemp("streams") / "draws"
-    run = stream(kernel(), **start(path=path, reductions=REDUCTIONS, chunk_size=20))
-    assert [file.name for file in path.parent.iterdir()] == ["draws"]
-    return run, np.load(path / "draws.npy").astype(np.float64)
+@pytest.fixture
+def run_and_draws(light_compilation):
+    return _run_and_draws()
+
+
+@functools.cache
+def _run_and_draws():
+    with tempfile.TemporaryDirectory() as folder:
+        path = pathlib.Path(folder) / "draws"
+        run = stream(kernel(), **start(path=path, reductions=REDUCTIONS, chunk_size=20))
+        assert [file.name for file in path.parent.iterdir()] == ["draws"]
+        return run, np.load(path / "draws.npy").astype(np.float64)
 
 
 def test_moments_are_those_of_the_draws(run_and_draws):
@@ -60,6 +85,11 @@ def test_moments_are_those_of_the_draws(run_and_draws):
     covariance = run.results["covariance"]
     np.testing.assert_allclose(covariance.covariance, np.cov(flat.T), rtol=1e-4, atol=1e-6)
     np.testing.assert_allclose(covariance.mean, flat.mean(axis=0), rtol=1e-5)
+
+
+def test_parts_are_added_up_on_the_host(run_and_draws):
+    run, _ = run_and_draws
+    assert all(issubclass(kind, (np.ndarray, np.generic)) for kind in run.results["types"])
 
 
 def test_error_is_that_of_batch_means(run_and_draws):
@@ -112,10 +142,11 @@ def test_a_run_goes_on_with_other_data(sampler):
         numpyro.factor("constant", -constant)
 
     kernel = sampler(model)
-    common = {"num_chains": 4, "progress_bar": False}
+    common = {"num_chains": 4, "chunk_size": 10, "progress_bar": False}
     key = jax.random.key(0)
-    run = stream(kernel, key, num_warmup=100, num_samples=10, model_args=(0.0,), **common)
-    run = stream(kernel, num_samples=200, state=run.last_state, model_args=(100.0,), **common)
+    old, new = (jnp.asarray(0.0),), (jnp.asarray(100.0),)
+    run = stream(kernel, key, num_warmup=100, num_samples=20, model_args=old, **common)
+    run = stream(kernel, num_samples=200, state=run.last_state, model_args=new, **common)
     assert run.results["summary"]["x"].ess > 20
     expected = 100 - dist.Normal(0.0, 1.0).log_prob(run.last_state.z["x"])
     np.testing.assert_allclose(run.last_state.potential_energy, expected, rtol=1e-5)
@@ -212,57 +243,33 @@ def test_a_state_may_go_on_with_another_key(run_and_draws, tmp_path):
     np.testing.assert_array_equal(other, same)
 
 
-def test_sites_in_scopes_have_folders(tmp_path):
+def test_a_site_in_a_scope_has_a_folder_and_a_covariance(tmp_path):
     def model():
-        numpyro.sample("outer/x", dist.Normal(0.0, 1.0))
+        numpyro.sample("outer/x", dist.Normal(0.0, 1.0).expand([2]).to_event(1))
 
-    arguments = {"num_samples": 4, "num_chains": 2, "progress_bar": False}
-    stream(ebm.MALA(model), jax.random.key(0), path=tmp_path / "draws", **arguments)
-    assert np.load(tmp_path / "draws" / "outer" / "x.npy").shape == (2, 4)
+    run = stream(
+        ebm.MALA(model),
+        jax.random.key(0),
+        num_samples=4,
+        num_chains=2,
+        reductions={"covariance": Covariance()},
+        path=tmp_path / "draws",
+        progress_bar=False,
+    )
+    assert run.results["covariance"].covariance.shape == (2, 2)
+    assert np.load(tmp_path / "draws" / "outer" / "x.npy").shape == (2, 4, 2)
 
-    def outside():
-        numpyro.sample("../x", dist.Normal(0.0, 1.0))
 
-    with pytest.raises(ValueError, match=r"must not lie outside `path`; got '\.\./x'"):
-        stream(ebm.MALA(outside), jax.random.key(0), path=tmp_path / "others", **arguments)
-    assert [file.name for file in tmp_path.iterdir()] == ["draws"]
-
-
-def test_the_covariance_of_a_model_of_one_site():
-    def model(names):
-        for name in names:
-            numpyro.sample(name, dist.Normal(0.0, 1.0).expand([2]).to_event(1))
-
-    def run(names):
-        return stream(
-            ebm.MALA(model),
-            jax.random.key(0),
-            num_samples=4,
-            num_chains=2,
-            model_args=(names,),
-            reductions={"covariance": Covariance()},
-            progress_bar=False,
-        )
-
-    assert run(["x"]).results["covariance"].covariance.shape == (2, 2)
+def test_sites_outside_the_folder_and_several_for_one_covariance_are_refused(tmp_path):
+    draws = np.zeros((2, 4, 2))
+    with (
+        pytest.raises(ValueError, match=r"must not lie outside `path`; got '\.\./x'"),
+        folder_of_draws(tmp_path / "draws", 4) as write,
+    ):
+        write({"../x": draws}, 0)
+    assert list(tmp_path.iterdir()) == []
     with pytest.raises(ValueError, match=r"one array for `Covariance`, such as .*'x': \*, 'y': \*"):
-        run(["x", "y"])
-
-
-class Types(AbstractReduction):
-    def partial(self, values):
-        return {"sum": jnp.sum(values)}
-
-    def merge(self, total, partial, is_second_half):
-        return [*(total or []), type(partial["sum"])]
-
-    def result(self, total):
-        return total
-
-
-def test_parts_are_added_up_on_the_host():
-    run = stream(kernel(), **start(num_samples=4, reductions={"types": Types()}))
-    assert all(issubclass(kind, (np.ndarray, np.generic)) for kind in run.results["types"])
+        Covariance().partial({"x": draws, "y": draws})
 
 
 class Failing(AbstractReduction):
