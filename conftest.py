@@ -1,11 +1,14 @@
 """Settings of every test run, doctests of the packages included; they must precede JAX's import."""
 
+import datetime
+import functools
 import itertools
 import os
 import pathlib
 import pkgutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -33,7 +36,23 @@ _CHECKED = [
     for module in pkgutil.iter_modules([str(_ROOT / "ebm_ppl")])
     if module.name not in ("__main__", "cli", "validation")
 ]
-_HOOK = install_import_hook(_CHECKED, "beartype.beartype")
+_HOOK = install_import_hook(_CHECKED, f"{__name__}.checked")
+
+
+def checked(function: Callable[..., Any]) -> Callable[..., Any]:
+    """What beartype makes of a function, made at its first call: importing the package costs half as much."""
+
+    @functools.cache
+    def with_checks() -> Callable[..., Any]:
+        import beartype
+
+        return beartype.beartype(function)
+
+    @functools.wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        return with_checks()(*args, **kwargs)
+
+    return call
 
 settings.register_profile(
     "deterministic",
@@ -46,13 +65,27 @@ settings.load_profile("deterministic")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Import ArviZ 0.23 once before there are workers.
+    """Tell ArviZ 0.23, before there are workers, that it has warned today.
 
-    At its first import of a day it writes a file, and two processes that do so at once break each other.
+    At its first import of a day it warns and writes this file, and two processes that do so at once break
+    each other. Importing it here would cost two seconds.
     """
     starts_workers = getattr(config.option, "numprocesses", None)  # workers themselves start none
     if starts_workers and sys.version_info < (3, 12):
-        import arviz  # noqa: F401
+        import platformdirs
+
+        stamp = platformdirs.user_cache_path("arviz", "arviz", ensure_exists=True) / "daily_warning"
+        stamp.write_text(datetime.date.today().isoformat(), encoding="utf-8")
+
+
+def pytest_ignore_collect(collection_path: pathlib.Path, config: pytest.Config) -> bool | None:
+    """Leave docstrings alone where their examples, all of them slow, are not asked for.
+
+    To collect them is to import every module of the package. A path within it is collected if it is given:
+    pytest does not ask about those.
+    """
+    in_package = collection_path.parent == _ROOT / "ebm_ppl"
+    return True if in_package and config.option.markexpr == "not slow" else None
 
 
 _ENDED_TESTS = itertools.count(1)
