@@ -1,6 +1,6 @@
 """Settings of every test run, doctests of the packages included; they must precede JAX's import."""
 
-import datetime
+import datetime as dt
 import functools
 import itertools
 import os
@@ -54,6 +54,7 @@ def checked(function: Callable[..., Any]) -> Callable[..., Any]:
 
     return call
 
+
 settings.register_profile(
     "deterministic",
     deadline=None,
@@ -75,7 +76,7 @@ def pytest_configure(config: pytest.Config) -> None:
         import platformdirs
 
         stamp = platformdirs.user_cache_path("arviz", "arviz", ensure_exists=True) / "daily_warning"
-        stamp.write_text(datetime.date.today().isoformat(), encoding="utf-8")
+        stamp.write_text(dt.date.today().isoformat(), encoding="utf-8")
 
 
 def pytest_ignore_collect(collection_path: pathlib.Path, config: pytest.Config) -> bool | None:
