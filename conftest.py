@@ -132,7 +132,7 @@ def light_compilation() -> Iterator[None]:
     """Spare most of XLA's optimisations in a slow test, too, whose time is compilation."""
     import jax
 
-    before = jax.config.jax_disable_most_optimizations
+    before = jax.config.read("jax_disable_most_optimizations")
     jax.config.update("jax_disable_most_optimizations", True)
     yield
     jax.config.update("jax_disable_most_optimizations", before)
