@@ -1,11 +1,14 @@
 """Settings of every test run, doctests of the packages included; they must precede JAX's import."""
 
+import datetime as dt
+import functools
 import itertools
 import os
 import pathlib
 import pkgutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -15,10 +18,8 @@ _ROOT = pathlib.Path(__file__).parent
 _CACHE = _ROOT / ".cache" / "jax"
 
 # Two workers share the machine: one thread each. Two host devices let chains run in parallel.
-os.environ.setdefault(
-    "XLA_FLAGS",
-    "--xla_cpu_multi_thread_eigen=false --xla_force_host_platform_device_count=2",
-)
+_FLAGS = "--xla_cpu_multi_thread_eigen=false --xla_force_host_platform_device_count=2"
+os.environ.setdefault("XLA_FLAGS", _FLAGS)
 for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_variable, "1")
 
@@ -33,7 +34,24 @@ _CHECKED = [
     for module in pkgutil.iter_modules([str(_ROOT / "ebm_ppl")])
     if module.name not in ("__main__", "cli", "validation")
 ]
-_HOOK = install_import_hook(_CHECKED, "beartype.beartype")
+_HOOK = install_import_hook(_CHECKED, f"{__name__}.checked")
+
+
+def checked(function: Callable[..., Any]) -> Callable[..., Any]:
+    """What beartype makes of a function, made at its first call: importing the package costs half as much."""
+
+    @functools.cache
+    def with_checks() -> Callable[..., Any]:
+        import beartype
+
+        return beartype.beartype(function)
+
+    @functools.wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        return with_checks()(*args, **kwargs)
+
+    return call
+
 
 settings.register_profile(
     "deterministic",
@@ -45,14 +63,48 @@ settings.register_profile(
 settings.load_profile("deterministic")
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    """Import ArviZ 0.23 once before there are workers.
+_QUICK = "not slow"  # the marks that the settings in pyproject.toml ask for
 
-    At its first import of a day it writes a file, and two processes that do so at once break each other.
-    """
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.option.markexpr == _QUICK:
+        _compile_lightly()
     starts_workers = getattr(config.option, "numprocesses", None)  # workers themselves start none
     if starts_workers and sys.version_info < (3, 12):
-        import arviz  # noqa: F401
+        _silence_arviz()
+
+
+def _compile_lightly() -> None:
+    """Make XLA spare most of its optimisations.
+
+    Quick tests are compilation rather than computation: programs take a third of the time to compile so,
+    measured with jaxlib 0.10. Its newer emitters of fused loops know no such mode, the older ones do.
+    """
+    os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
+    if os.environ["XLA_FLAGS"] == _FLAGS:
+        os.environ["XLA_FLAGS"] += " --xla_cpu_use_fusion_emitters=false"
+
+
+def _silence_arviz() -> None:
+    """Tell ArviZ 0.23, before there are workers, that it has warned today.
+
+    At its first import of a day it warns and writes this file, and two processes that do so at once break
+    each other. Importing it here would cost two seconds.
+    """
+    import platformdirs
+
+    stamp = platformdirs.user_cache_path("arviz", "arviz", ensure_exists=True) / "daily_warning"
+    stamp.write_text(dt.date.today().isoformat(), encoding="utf-8")
+
+
+def pytest_ignore_collect(collection_path: pathlib.Path, config: pytest.Config) -> bool | None:
+    """Leave docstrings alone where their examples, all of them slow, are not asked for.
+
+    To collect them is to import every module of the package. A path within it is collected if it is given:
+    pytest does not ask about those.
+    """
+    in_package = collection_path.parent == _ROOT / "ebm_ppl"
+    return True if in_package and config.option.markexpr == _QUICK else None
 
 
 _ENDED_TESTS = itertools.count(1)
@@ -77,12 +129,13 @@ def _num_mappings() -> float:
 
 @pytest.fixture
 def light_compilation() -> Iterator[None]:
-    """Spare most of XLA's optimisations, for tests whose time is compilation rather than computation."""
+    """Spare most of XLA's optimisations in a slow test, too, whose time is compilation."""
     import jax
 
+    before = jax.config.read("jax_disable_most_optimizations")
     jax.config.update("jax_disable_most_optimizations", True)
     yield
-    jax.config.update("jax_disable_most_optimizations", False)
+    jax.config.update("jax_disable_most_optimizations", before)
 
 
 @pytest.hookimpl(tryfirst=True)  # before `-m` chooses among them

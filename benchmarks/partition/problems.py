@@ -10,8 +10,6 @@ import jax.numpy as jnp
 import numpy as np
 import numpyro.distributions as dist
 import optax
-from sklearn.datasets import load_digits
-from sklearn.model_selection import train_test_split
 
 from ebm_ppl import energies, quadrature
 from ebm_ppl.annealing import AbstractPath, GeometricPath, RestrictedBoltzmannPath
@@ -115,6 +113,9 @@ def machines(num_temperatures: int = TEMPERATURES) -> list[Problem]:
             proposal=dist.Bernoulli(probs=mean).to_event(1),
         )
     ]
+    from sklearn.datasets import load_digits  # takes long to import
+    from sklearn.model_selection import train_test_split
+
     pixels, labels = load_digits(return_X_y=True)
     kept, _ = train_test_split(pixels >= 8, test_size=0.2, random_state=0, stratify=labels)
     data = jnp.asarray(kept, dtype=float)

@@ -6,20 +6,25 @@ import jax.numpy as jnp
 import jaxtyping
 import numpy as np
 import pytest
-from flax import nnx
 from numpyro.distributions import constraints
 
 from ebm_ppl.energies import from_callable, from_logdensity, from_nnx
 
 
-class Perceptron(nnx.Module):
-    def __init__(self, rngs):
-        self.hidden = nnx.Linear(2, 4, rngs=rngs)
-        self.dropout = nnx.Dropout(0.5, deterministic=True, rngs=rngs)
-        self.last = nnx.Linear(4, 1, use_bias=False, rngs=rngs)
+def perceptron():
+    """A small network of flax, which takes long to import."""
+    from flax import nnx
 
-    def __call__(self, x):
-        return self.last(self.dropout(nnx.silu(self.hidden(x))))[0] + 0.5 * jnp.sum(x**2)
+    class Perceptron(nnx.Module):
+        def __init__(self, rngs):
+            self.hidden = nnx.Linear(2, 4, rngs=rngs)
+            self.dropout = nnx.Dropout(0.5, deterministic=True, rngs=rngs)
+            self.last = nnx.Linear(4, 1, use_bias=False, rngs=rngs)
+
+        def __call__(self, x):
+            return self.last(self.dropout(nnx.silu(self.hidden(x))))[0] + 0.5 * jnp.sum(x**2)
+
+    return Perceptron(nnx.Rngs(0))
 
 
 def test_a_plain_function_has_no_parameters():
@@ -110,7 +115,9 @@ def test_the_parameters_of_a_log_density_stay_parameters():
 
 
 def test_an_nnx_module_is_the_same_function_with_its_parameters_as_leaves():
-    module = Perceptron(nnx.Rngs(0))
+    from flax import nnx
+
+    module = perceptron()
     energy = from_nnx(module, (2,))
     x = jnp.array([0.3, -0.2])
     np.testing.assert_allclose(energy(x), module(x), rtol=1e-6)
@@ -125,7 +132,7 @@ def test_an_nnx_module_is_the_same_function_with_its_parameters_as_leaves():
 
 
 def test_a_trained_energy_leaves_the_nnx_module_untouched():
-    module = Perceptron(nnx.Rngs(0))
+    module = perceptron()
     before = float(module(jnp.ones(2)))
     energy = from_nnx(module, (2,))
     parameters, rest = eqx.partition(energy, eqx.is_inexact_array)

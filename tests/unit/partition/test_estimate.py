@@ -1,9 +1,9 @@
 """Estimates from weights: the tail's shape, the interval, what is refused and what is warned of."""
 
 import math
+import sys
 import warnings
 
-import arviz as az
 import jax
 import numpy as np
 import pytest
@@ -26,10 +26,12 @@ def normal_weights(count, spread, seed=0):
     return np.random.default_rng(seed).normal(-(spread**2) / 2, spread, count)
 
 
-@pytest.mark.skipif(not hasattr(az, "psislw"), reason="ArviZ 1.x has no function of this name")
+@pytest.mark.skipif(sys.version_info >= (3, 12), reason="ArviZ 1.x has no function `psislw`")
 @pytest.mark.parametrize("count", [25, 400, 10_000])
 @pytest.mark.parametrize("spread", [0.3, 2.0])
 def test_the_tail_is_that_of_arviz(count, spread):
+    import arviz as az
+
     log_weights = normal_weights(count, spread)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

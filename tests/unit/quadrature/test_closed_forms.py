@@ -1,7 +1,6 @@
 """Partition functions against closed forms, and the honesty of the error estimate."""
 
 import jax.numpy as jnp
-import mpmath
 import numpy as np
 import pytest
 from numpyro.distributions import constraints
@@ -92,6 +91,8 @@ def test_line_partition_functions(name):
     ("a", "b", "gamma"), [(0.5, 0.0, -2.3), (-3.0, 0.7, 0.0), (0.0, -2.0, 3.0)]
 )
 def test_quartic_against_arbitrary_precision(a, b, gamma):
+    import mpmath
+
     density = normalize(Quartic(a=a, b=b, gamma=gamma))
     a, b, lam = (float(np.float32(value)) for value in (a, b, np.exp(np.float32(gamma))))
     lam = float(np.exp(np.float64(np.float32(gamma))))
