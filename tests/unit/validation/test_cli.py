@@ -11,9 +11,13 @@ import pytest
 from click.testing import CliRunner, Result
 
 from ebm_ppl import validation
-from ebm_ppl.cli import INTERRUPTED, _cache, _terminal, main
+from ebm_ppl.cli import _cache, _terminal, _validate, main
+from ebm_ppl.cli._validate import INTERRUPTED
+from ebm_ppl.cli._width import wrapped
 from ebm_ppl.energies import AbstractEnergy
+from ebm_ppl.validation import names
 from ebm_ppl.validation.results import Question, Report, Row, Verdict
+from ebm_ppl.validation.runner import RunInterrupted
 from tests.unit.validation import fakes
 
 Invoke = Callable[..., Result]
@@ -57,9 +61,6 @@ class FakeRun:
 def fake_run(monkeypatch: pytest.MonkeyPatch) -> FakeRun:
     run = FakeRun(fakes.report(traces=()))
     monkeypatch.setitem(validation.__dict__, "run", run)
-    monkeypatch.setitem(validation.__dict__, "kernel_names", lambda: ["mala", "nuts"])
-    monkeypatch.setitem(validation.__dict__, "energy_names", lambda: ["quartic"])
-    monkeypatch.setitem(validation.__dict__, "estimator_names", lambda: ["bridge_sampling"])
     return run
 
 
@@ -74,7 +75,7 @@ def invoke(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> Invoke:
 def test_a_run_that_falls_short_writes_all_three_files_and_exits_with_1(
     fake_run: FakeRun, invoke: Invoke, tmp_path: pathlib.Path
 ) -> None:
-    result = invoke("--out", "reports/today", "--kernel", "mala", "--quick", "--seed", "7")
+    result = invoke("--out", "reports/today", "--kernel", "mala", "--seed", "7")
     assert result.exit_code == 1, result.output
     expected = {
         "energy": None,
@@ -99,7 +100,7 @@ def test_a_run_in_which_everything_passes_exits_with_0(fake_run: FakeRun, invoke
     result = invoke()
     assert result.exit_code == 0, result.output
     assert "All 3 checks passed" in result.stdout
-    assert fake_run.arguments["mode"] == "default"
+    assert fake_run.arguments["mode"] == "quick"
 
 
 @pytest.mark.parametrize("source", ["mine:energy", "mine:make", "mine.py:energy", "./mine.py:make"])
@@ -128,20 +129,22 @@ def test_a_function_of_a_point_takes_an_event_shape(
 @pytest.mark.parametrize(
     ("arguments", "fragments"),
     [
-        (("--kernel", "nutz"), ("--kernel", "'nutz'", "mala", "nuts")),
-        (("--estimator", "ais"), ("--estimator", "'ais'", "bridge_sampling")),
-        (("--target", "cauchy"), ("--target", "'cauchy'", "quartic")),
+        (("--kernel", "nutz"), ("--kernel", "'nutz'", "did you mean 'nuts'?")),
+        (("--estimator", "ais"), ("--estimator", "'ais' is not known.", "--help")),
+        (("--objective", "score-matching"), ("--objective", "'score-matching'", "did you mean 'score_matching'?")),
+        (("--target", "bananna"), ("--target", "'bananna'", "did you mean 'banana'?")),
         (("--seed", "-1"), ("--seed", "'-1'", "from 0 to")),
         (("--seed", "1.5"), ("--seed", "'1.5'", "integer")),
-        (("--out", "mine.py"), ("--out", "mine.py", "is a file")),
-        (("--out", "mine.py/below"), ("--out", "mine.py", "is a file")),
-        (("--quick", "--full"), ("--quick", "--full", "not both")),
+        (("--out", "mine.py"), ("--out", "mine.py", "can be written to")),
+        (("--out", "mine.py/below"), ("--out", "mine.py", "can be written to")),
+        (("--out", "/proc/self/below"), ("--out", "/proc/self/below", "can be written to")),
+        (("--thorough", "--full"), ("--thorough", "--full", "not both")),
         (("--energy", "mine"), ("--energy", "'mine'", "module:attribute")),
         (("--energy", "no_such:energy"), ("--energy", "no_such", "ModuleNotFoundError")),
         (("--energy", "no/such.py:energy"), ("--energy", "no/such.py", "no file")),
         (("--energy", "mine:nothing"), ("--energy", "'nothing'", "no attribute")),
         (("--energy", "mine:three"), ("--energy", "int", "energy or a callable")),
-        (("--energy", "mine:broken"), ("--energy", "RuntimeError: no such luck")),
+        (("--energy", "mine:broken"), ("--energy", "RuntimeError at", "mine.py:9", "no such luck")),
         (("--energy", "mine:number"), ("--energy", "AbstractEnergy", "int")),
         (("--energy", "mine:conditional"), ("--energy", "ConditionalGaussian", "given")),
         (("--energy", "mine:point_energy"), ("--energy", "point_energy", "--event-shape")),
@@ -156,21 +159,76 @@ def test_bad_input_gets_one_clear_line_and_exit_status_2(
 ) -> None:
     result = invoke(*arguments)
     assert result.exit_code == 2, result.output
-    *_, last = result.stderr.strip().splitlines()
-    assert last.startswith("Error: ")
-    assert all(fragment in last for fragment in fragments), last
+    lines = result.stderr.partition("Error: ")[2].splitlines()
+    assert all(len(line) <= 80 or " " not in line.strip() for line in lines[1:]), lines
+    message = " ".join(line.strip() for line in lines)
+    assert all(fragment in message for fragment in fragments), message
     assert "Traceback" not in result.output
     assert not fake_run.arguments
 
 
-def test_an_interrupt_leaves_nothing_behind(
+def test_an_interrupt_before_the_first_verdict_leaves_nothing_behind(
     fake_run: FakeRun, invoke: Invoke, tmp_path: pathlib.Path
 ) -> None:
-    fake_run.error = KeyboardInterrupt()
-    result = invoke("--out", "reports")
+    fake_run.error = RunInterrupted(fakes.report(rows=(), traces=(), interrupted=True))
+    result = invoke("--out", "new/reports")
     assert result.exit_code == INTERRUPTED
     assert "no report was written" in result.stderr
+    assert not (tmp_path / "new").exists()
+
+
+def test_an_interrupt_writes_what_was_asked_so_far(
+    fake_run: FakeRun, invoke: Invoke, tmp_path: pathlib.Path
+) -> None:
+    rows = fakes.report().rows[:3]
+    fake_run.error = RunInterrupted(fakes.report(rows=rows, traces=(), interrupted=True))
+    result = invoke("--out", "reports")
+    assert result.exit_code == INTERRUPTED
+    headline = "Interrupted, so only a part was asked: all 3 checks passed"
+    assert headline in result.stdout
+    assert headline in (tmp_path / "reports" / "report.html").read_text(encoding="utf-8")
+    assert headline in (tmp_path / "reports" / "report.md").read_text(encoding="utf-8")
+    read = validation.load_json(tmp_path / "reports" / "report.json")
+    assert read.interrupted
+    assert not read.passed
+
+
+def test_a_second_interrupt_stops_at_once(
+    fake_run: FakeRun, invoke: Invoke, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    fake_run.error = RunInterrupted(fakes.report(traces=(), interrupted=True))
+    monkeypatch.setattr(_validate, "_write", interrupted)
+    result = invoke("--out", "reports")
+    assert result.exit_code == INTERRUPTED
     assert not (tmp_path / "reports").exists()
+
+
+def test_lines_break_between_words_where_the_terminal_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "30")
+    text = "random-walk-metropolis and a_name_that_is_longer_than_a_line_of_the_terminal"
+    lines = wrapped(text).splitlines()
+    assert [line.strip() for line in lines] == [
+        "random-walk-metropolis and",
+        "a_name_that_is_longer_than_a_line_of_the_terminal",
+    ]
+    monkeypatch.delenv("COLUMNS")
+    assert wrapped(text) == text  # a file's lines are its reader's business
+
+
+def test_names_are_those_of_the_modules() -> None:
+    assert list(names.kernels()) == validation.kernel_names()
+    assert list(names.energies()) == validation.energy_names()
+    assert list(names.objectives()) == validation.objective_names()
+    assert list(names.estimators()) == validation.estimator_names()
+
+
+def test_help_lists_every_name() -> None:
+    text = CliRunner().invoke(main, ["validate", "--help"]).output
+    known = {*names.kernels(), *names.energies(), *names.objectives(), *names.estimators()}
+    assert [name for name in known if name not in text] == []
 
 
 def test_a_folder_that_cannot_be_written_is_said_plainly(
@@ -179,11 +237,13 @@ def test_a_folder_that_cannot_be_written_is_said_plainly(
     (tmp_path / "reports" / "report.json").mkdir(parents=True)
     result = invoke("--out", "reports")
     assert result.exit_code == 1
-    assert result.stderr.startswith("Error: The report could not be written")
+    assert "Error: The report could not be written" in result.stderr
 
 
 def test_a_name_can_neither_start_a_line_nor_move_the_cursor() -> None:
-    result = fakes.check(verdict=Verdict.ERROR, detail=fakes.HOSTILE, p_value=float("nan"))
+    result = fakes.check(
+        verdict=Verdict.ERROR, detail=fakes.HOSTILE, place=fakes.HOSTILE, p_value=float("nan")
+    )
     line = _terminal.verdict_line(Row(fakes.HOSTILE, fakes.HOSTILE, result))
     assert line.isprintable()
     assert "p NaN" in line
