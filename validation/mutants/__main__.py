@@ -66,14 +66,15 @@ def hold(changes: Sequence[Change], workers: int, limit: float) -> Iterator[Tria
     trees = [Tree(ROOT, CACHE / "jax", stop) for _ in range(workers + 1)]
     unchanged, *free = trees
     baseline = Baseline(unchanged, CACHE / "baseline.json", fingerprint(everything()))
-    imports, idle = Imports(ROOT), queue.SimpleQueue[Tree]()
+    # Of the copy, as it was when the run began: the checkout may be worked on meanwhile.
+    imports, idle = Imports(unchanged.root), queue.SimpleQueue[Tree]()
     for tree in free:
         idle.put(tree)
 
     def one(change: Change) -> Trial:
         tree = idle.get()
         try:
-            return hold_against_everything(change, tree, baseline, ROOT, imports, limit)
+            return hold_against_everything(change, tree, baseline, unchanged.root, imports, limit)
         finally:
             idle.put(tree)
 

@@ -77,7 +77,7 @@ def hold_against_everything(
     change: Change,
     tree: Tree,
     baseline: Baseline,
-    checkout: pathlib.Path,
+    unchanged: pathlib.Path,
     imports: Imports,
     limit: float,
 ) -> Trial:
@@ -87,11 +87,11 @@ def hold_against_everything(
         change: The change.
         tree: The copy.
         baseline: What the unchanged package answers.
-        checkout: Root of the checkout.
-        imports: Of the checkout.
+        unchanged: Root of a copy that stays unchanged.
+        imports: Of that copy.
         limit: Seconds of processor time that a process may take beside thrice what it takes unchanged.
     """
-    source = (checkout / change.file).read_bytes()
+    source = (unchanged / change.file).read_bytes()
     questions = questions_about(change.file, baseline.catalogue(), imports)
     good, seconds = baseline.questions(questions)
     spent = 0.0
@@ -103,7 +103,7 @@ def hold_against_everything(
             noticed = judge_report(ended)
             if noticed is not None:
                 return trial_of(change, *noticed, spent)
-        for tier in tests_about(change.file, checkout, imports):
+        for tier in tests_about(change.file, unchanged, imports):
             files, failing, seconds = baseline.tests(tier)
             deselected = [part for test in failing for part in ("--deselect", test)]
             ended = tree.run(*PYTEST, "-x", *deselected, *files, limit=limit + _SPARE * seconds)
@@ -137,5 +137,7 @@ def judge_tests(ended: Ended) -> str | None:
         return "out of time"
     if ended.status in (0, 5):  # passed, or all were left out
         return None
+    if ended.status == 4:
+        raise RuntimeError(f"The tests were asked wrongly:\n{ended.output[-2000:]}")
     found = re.search(r"^(?:FAILED|ERROR) (\S+)", ended.output, re.MULTILINE)
     return found.group(1) if found else f"exit status {ended.status}"
