@@ -4,6 +4,7 @@ It fills the cache of compiled programs, says how long each test file takes, and
 pass without any change.
 """
 
+import hashlib
 import json
 import pathlib
 import threading
@@ -23,7 +24,7 @@ class Baseline:
     Args:
         tree: A copy of the checkout that stays unchanged.
         path: The file.
-        fingerprint: Of the package and its tests; other answers are forgotten.
+        fingerprint: Of all but the tests themselves; answers under another one are forgotten.
     """
 
     def __init__(self, tree: Tree, path: pathlib.Path, fingerprint: str) -> None:
@@ -64,7 +65,7 @@ class Baseline:
         """Test files, the quickest first; tests of theirs that fail unchanged; their seconds together."""
         with self._lock:
             known = self._known["tests"]
-            new = [file for file in files if file not in known]
+            new = [file for file in files if known.get(file, {}).get("text") != self._text(file)]
             if new:
                 known |= self._ask_tests(new)
                 self._save()
@@ -85,7 +86,9 @@ class Baseline:
         ended = self._tree.run(*PYTEST, *flags, *files, limit=_LIMIT)
         if not record.exists():
             raise RuntimeError(f"The unchanged tests cannot be run:\n{ended.output[-2000:]}")
-        found: dict[str, dict] = {file: {"seconds": 0.0, "failing": []} for file in files}
+        found: dict[str, dict] = {
+            file: {"seconds": 0.0, "failing": [], "text": self._text(file)} for file in files
+        }
         for case in ET.parse(record).iter("testcase"):
             file = case.get("file") or ""
             if file not in found:
@@ -94,6 +97,10 @@ class Baseline:
             if case.find("failure") is not None or case.find("error") is not None:
                 found[file]["failing"].append(_node(file, case))
         return found
+
+    def _text(self, file: str) -> str:
+        """A short name of what a test file holds: another one is another question."""
+        return hashlib.sha256((self._tree.root / file).read_bytes()).hexdigest()[:16]
 
     def _save(self) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True)

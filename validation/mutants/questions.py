@@ -103,7 +103,7 @@ def tests_about(file: str, root: pathlib.Path, imports: Imports) -> list[list[st
     direct = [test for test in units if file in imports.of(test)]
     of_folder = [test for test in units if test.startswith(folder)] or direct or units[:_FEW]
     first = [test for test in everything if named.fullmatch(pathlib.PurePath(test).name)]
-    first += [test for test in direct if test.startswith(folder) or test.count("/") == 2]
+    first += [test for test in direct if test.startswith(folder) or file.count("/") == 1]
     contracts = [
         test for test in near if "/contract/" in test and imports.distances(test)[file] <= 2
     ]
