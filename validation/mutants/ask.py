@@ -4,6 +4,7 @@ The one file here that knows how the report is put together. It runs in the tree
 changed, prints a line of JSON for each row as it falls, and ends at the first that does not pass.
 """
 
+import importlib
 import json
 import pathlib
 import sys
@@ -61,12 +62,8 @@ def _files_of_cases(kind: str) -> dict[str, str]:
     return {
         case.name: path.relative_to(_ROOT).as_posix()
         for path in sorted(folder.glob("[!_]*.py"))
-        for case in sys.modules.get(f"{package}.{path.stem}", _imported(package, path.stem)).CASES
+        for case in importlib.import_module(f"{package}.{path.stem}").CASES
     }
-
-
-def _imported(package: str, name: str) -> Any:
-    return __import__(f"{package}.{name}", fromlist=["CASES"])
 
 
 def _files_of_energy(energy: object) -> set[str]:
