@@ -12,13 +12,8 @@ import threading
 import time
 
 _COPIED = (
-    "ebm_ppl",
-    "validation",
-    "tests",
-    "examples",
-    "conftest.py",
-    "pyproject.toml",
-    "README.md",
+    *("ebm_ppl", "validation", "tests", "examples", "benchmarks"),
+    *("conftest.py", "pyproject.toml", "README.md"),
 )
 _WALL_CLOCK = 10
 """How many times its processor time a process may take by the clock, beside other work."""
