@@ -5,6 +5,7 @@ import hashlib
 import itertools
 import pathlib
 import queue
+import signal
 import sys
 import threading
 from collections.abc import Iterator, Sequence
@@ -146,6 +147,9 @@ def main(
             "give --fresh to start anew."
         )
     results.forget(*([] if fresh else [Outcome.EQUIVALENT, *([Outcome.SURVIVED] * again)]))
+    # Told to end in whatever way, a run ends the processes that it has started.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     known = records.equivalents()
     trials: dict[tuple[str, str, str], Trial] = {}
     for change in changes:
