@@ -102,8 +102,13 @@ def tests_about(file: str, root: pathlib.Path, imports: Imports) -> list[list[st
     units = [test for test in near if test.startswith("tests/unit/")]
     direct = [test for test in units if file in imports.of(test)]
     of_folder = [test for test in units if test.startswith(folder)] or direct or units[:_FEW]
-    first = [test for test in everything if named.fullmatch(pathlib.PurePath(test).name)]
-    first += [test for test in direct if test.startswith(folder) or file.count("/") == 1]
+    alone = file.count("/") == 1 or of_folder == direct  # without a folder of tests
+    first = [
+        test
+        for test in everything
+        if test in direct or named.fullmatch(pathlib.PurePath(test).name)
+        if alone or test.startswith(folder)
+    ]
     contracts = [
         test for test in near if "/contract/" in test and imports.distances(test)[file] <= 2
     ]
