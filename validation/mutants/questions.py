@@ -17,6 +17,9 @@ _MOST = {"kernels": 2, "objectives": 3, "estimators": 2}
 _FARTHEST = 4
 """Through how many imports a case may rest on a file that still concerns it."""
 _FEW = 6
+_BATCH = 3
+"""Test files that share a process: its start costs as much as a quick file, and a failure ends it."""
+
 _CHEAP_KERNELS = ("mala", "gibbs-with-gradients", "block-gibbs")
 
 
@@ -87,7 +90,7 @@ def _about_targets(file: str, catalogue: Catalogue, imports: Imports) -> list[st
 
 
 def tests_about(file: str, root: pathlib.Path, imports: Imports) -> list[list[str]]:
-    """Test files that a change of a file can reach, in tiers: the next only if the last one passed.
+    """Test files that a change of a file can reach, in batches: the next only if the last one passed.
 
     First those that name the file or import from it, then the rest of its folder, then the contracts of
     that kind. A file without a folder of tests has those that import from it.
@@ -99,6 +102,10 @@ def tests_about(file: str, root: pathlib.Path, imports: Imports) -> list[list[st
     folder = f"tests/unit/{pathlib.PurePath(file).parent.name}/"
     stem = pathlib.PurePath(file).stem.strip("_")
     named = re.compile(rf"test_\w*{re.escape(stem)}\w*\.py")
+
+    def is_named(test: str) -> bool:
+        return named.fullmatch(pathlib.PurePath(test).name) is not None
+
     units = [test for test in near if test.startswith("tests/unit/")]
     direct = [test for test in units if file in imports.of(test)]
     of_folder = [test for test in units if test.startswith(folder)] or direct or units[:_FEW]
@@ -106,17 +113,16 @@ def tests_about(file: str, root: pathlib.Path, imports: Imports) -> list[list[st
     first = [
         test
         for test in everything
-        if test in direct or named.fullmatch(pathlib.PurePath(test).name)
+        if test in direct or is_named(test)
         if alone or test.startswith(folder)
     ]
     contracts = [
         test for test in near if "/contract/" in test and imports.distances(test)[file] <= 2
     ]
-    tiers: list[list[str]] = []
-    for tier in (first, of_folder, [*contracts, *direct]):
-        asked = {test for earlier in tiers for test in earlier}
-        tiers.append([test for test in _unique(tier) if test not in asked])
-    return [tier for tier in tiers if tier]
+    place = {test: number for number, test in enumerate(near)}
+    first.sort(key=lambda test: (not is_named(test), place.get(test, len(place))))
+    ordered = _unique([*first, *of_folder, *contracts, *direct])
+    return [ordered[start : start + _BATCH] for start in range(0, len(ordered), _BATCH)]
 
 
 def _unique(values: Iterable[str]) -> list[str]:

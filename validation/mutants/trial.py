@@ -103,8 +103,8 @@ def hold_against_everything(
             noticed = judge_report(ended)
             if noticed is not None:
                 return trial_of(change, *noticed, spent)
-        for tier in tests_about(change.file, unchanged, imports):
-            files, failing, seconds = baseline.tests(tier)
+        for batch in tests_about(change.file, unchanged, imports):
+            files, failing, seconds = baseline.tests(batch)
             deselected = [part for test in failing for part in ("--deselect", test)]
             ended = tree.run(*PYTEST, "-x", *deselected, *files, limit=limit + _SPARE * seconds)
             spent += ended.cpu_seconds

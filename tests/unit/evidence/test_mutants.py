@@ -180,10 +180,10 @@ def test_the_rows_that_concern_a_file(imports, file, asked):
 
 
 def test_the_tests_that_concern_a_file(imports):
-    tiers = questions.tests_about("ebm_ppl/samplers/mala.py", ROOT, imports)
-    flat = [test for tier in tiers for test in tier]
+    batches = questions.tests_about("ebm_ppl/samplers/mala.py", ROOT, imports)
+    flat = [test for batch in batches for test in batch]
     assert len(set(flat)) == len(flat)
-    assert all(test.startswith("tests/unit/samplers/") for test in tiers[0])
+    assert all(test.startswith("tests/unit/samplers/") for test in batches[0])
     assert any("/contract/" in test for test in flat)
     assert all(
         questions.tests_about(change.file, ROOT, imports)
