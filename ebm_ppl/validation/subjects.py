@@ -29,13 +29,14 @@ def _once(compute: Callable[["Subject"], Value]) -> property:
     """A property that is computed once, though several threads ask for it; what raises is asked again."""
     name = compute.__name__
 
+    @functools.wraps(compute)
     def value(self: "Subject") -> Value:
         with self._lock:
             if name not in self.__dict__:
                 self.__dict__[name] = compute(self)
             return self.__dict__[name]
 
-    return property(value, doc=compute.__doc__)
+    return property(value)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -1,5 +1,7 @@
 """The truth itself is tested: closed forms against integrals that share nothing with them."""
 
+import types
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -150,10 +152,8 @@ def test_the_quartic_reproduces_a_known_partition_function():
 
 
 def test_two_targets_of_one_name_are_refused(monkeypatch):
-    class Module:
-        TARGETS = {"beta": lambda: TARGETS["beta"]}  # the same in every module
-
-    monkeypatch.setattr(targets.importlib, "import_module", lambda name: Module)
+    module = types.SimpleNamespace(TARGETS={"beta": lambda: TARGETS["beta"]})  # in every module
+    monkeypatch.setattr(targets.importlib, "import_module", lambda name: module)
     with pytest.raises(ValueError, match="unique; got 'beta' twice"):
         discover()
 

@@ -87,12 +87,16 @@ def _log_flows(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Log flow and log reverse flow of every pair, shape `(n, m, 2)`, and which pairs have no way back."""
     shape, dim = potential.position_shape, starts.shape[1]
-    target = WhitenedTarget(
-        lambda z: potential(z.reshape(shape)),
-        origin=jnp.zeros(dim, dtype=starts.dtype),
-        scale=jnp.ones(dim, dtype=starts.dtype),
-        uses_gradient=kernel.gradient_evaluations_per_step > 0,
-    )
+    nowhere = jnp.zeros(dim, dtype=starts.dtype)
+
+    def around(origin: Array) -> WhitenedTarget:
+        """The target as a step from `origin` sees it: the origin of coordinates is the current state."""
+        return WhitenedTarget(
+            lambda z: potential(z.reshape(shape)),
+            origin=origin,
+            scale=jnp.ones(dim, dtype=starts.dtype),
+            uses_gradient=kernel.gradient_evaluations_per_step > 0,
+        )
 
     def log_proposal(start: Point, noise: Array) -> Array:
         jacobian = jax.jacfwd(lambda xi: kernel.propose(xi, start, step_size))(noise)
@@ -111,12 +115,15 @@ def _log_flows(
         return -start.potential_energy + log_proposal(start, noise) + log_accept
 
     def pair(position: Array, noise: Array) -> tuple[Array, Array]:
-        x = target.evaluate(position)
-        y = target.evaluate(kernel.propose(noise, x, step_size))
-        back = noise_between(y, x.position)
-        miss = jnp.max(jnp.abs(kernel.propose(back, y, step_size) - x.position))
-        flows = jnp.stack([log_flow(x, y, noise), log_flow(y, x, back)])
-        lost = ~(miss <= 1e-8 * (1 + jnp.max(jnp.abs(x.position))))
+        here = around(position)
+        x = here.evaluate(nowhere)
+        y = here.evaluate(kernel.propose(noise, x, step_size))
+        there = around(y.z)
+        start, end = there.evaluate(nowhere), there.evaluate(x.z - y.z)
+        back = noise_between(start, end.position)
+        miss = jnp.max(jnp.abs(kernel.propose(back, start, step_size) - end.position))
+        flows = jnp.stack([log_flow(x, y, noise), log_flow(start, end, back)])
+        lost = ~(miss <= 1e-8 * (1 + jnp.max(jnp.abs(x.z))))
         return flows, lost
 
     over_noises = jax.vmap(pair, in_axes=(None, 0))

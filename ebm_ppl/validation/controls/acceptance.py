@@ -85,6 +85,28 @@ class _Multiplicative(_RandomWalk):
         return start.position + start.z * jnp.expm1(0.5 * step_size * noise)
 
 
+class _Autoregressive(_RandomWalk):
+    """A proposal that contracts towards 0, with the ratio of a law that it leaves invariant."""
+
+    def place(self, point: Point) -> Array:
+        """What the formulas take for the place: the position, whose origin is the current state."""
+        return point.position
+
+    def propose(self, noise: Array, start: Point, step_size: Scalar) -> Array:
+        kept = jnp.exp(-step_size)
+        step = (kept - 1) * self.place(start) + jnp.sqrt(1 - kept**2) * noise
+        return start.position + step
+
+    def log_acceptance(self, start: Point, end: Point, step_size: Scalar) -> Scalar:
+        prior = jnp.sum(self.place(end) ** 2) - jnp.sum(self.place(start) ** 2)
+        return start.potential_energy - end.potential_energy + 0.5 * prior
+
+
+class _PreconditionedCrankNicolson(_Autoregressive):
+    def place(self, point: Point) -> Array:
+        return point.z
+
+
 class _StaleEnergy(_RandomWalk):
     def alter(self, start: Point, new: Transition) -> Transition:
         return new._replace(point=new.point._replace(potential_energy=start.potential_energy))
@@ -219,6 +241,17 @@ CONTROLS = (
         _Multiplicative,
         "multiplicative proposal without Jacobian",
         "a proposal on the log scale is accepted as if it were additive",
+    ),
+    _control(
+        _Autoregressive,
+        "autoregressive proposal about the current state",
+        "a proposal that contracts towards 0 is written in coordinates whose origin moves with the chain",
+    ),
+    _control(
+        _PreconditionedCrankNicolson,
+        "preconditioned Crank–Nicolson",
+        "contracts towards 0 in the coordinates of the target, at any mass matrix of 1",
+        equivalent=True,
     ),
     _control(_StaleEnergy, "stale energy", "compares with the energy of the very first state"),
     _control(

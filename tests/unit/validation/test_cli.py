@@ -131,7 +131,10 @@ def test_a_function_of_a_point_takes_an_event_shape(
     [
         (("--kernel", "nutz"), ("--kernel", "'nutz'", "did you mean 'nuts'?")),
         (("--estimator", "ais"), ("--estimator", "'ais' is not known.", "--help")),
-        (("--objective", "score-matching"), ("--objective", "'score-matching'", "did you mean 'score_matching'?")),
+        (
+            ("--objective", "score-matching"),
+            ("--objective", "'score-matching'", "did you mean 'score_matching'?"),
+        ),
         (("--target", "bananna"), ("--target", "'bananna'", "did you mean 'banana'?")),
         (("--seed", "-1"), ("--seed", "'-1'", "from 0 to")),
         (("--seed", "1.5"), ("--seed", "'1.5'", "integer")),
