@@ -123,7 +123,7 @@ class AbstractSharedTrajectoryKernel(AbstractKernel):
     ) -> Proposal:
         """No proposal as yet."""
         zeros = jnp.zeros_like(position)
-        return Proposal(position, zeros, jnp.asarray(0))
+        return Proposal(position, zeros, jnp.zeros((), int))  # of the type that steps have
 
     def init_learned(self, positions: Float[Array, "chains dim"]) -> TrajectoryState:
         """The search for the trajectory length before it begins."""

@@ -57,20 +57,14 @@ class Family:
         """Shape of the members' positions."""
         return self.member(jnp.asarray(0)).position_shape
 
-    def program(
-        self,
-        key: tuple[Any, ...],
-        function: Callable[..., Any],
-        jit: Callable[..., Any] = jit_lightly,
-    ) -> Callable[..., Any]:
+    def program(self, key: tuple[Any, ...], function: Callable[..., Any]) -> Callable[..., Any]:
         """The function compiled, with the index as its first argument; once for each key.
 
         Args:
             key: What the function was made of, hashable.
             function: The function, used if there is none yet for this key.
-            jit: What compiles it.
         """
-        return self._programs.setdefault(key, jit(function))
+        return self._programs.setdefault(key, jit_lightly(function))
 
 
 @dataclasses.dataclass(frozen=True)

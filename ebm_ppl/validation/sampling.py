@@ -46,7 +46,8 @@ class SamplingRun:
         energies: Energy of each draw, shape `(chains, samples)`.
         u: Probability integral transform of the draws, or `None` without a ground truth.
         step_size: Median step size after warm-up; NaN if the kernel has none.
-        seconds: Wall-clock time of the timed block.
+        seconds: Wall-clock time of the timed block, beside other checks and with fewer of XLA's optimisations:
+            to compare kernels within a report.
         accept_prob: Mean reported acceptance probability.
         evaluations: Transitions, or what the kernel's `evaluations_field` counts, behind all kept draws.
         kernel: The kernel that ran.
@@ -106,7 +107,7 @@ class _Programs:
         self.fields += [case.evaluations_field] if case.evaluations_field else []
         self.start = self._family.program(("start", id(case), num_samples), self._start)
         # One compiled block serves warm-up and sampling, as kernels know themselves when warm-up ends.
-        self.block = self._family.program(("block", id(case), num_samples), self._block, jax.jit)
+        self.block = self._family.program(("block", id(case), num_samples), self._block)
 
     def _functions(self, index: Array) -> tuple[Callable[..., Any], Callable[[Any], Any]]:
         # Built while tracing: NumPyro's kernels keep closures from their last `init`.
