@@ -46,7 +46,7 @@ class SamplingRun:
         energies: Energy of each draw, shape `(chains, samples)`.
         u: Probability integral transform of the draws, or `None` without a ground truth.
         step_size: Median step size after warm-up; NaN if the kernel has none.
-        seconds: Wall-clock time of the timed block, beside other checks and with fewer of XLA's optimisations:
+        seconds: Wall-clock time of the timed block, beside other checks and with few of XLA's optimisations:
             to compare kernels within a report.
         accept_prob: Mean reported acceptance probability.
         evaluations: Transitions, or what the kernel's `evaluations_field` counts, behind all kept draws.
