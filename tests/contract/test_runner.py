@@ -200,7 +200,7 @@ def test_the_same_seed_gives_the_same_figures_and_another_seed_others():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"mode": "slow"}, r"`mode` must be one of 'quick', 'default', 'full'; got 'slow'"),
+        ({"mode": "slow"}, r"`mode` must be one of 'quick', 'thorough', 'full'; got 'slow'"),
         ({"seed": -1}, r"`seed` must be an integer of at least 0; got -1"),
         ({"seed": 1.5}, r"`seed` must be an integer of at least 0; got 1.5"),
         ({"kernels": ["gibbs"]}, r"`kernels` must be one of 'barker'.*got 'gibbs'"),
@@ -227,7 +227,8 @@ def test_what_is_no_energy_is_refused(monkeypatch):
 
 def test_progress_and_rows_are_reported_as_they_come(mixed_run):
     report, seen, progress = mixed_run
-    assert tuple(seen) == report.rows
+    assert {id(row) for row in seen} == {id(row) for row in report.rows}  # in the order of falling
+    assert len(seen) == len(report.rows)
     assert progress[0][0] == 0
     assert progress[-1][0] == progress[-1][1]
     questions = {row.result.check: row.result.question for row in seen}
