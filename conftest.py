@@ -119,7 +119,7 @@ def pytest_runtest_teardown() -> None:
     Each takes mappings of memory, of which Linux grants a process 65,530; a worker that wants more crashes.
     The heaviest tests take a thousand each.
     """
-    if next(_ENDED_TESTS) % 10 == 0 and "jax" in sys.modules and _num_mappings() > 25_000:
+    if next(_ENDED_TESTS) % 10 == 0 and "jax" in sys.modules and _num_mappings() > 35_000:
         sys.modules["jax"].clear_caches()
 
 

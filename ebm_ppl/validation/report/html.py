@@ -31,6 +31,7 @@ def render_html(report: Report) -> str:
             report=report,
             pairs=pairs,
             groups=view.by_energy(pairs),
+            fell_short=any(not row.result.passed for row in report.rows),
             short=[pair for pair in pairs if not pair.passed],
             correctness=view.matrix(pairs, Question.CORRECTNESS),
             mixing=view.matrix(pairs, Question.MIXING),
