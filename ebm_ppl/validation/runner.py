@@ -136,7 +136,10 @@ def run(
     )
     plan += _training_plan(chosen_objectives, mode, seed, with_controls=with_controls)
     plan += _estimation_plan(chosen_estimators, mode, seed, with_controls=with_controls)
-    workers = Workers(plan, on_row, on_progress)
+    # An energy or a kernel from outside may run a NumPyro model, and NumPyro's effect handlers keep one
+    # stack for all threads.
+    is_ours = all(map(_is_built_in, subjects)) and all(map(_is_known, chosen_cases))
+    workers = Workers(plan, on_row, on_progress, num_threads=None if is_ours else 1)
 
     def report(*, interrupted: bool = False) -> Report:
         asked = {row.energy for row in workers.rows}
@@ -192,6 +195,10 @@ def _unsuited(subject: Subject, case: KernelCase) -> str:
 
 def _is_built_in(subject: Subject) -> bool:
     return subject.name in built_in() and built_in()[subject.name] is subject
+
+
+def _is_known(case: KernelCase) -> bool:
+    return cases.discover().get(case.name) is case
 
 
 def _unasked(subject: Subject, case: KernelCase) -> str:

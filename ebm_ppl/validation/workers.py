@@ -22,6 +22,7 @@ class Workers:
         plan: The jobs.
         on_row: Called with every row as it falls, by one thread at a time.
         on_progress: Called with the number of jobs done, their total and the label of the next.
+        num_threads: Number of threads; by default one a processor, up to `MAXIMUM_THREADS`.
     """
 
     def __init__(
@@ -29,10 +30,12 @@ class Workers:
         plan: Sequence[Job],
         on_row: Callable[[Row], None] | None = None,
         on_progress: Callable[[int, int, str], None] | None = None,
+        num_threads: int | None = None,
     ) -> None:
         self._plan = plan
         self._on_row = on_row
         self._on_progress = on_progress
+        self._num_threads = num_threads or min(_num_processors(), MAXIMUM_THREADS)
         self._rows: list[list[Row]] = [[] for _ in plan]
         self._traces: list[list[Trace]] = [[] for _ in plan]
         self._pending = iter(range(len(plan)))
@@ -63,7 +66,7 @@ class Workers:
         # They are daemons so that an interrupted program need not wait for a program under way.
         threads = [
             threading.Thread(target=self._work, name=NAME, daemon=True)
-            for _ in range(min(_num_processors(), MAXIMUM_THREADS, len(self._plan)))
+            for _ in range(min(self._num_threads, len(self._plan)))
         ]
         for thread in threads:
             thread.start()

@@ -1,10 +1,16 @@
 """Jobs in threads: nothing is lost, the order is the plan's, and an interrupt keeps what has fallen."""
 
 import threading
+import time
 from collections.abc import Callable, Sequence
 
+import numpyro
+import numpyro.distributions as dist
 import pytest
+from numpyro.infer.util import potential_energy
 
+from ebm_ppl import validation
+from ebm_ppl.energies import from_callable
 from ebm_ppl.validation import faults
 from ebm_ppl.validation.jobs import Emit, Job, guarded
 from ebm_ppl.validation.results import Question, Row, Trace
@@ -37,6 +43,34 @@ def test_rows_and_traces_stand_in_the_order_of_the_plan() -> None:
     assert [trace.energy for trace in workers.traces] == ["first", "second", "third"]
     assert progress[0] == (0, 3, "first")
     assert progress[-1] == (3, 3, "")
+
+
+def test_jobs_of_one_thread_come_one_after_the_other() -> None:
+    running: list[str] = []
+
+    def alone() -> None:
+        running.append("")
+        assert len(running) == 1
+        time.sleep(0.01)
+        running.pop()
+
+    workers = Workers([job(str(n), alone) for n in range(8)], num_threads=1)
+    workers.run()
+    assert len(workers.traces) == 8
+
+
+def test_an_energy_that_runs_a_numpyro_model_meets_no_other_thread() -> None:
+    """NumPyro's effect handlers keep one stack for all threads."""
+    threads: set[str] = set()
+
+    def model() -> None:
+        threads.add(f"{threading.get_ident()}")
+        numpyro.sample("x", dist.Normal(0.0, 1.0))
+
+    energy = from_callable(lambda x: potential_energy(model, (), {}, {"x": x}), ())
+    report = validation.run({"one": energy, "other": energy}, kernels=["mala"])
+    assert report.passed
+    assert len(threads) == 1
 
 
 def test_an_empty_plan_ends_at_once() -> None:
