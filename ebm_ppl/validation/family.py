@@ -89,15 +89,14 @@ class Member:
 
 def in_families(potentials: Iterable[EnergyPotential]) -> list[Member]:
     """Put real potentials of the same dimension into one family each, in their order."""
-    given = list(potentials)
     groups: dict[object, list[EnergyPotential]] = {}
-    for number, potential in enumerate(given):
+    places: list[tuple[EnergyPotential, object, int]] = []
+    for number, potential in enumerate(potentials):
         # A kernel on states may read the structure of its energy, so each has programs of its own.
-        shared = not potential.energy.support.is_discrete
-        key = math.prod(potential.position_shape) if shared else f"alone {number}"
-        groups.setdefault(key, []).append(potential)
-    families = {id(p): Family(group) for group in groups.values() for p in group[:1]}
-    homes = {
-        id(p): (families[id(group[0])], i) for group in groups.values() for i, p in enumerate(group)
-    }
-    return [Member(potential, *homes[id(potential)]) for potential in given]
+        is_alone = potential.energy.support.is_discrete
+        key = f"alone {number}" if is_alone else math.prod(potential.position_shape)
+        group = groups.setdefault(key, [])
+        places.append((potential, key, len(group)))
+        group.append(potential)
+    families = {key: Family(group) for key, group in groups.items()}
+    return [Member(potential, families[key], index) for potential, key, index in places]
