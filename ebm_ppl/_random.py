@@ -279,6 +279,7 @@ def _primitive(first: Words, second: Words, high: Words, low: Words) -> tuple[Wo
     return high, low
 
 
+@jax.jit  # some 120 operations, traced once for each shape
 def _rounds(first: Words, second: Words, high: Words, low: Words) -> tuple[Words, Words]:
     schedule = (first, second, first ^ second ^ jnp.uint32(_PARITY))
     high, low = high + first, low + second
