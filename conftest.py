@@ -2,6 +2,7 @@
 
 import datetime as dt
 import functools
+import gc
 import importlib.metadata
 import itertools
 import os
@@ -72,6 +73,8 @@ _QUICK = "not slow"  # the marks that the settings in pyproject.toml ask for
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # Tracing makes objects by the million, few of them in cycles.
+    gc.set_threshold(100_000, 50, 50)
     if config.option.markexpr == _QUICK:
         _compile_lightly()
     starts_workers = getattr(config.option, "numprocesses", None)  # workers themselves start none

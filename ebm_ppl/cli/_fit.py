@@ -127,7 +127,7 @@ def fit(
     units of the data.
     """
     from ebm_ppl import Checkpoint, TrainingDivergedError, save_energy
-    from ebm_ppl.cli import _cache
+    from ebm_ppl.cli import _process
     from ebm_ppl.cli.fitting import run_fit
     from ebm_ppl.cli.fitting.page import render_fit
     from ebm_ppl.validation.report._atomic import write_text
@@ -135,7 +135,7 @@ def fit(
     _refuse_same(
         **{"DATA": data, "'--out'": out, "'--report'": report, "'--checkpoint'": checkpoint}
     )
-    _cache.enable()
+    _process.prepare()
     table = _read(data, columns)
     try:
         run = run_fit(
@@ -192,12 +192,12 @@ def sample(
 ) -> None:
     """Draw from a trained energy, the file MODEL that `ebm-ppl fit` or `ebm_ppl.save_energy` wrote."""
     from ebm_ppl import AbstractEnergy, load_energy
-    from ebm_ppl.cli import _cache
+    from ebm_ppl.cli import _process
     from ebm_ppl.cli.fitting.draws import draw, write_draws
     from ebm_ppl.serialization import load_metadata
 
     _refuse_same(**{"MODEL": model, "'--out'": out})
-    _cache.enable()
+    _process.prepare()
     try:
         energy = load_energy(model)
         names = _columns(load_metadata(model))

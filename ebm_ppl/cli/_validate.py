@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 INTERRUPTED = 130
 MAX_SEED = 2**32 - 1
+MAX_PROCESSES = 4
+"""Each takes a gigabyte, and programs of energies that it asks about."""
 
 
 def _event_shape(
@@ -163,14 +165,22 @@ def validate(
 def _run(questions: Mapping[str, Any], out: pathlib.Path) -> bool:
     """Ask the questions and write the report; whether everything passed."""
     from ebm_ppl import validation
-    from ebm_ppl.cli import _cache, _terminal
+    from ebm_ppl.cli import _process, _terminal
     from ebm_ppl.validation.runner import RunInterrupted
 
-    _cache.enable()
+    _process.prepare()
+    # Energies of the caller's own are asked in this process: others could not be handed them.
+    limit = 1 if questions["energy"] else MAX_PROCESSES
+    processes = min(_process.num_processors(), limit)
     interrupted = False
     try:
         with _terminal.Progress() as progress:
-            report = validation.run(**questions, on_row=progress.row, on_progress=progress.advance)
+            report = validation.run(
+                **questions,
+                processes=processes,
+                on_row=progress.row,
+                on_progress=progress.advance,
+            )
     except RunInterrupted as error:
         if not error.report.rows:
             raise

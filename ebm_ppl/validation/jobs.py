@@ -49,6 +49,11 @@ class Job:
     kernel: str
     run: Callable[[Emit], Sequence[Trace]]
 
+    @property
+    def programs(self) -> str:
+        """What its programs belong to: jobs of one kernel share them."""
+        return self.label if self.kernel == NO_KERNEL else self.kernel
+
 
 def key_for(seed: int, *labels: str) -> jax.Array:
     """A key that depends on the seed and on what it is for, not on what else runs."""

@@ -2,9 +2,7 @@
 
 import dataclasses
 import functools
-import threading
-from collections.abc import Callable, Iterator, Mapping
-from typing import TypeVar
+from collections.abc import Iterator, Mapping
 
 import jax
 import jax.numpy as jnp
@@ -22,23 +20,6 @@ MAXIMUM_STATES = 2**16
 NUM_PROBES = 64
 
 
-Value = TypeVar("Value")
-
-
-def _once(compute: Callable[["Subject"], Value]) -> property:
-    """A property that is computed once, though several threads ask for it; what raises is asked again."""
-    name = compute.__name__
-
-    @functools.wraps(compute)
-    def value(self: "Subject") -> Value:
-        with self._lock:
-            if name not in self.__dict__:
-                self.__dict__[name] = compute(self)
-            return self.__dict__[name]
-
-    return property(value)
-
-
 @dataclasses.dataclass(frozen=True, eq=False)
 class Subject:
     """An energy under question.
@@ -54,9 +35,6 @@ class Subject:
     energy: AbstractEnergy
     log_z: float | None = None
     registered: EnergyPotential | None = None
-    _lock: threading.RLock = dataclasses.field(
-        default_factory=threading.RLock, init=False, repr=False
-    )
 
     @classmethod
     def from_target(cls, target: Target) -> "Subject":
@@ -78,7 +56,7 @@ class Subject:
         """Whether there is a ground truth."""
         return self.density is not None or self.table is not None
 
-    @_once
+    @functools.cached_property
     def density(self) -> QuadratureDensity | None:
         """Ground truth by quadrature; `None` for more than two coordinates, and on states.
 
@@ -89,7 +67,7 @@ class Subject:
             return None
         return normalize(self.energy)
 
-    @_once
+    @functools.cached_property
     def table(self) -> StateTable | None:
         """Ground truth state by state; `None` for real points, and where there are too many states.
 
@@ -106,7 +84,7 @@ class Subject:
             )
         return table
 
-    @_once
+    @functools.cached_property
     def probes(self) -> np.ndarray:
         """Unconstrained points at which gradients and potentials are compared: exact draws if possible.
 
@@ -120,7 +98,7 @@ class Subject:
         shape = (NUM_PROBES, *self.potential.position_shape)
         return np.asarray(jax.random.normal(jax.random.key(0), shape))
 
-    @_once
+    @functools.cached_property
     def refusal(self) -> Exception | None:
         """Why the energy cannot be questioned: it raises, is not finite, or does not normalise."""
         try:
@@ -149,14 +127,12 @@ class _BuiltIn(Mapping[str, Subject]):
     def __init__(self) -> None:
         self._makers = makers()
         self._subjects: dict[str, Subject] = {}
-        self._lock = threading.Lock()
 
     def __getitem__(self, name: str) -> Subject:
         make = self._makers[name]
-        with self._lock:
-            if name not in self._subjects:
-                self._subjects[name] = Subject.from_target(make())
-            return self._subjects[name]
+        if name not in self._subjects:
+            self._subjects[name] = Subject.from_target(make())
+        return self._subjects[name]
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._makers)

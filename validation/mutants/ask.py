@@ -13,8 +13,8 @@ from typing import Any
 
 import ebm_ppl
 from ebm_ppl.validation import cases, estimator_jobs, jobs, training_jobs
+from ebm_ppl.validation.questions import QUICK_CHAINS
 from ebm_ppl.validation.results import Row, Verdict
-from ebm_ppl.validation.runner import QUICK_CHAINS
 from ebm_ppl.validation.subjects import built_in
 
 _SEED = 0

@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from ebm_ppl import validation
-from ebm_ppl.cli import _cache, _terminal, _validate, main
+from ebm_ppl.cli import _process, _terminal, _validate, main
 from ebm_ppl.cli._validate import INTERRUPTED
 from ebm_ppl.cli._width import wrapped
 from ebm_ppl.energies import AbstractEnergy
@@ -85,6 +85,7 @@ def test_a_run_that_falls_short_writes_all_three_files_and_exits_with_1(
         "estimators": None,
         "mode": "quick",
         "seed": 7,
+        "processes": fake_run.arguments["processes"],
     }
     assert fake_run.arguments == expected
     names = {path.name for path in (tmp_path / "reports" / "today").iterdir()}
@@ -101,6 +102,21 @@ def test_a_run_in_which_everything_passes_exits_with_0(fake_run: FakeRun, invoke
     assert result.exit_code == 0, result.output
     assert "All 3 checks passed" in result.stdout
     assert fake_run.arguments["mode"] == "quick"
+
+
+@pytest.mark.parametrize(("processors", "processes"), [(1, 1), (3, 3), (64, 4)])
+def test_processes_share_the_work_unless_an_energy_is_the_callers_own(
+    fake_run: FakeRun,
+    invoke: Invoke,
+    monkeypatch: pytest.MonkeyPatch,
+    processors: int,
+    processes: int,
+) -> None:
+    monkeypatch.setattr(_process, "num_processors", lambda: processors)
+    invoke()
+    assert fake_run.arguments["processes"] == processes
+    invoke("--energy", "mine:energy")
+    assert fake_run.arguments["processes"] == 1
 
 
 @pytest.mark.parametrize("source", ["mine:energy", "mine:make", "mine.py:energy", "./mine.py:make"])
@@ -273,7 +289,7 @@ def test_the_compilation_cache_follows_the_platform(
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    assert _cache.folder() == expected
+    assert _process.folder() == expected
 
 
 @pytest.mark.parametrize("opt_out", [False, True])
@@ -282,14 +298,14 @@ def test_the_compilation_cache_can_be_refused_and_yields_to_jax_settings(
 ) -> None:
     before = jax.config.jax_compilation_cache_dir
     assert before is not None  # the test session has set it
-    _cache.enable()
+    _process.prepare()
     assert jax.config.jax_compilation_cache_dir == before
     if opt_out:
-        monkeypatch.setenv(_cache.OPT_OUT, "1")
+        monkeypatch.setenv(_process.OPT_OUT, "1")
     try:
         jax.config.update("jax_compilation_cache_dir", None)
-        _cache.enable()
-        expected = None if opt_out else str(_cache.folder())
+        _process.prepare()
+        expected = None if opt_out else str(_process.folder())
         assert jax.config.jax_compilation_cache_dir == expected
     finally:
         jax.config.update("jax_compilation_cache_dir", before)

@@ -1,13 +1,14 @@
-"""Jobs in threads: nothing is lost, the order is the plan's, and an interrupt keeps what has fallen."""
+"""Jobs in several processes: nothing is lost, the order is the plan's, an interrupt keeps what has fallen."""
 
-import threading
+import gc
+import multiprocessing
+import os
 import time
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 
-import numpyro
-import numpyro.distributions as dist
+import jax
 import pytest
-from numpyro.infer.util import potential_energy
 
 from ebm_ppl import validation
 from ebm_ppl.energies import from_callable
@@ -27,50 +28,116 @@ def job(label: str, then: Callable[[], None] = lambda: None) -> Job:
     return Job(label, label, "-", run)
 
 
+def many(then: Callable[[], None] = lambda: None) -> list[Job]:
+    """A plan of as many kernels as jobs, each of which says where it ran."""
+    return [job(f"kernel {n}", then) for n in range(6)]
+
+
 def test_rows_and_traces_stand_in_the_order_of_the_plan() -> None:
-    second_is_done = threading.Event()
-
-    def wait() -> None:
-        second_is_done.wait(1.0)  # on one processor the second job comes after the first
-
-    plan = [job("first", wait), job("second", second_is_done.set), job("third")]
     fallen: list[str] = []
     progress: list[tuple[int, int, str]] = []
-    workers = Workers(plan, lambda row: fallen.append(row.energy), lambda *p: progress.append(p))
+    workers = Workers(many(), lambda row: fallen.append(row.energy), lambda *p: progress.append(p))
     workers.run()
-    assert sorted(fallen) == ["first", "second", "third"]
-    assert [row.energy for row in workers.rows] == ["first", "second", "third"]
-    assert [trace.energy for trace in workers.traces] == ["first", "second", "third"]
-    assert progress[0] == (0, 3, "first")
-    assert progress[-1] == (3, 3, "")
+    in_order = [f"kernel {n}" for n in range(6)]
+    assert fallen == in_order
+    assert [row.energy for row in workers.rows] == in_order
+    assert [trace.energy for trace in workers.traces] == in_order
+    assert progress[0] == (0, 6, "kernel 0")
+    assert progress[-1] == (6, 6, "")
 
 
-def test_jobs_of_one_thread_come_one_after_the_other() -> None:
-    running: list[str] = []
+def test_jobs_of_one_kernel_come_one_after_the_other() -> None:
+    """They share programs; an energy's own job shares none."""
+    ran: list[str] = []
 
-    def alone() -> None:
-        running.append("")
-        assert len(running) == 1
-        time.sleep(0.01)
-        running.pop()
+    def of(kernel: str, label: str) -> Job:
+        return Job(label, label, kernel, lambda _: ran.append(label) or ())
 
-    workers = Workers([job(str(n), alone) for n in range(8)], num_threads=1)
-    workers.run()
-    assert len(workers.traces) == 8
+    Workers([of("-", "e"), of("a", "a1"), of("b", "b1"), of("-", "f"), of("a", "a2")]).run()
+    assert ran == ["e", "a1", "a2", "b1", "f"]
 
 
-def test_an_energy_that_runs_a_numpyro_model_meets_no_other_thread() -> None:
-    """NumPyro's effect handlers keep one stack for all threads."""
-    threads: set[str] = set()
+def tells_where_it_runs() -> list[Job]:
+    """A plan whose rows hold the process and its settings; made in every process anew."""
 
-    def model() -> None:
-        threads.add(f"{threading.get_ident()}")
-        numpyro.sample("x", dist.Normal(0.0, 1.0))
+    def run(emit: Emit) -> Sequence[Trace]:
+        warnings.warn("of a job", UserWarning, stacklevel=1)
+        settings = f"{jax.config.values['jax_numpy_rank_promotion']} {gc.get_threshold()}"
+        emit(Row(settings, str(os.getpid()), fakes.check()))
+        time.sleep(0.2)  # long enough for the other process to take the next
+        return [fakes.trace(settings, "-", seed=0, num_samples=4)]
 
-    energy = from_callable(lambda x: potential_energy(model, (), {}, {"x": x}), ())
-    report = validation.run({"one": energy, "other": energy}, kernels=["mala"])
-    assert report.passed
-    assert len(threads) == 1
+    return [Job(f"{n}", "-", f"{n}", run) for n in range(20)]
+
+
+@pytest.fixture
+def unusual_settings() -> Iterator[None]:
+    of_collection = gc.get_threshold()
+    gc.set_threshold(12_345, 6, 7)
+    of_jax = jax.config.values["jax_numpy_rank_promotion"]
+    jax.config.update("jax_numpy_rank_promotion", "warn")
+    yield
+    jax.config.update("jax_numpy_rank_promotion", of_jax)
+    gc.set_threshold(*of_collection)
+
+
+@pytest.mark.usefixtures("unusual_settings")
+def test_another_process_takes_jobs_and_shares_settings_and_warnings() -> None:
+    workers = Workers(tells_where_it_runs(), helpers=1, make_plan=tells_where_it_runs)
+    with pytest.warns(UserWarning, match="of a job"):
+        workers.run()
+    processes = {row.kernel for row in workers.rows}
+    assert len(processes) == 2
+    assert f"{os.getpid()}" in processes
+    assert {row.energy for row in workers.rows} == {"warn (12345, 6, 7)"}
+    assert len(workers.traces) == 20
+    assert multiprocessing.active_children() == []
+
+
+def ends_in_a_helper() -> list[Job]:
+    """A plan of which every process but the first dies."""
+    os._exit(3)
+
+
+def test_a_process_that_dies_ends_the_run() -> None:
+    workers = Workers(many(lambda: time.sleep(2.0)), helpers=1, make_plan=ends_in_a_helper)
+    with pytest.raises(RuntimeError, match="ended with exit status 3"):
+        workers.run()
+
+
+def test_an_interrupt_ends_the_other_processes() -> None:
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    workers = Workers(many(interrupt), helpers=2, make_plan=many)
+    with pytest.raises(KeyboardInterrupt):
+        workers.run()
+    assert multiprocessing.active_children() == []
+
+
+def test_energies_of_ones_own_stay_in_one_process() -> None:
+    energy = from_callable(lambda x: x**2, ())
+    with pytest.raises(ValueError, match=r"`processes` must be 1 .* got 2"):
+        validation.run(energy, kernels=["mala"], processes=2)
+    with pytest.raises(ValueError, match="`processes` must be an integer of at least 1; got 0"):
+        validation.run(energies=["gamma"], kernels=["mala"], processes=0)
+
+
+@pytest.mark.slow
+def test_a_report_does_not_depend_on_the_number_of_processes() -> None:
+    def rows(processes: int) -> list[tuple[str, str, float, float | None]]:
+        report = validation.run(
+            energies=["gamma"],
+            kernels=["mala", "random-walk-metropolis"],
+            objectives=["score_matching"],
+            processes=processes,
+        )
+        return [
+            (row.energy, row.kernel, row.result.statistic, row.result.p_value)
+            for row in report.rows
+        ]
+
+    assert rows(1) == rows(2)
 
 
 def test_an_empty_plan_ends_at_once() -> None:

@@ -1,7 +1,5 @@
 """log Z from replica exchange, of block Gibbs sweeps of a machine."""
 
-import threading
-
 import equinox as eqx
 import jax
 
@@ -15,14 +13,10 @@ from ebm_ppl.validation.partition_problems import machine, machine_log_z
 
 CHAINS, WARMUP, DRAWS = 16, 64, 200
 
-# NumPyro's effect handlers keep one stack for all threads, and this is the one case that traces a model.
-_ONE_AT_A_TIME = threading.Lock()
-
 
 def run(rng_key: PRNGKey) -> ReplicaExchangeState:
     """The state of sixteen ladders after a run."""
-    with _ONE_AT_A_TIME:
-        return _run(machine(), rng_key)
+    return _run(machine(), rng_key)
 
 
 @eqx.filter_jit
