@@ -1,16 +1,15 @@
 """Print the slow tests that the changes since a commit can reach by the import graph, one a line.
 
-Usage: `python .ci/reached.py <commit>`, from anywhere; what is not committed counts as changed, too.
+Usage: `PYTHONPATH=. python .ci/reached.py <commit>`; what is not committed counts as changed, too.
 
 Files of tests, examples and pages with Python blocks join grimp's graph of the packages as modules, with the
-imports that grimp does not see: names that a package loads on first use, modules that a package lists at
-run time, names within strings, examples in docstrings, and the packages around a module, which are
-imported before it. Where a file does not tell what it uses, it reaches everything.
+imports that grimp does not see: names that a package passes on, modules that a package lists at run time,
+names within strings, examples in docstrings, and the packages around a module, which are imported before it.
+Where a file does not tell what it uses, it reaches everything.
 """
 
 import ast
 import functools
-import importlib.util
 import pathlib
 import re
 import subprocess
@@ -19,9 +18,9 @@ from collections.abc import Iterable, Iterator
 
 import grimp
 
+from validation.imports import PACKAGES, Imports, Named, module_of
+
 ROOT = pathlib.Path(__file__).resolve().parents[1]
-PACKAGES = ("ebm_ppl", "validation", "benchmarks")
-FOLDERS = ("tests", "examples", "docs")
 # Whatever these settle, they settle it for every test.
 EVERYTHING = re.compile(r"pyproject\.toml|conftest\.py|\.ci/.*|(?:tests|examples)/.*(?<!\.py)")
 # Their slow tests are one a file outside; they themselves count where they are changed.
@@ -29,11 +28,9 @@ ONE_A_FILE = ("tests.test_examples", "tests.test_readme")
 LISTS_ITS_MODULES = "pkgutil.iter_modules("
 
 
-def module_of(path: str) -> str:
+def name_of(path: str) -> str:
     """Name in the graph: the dotted one of a Python file, the path of anything else."""
-    if not path.endswith(".py"):
-        return path
-    return path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+    return module_of(path) if path.endswith(".py") else path
 
 
 def docstrings_of(path: str) -> str:
@@ -42,113 +39,67 @@ def docstrings_of(path: str) -> str:
 
 
 @functools.cache
-def sources() -> dict[str, str]:
-    """Python of every file, by path, and of every page's blocks."""
-    files = [path for folder in (*PACKAGES, *FOLDERS) for path in (ROOT / folder).rglob("*.py")]
+def imports() -> Imports:
+    """Who names whom."""
+    return Imports(ROOT)
+
+
+@functools.cache
+def blocks() -> dict[str, str]:
+    """Python of every page, by path."""
     pages = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]
-    return {path.relative_to(ROOT).as_posix(): _python_of(path) for path in (*files, *pages)}
+    fence = re.compile(r"^```python\n(.*?)^```$", flags=re.MULTILINE | re.DOTALL)
+    return {
+        page.relative_to(ROOT).as_posix(): "\n".join(fence.findall(page.read_text("utf-8")))
+        for page in pages
+    }
 
 
-def _python_of(path: pathlib.Path) -> str:
-    text = path.read_text(encoding="utf-8")
-    blocks = re.findall(r"^```python\n(.*?)^```$", text, flags=re.MULTILINE | re.DOTALL)
-    return text if path.suffix == ".py" else "\n".join(blocks)
+def text_of(path: str) -> str:
+    """A file's text."""
+    return (ROOT / path).read_text("utf-8")
 
 
 @functools.cache
 def graph() -> grimp.ImportGraph:
     """Who imports whom."""
     built = grimp.build_graph(*PACKAGES, cache_dir=None)
-    for path in sources():
-        built.add_module(module_of(path))
-    modules = built.modules
-    for path, source in sources().items():
-        _add(built, module_of(path), _imports(path, source, modules))
-        examples = "\n".join(re.findall(r"^ *(?:>>>|\.\.\.) (.*)$", source, flags=re.MULTILINE))
+    for module, path in imports().modules.items():
+        _add(built, module, _reached_from(path, imports().named_in(path)))
+        examples = "\n".join(re.findall(r"^ *(?:>>>|\.\.\.) (.*)$", text_of(path), flags=re.M))
         if examples:
-            _add(built, docstrings_of(path), {module_of(path), *_imports("", examples, modules)})
+            named = imports().named_by(ast.parse(examples))
+            _add(built, docstrings_of(path), {module, *_reached_from(path, named)})
+    for path, text in blocks().items():
+        _add(built, path, _reached_from(path, imports().named_by(ast.parse(text))))
     return built
 
 
-def _add(built: grimp.ImportGraph, importer: str, imports: Iterable[str]) -> None:
+def _add(built: grimp.ImportGraph, importer: str, imported: Iterable[str]) -> None:
     built.add_module(importer)
-    for imported in {*imports, *_around(importer, built.modules)} - {importer}:
-        built.add_import(importer=importer, imported=imported)
+    for module in {*imported, *_around(importer)} - {importer}:
+        built.add_module(module)
+        built.add_import(importer=importer, imported=module)
 
 
-def _around(module: str, modules: set[str]) -> Iterator[str]:
+def _around(module: str) -> Iterator[str]:
     """The packages around a module; `tests` and `examples` are none."""
     while module := module.rpartition(".")[0]:
-        if module in modules:
+        if module in imports().modules:
             yield module
 
 
-def _imports(path: str, source: str, modules: set[str]) -> Iterator[str]:
-    module = module_of(path)
-    package = module if path.endswith("/__init__.py") else module.rpartition(".")[0]
-    aliases = {}  # of packages that load their names on first use
-    tree = ast.parse(source)
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            for alias in node.names:
-                yield from _modules_named(alias.name, modules)
-                if alias.name in PACKAGES:
-                    aliases[alias.asname or alias.name] = alias.name
-        elif isinstance(node, ast.ImportFrom):
-            base = importlib.util.resolve_name("." * node.level + (node.module or ""), package)
-            for alias in node.names:
-                yield from _modules_named(f"{base}.{alias.name}", modules)
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-            yield from _named_in(node.value, modules)
-            if path.startswith("tests/") and re.search(r"import ebm_ppl\b|^ebm_ppl$", node.value):
-                yield from _below("ebm_ppl", modules)  # a program for another process
-    for name in _uses(tree, aliases):
-        yield from _modules_named(name, modules)
-        if name in PACKAGES:  # who has the package itself may take anything from it
-            yield from _below(name, modules)
-    if LISTS_ITS_MODULES in source and "__path__" in source:
-        yield from _below(package, modules)
-
-
-def _uses(tree: ast.AST, aliases: dict[str, str]) -> Iterator[str]:
-    """What follows an alias of a package: `ebm_ppl.MALA` for `ebm.MALA`, `ebm_ppl` where nothing does."""
-    followed = set()
-    for node in ast.walk(tree):  # what holds a name comes before it
-        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
-            if node.value.id in aliases:
-                followed.add(node.value)
-                yield f"{aliases[node.value.id]}.{node.attr}"
-        elif isinstance(node, ast.Name) and node.id in aliases and node not in followed:
-            yield aliases[node.id]
-
-
-def _modules_named(name: str, modules: set[str]) -> Iterator[str]:
-    """The module of this name, or the one that has it as an attribute; none where it is not of ours."""
-    while name and name not in modules:
-        name = _lazy_names().get(name) or name.rpartition(".")[0]
-    if name:
-        yield name
-
-
-def _named_in(text: str, modules: set[str]) -> Iterator[str]:
-    """The module that a string names, or that holds what it names; prose names none."""
-    if re.fullmatch(rf"(?:{'|'.join(PACKAGES)})(?:\.\w+)+", text):
-        yield from _modules_named(text, modules)
-
-
-@functools.cache
-def _lazy_names() -> dict[str, str]:
-    """Where the stubs have their names from, by full names: `ebm_ppl.MALA` is in `ebm_ppl.samplers`."""
-    names = {}
-    for stub in (ROOT / "ebm_ppl").rglob("__init__.pyi"):
-        package = ".".join(stub.relative_to(ROOT).parent.parts)
-        for line in re.finditer(r"^from \.(\S*) import (\w+)", stub.read_text("utf-8"), flags=re.M):
-            names[f"{package}.{line[2]}"] = f"{package}.{line[1] or line[2]}"
-    return names
-
-
-def _below(package: str, modules: set[str]) -> list[str]:
-    return [module for module in modules if module.startswith(f"{package}.")]
+def _reached_from(path: str, named: Named) -> Iterator[str]:
+    yield from named.modules
+    for package in named.whole:  # whoever has a package itself may take anything from it
+        yield from imports().below(package)
+    for text in named.strings:
+        if re.fullmatch(rf"(?:{'|'.join(PACKAGES)})(?:\.\w+)+", text):  # prose names nothing
+            yield from filter(None, [imports().defining(text)])
+        if path.startswith("tests/") and re.search(r"import ebm_ppl\b|^ebm_ppl$", text):
+            yield from imports().below("ebm_ppl")  # a program for another process
+    if path.endswith("/__init__.py") and LISTS_ITS_MODULES in text_of(path):
+        yield from imports().below(module_of(path))
 
 
 def reached(changed: Iterable[str]) -> list[str]:
@@ -156,24 +107,25 @@ def reached(changed: Iterable[str]) -> list[str]:
     changed = list(changed)
     if any(EVERYTHING.fullmatch(path) for path in changed):
         return [test for _, test in slow_tests()]
-    starts = {module for path in changed for module in _belongs_to(path, graph().modules)}
+    starts = {module for path in changed for module in _belongs_to(path)}
     modules = starts.union(*(graph().find_downstream_modules(module) for module in starts))
     modules -= set(ONE_A_FILE) - starts
     return [test for module, test in slow_tests() if module in modules]
 
 
-def _belongs_to(path: str, modules: set[str]) -> Iterator[str]:
+def _belongs_to(path: str) -> Iterator[str]:
     """The module of a file; the package around a stub, a template or data."""
-    if module_of(path) in modules:
-        yield module_of(path)
+    if name_of(path) in graph().modules:
+        yield name_of(path)
     elif path.startswith(tuple(f"{package}/" for package in PACKAGES)):
-        yield next(_around(path.replace("/", "."), modules))
+        yield next(_around(path.replace("/", ".")))
 
 
 def slow_tests() -> Iterator[tuple[str, str]]:
     """Module in the graph, and path or node id, of whatever may hold a slow test."""
-    for path, source in sorted(sources().items()):
-        module, name = module_of(path), path.rpartition("/")[2]
+    python = {path: text_of(path) for path in imports().modules.values()}
+    for path, source in sorted((python | blocks()).items()):
+        module, name = name_of(path), path.rpartition("/")[2]
         if path.startswith("ebm_ppl/") and ">>> " in source:
             yield docstrings_of(path), path
         elif path.startswith("tests/") and name.startswith("test_") and "slow" in source:

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
+from ebm_ppl.cli._options import seed_option, writable
+
 # JAX takes seconds to import, so the commands import it; `--help` needs none.
 if TYPE_CHECKING:
     from ebm_ppl.cli.fitting import FitRun, Table
@@ -27,18 +29,8 @@ KERNEL_NAMES = (
     "gibbs-with-gradients",
     "block-gibbs",
 )
-MAX_SEED = 2**32 - 1
 
 _FILE = click.Path(path_type=pathlib.Path, dir_okay=False)
-
-
-def _writable(
-    _context: click.Context, _parameter: click.Parameter, value: pathlib.Path | None
-) -> pathlib.Path | None:
-    """Refuse a file in a folder that does not exist before any work is done."""
-    if value is not None and not value.absolute().parent.is_dir():
-        raise click.BadParameter(f"must lie in a folder that exists; got {str(value)!r}.")
-    return value
 
 
 def _refuse_same(**paths: pathlib.Path | None) -> None:
@@ -85,28 +77,22 @@ def _refuse_same(**paths: pathlib.Path | None) -> None:
     type=click.IntRange(min=1),
     help="Examples of a step; the smaller of 256 and all by default.",
 )
-@click.option(
-    "--seed",
-    type=click.IntRange(0, MAX_SEED),
-    default=0,
-    show_default=True,
-    help="Where all random keys come from.",
-)
+@seed_option
 @click.option(
     "--out",
     type=_FILE,
-    callback=_writable,
+    callback=writable,
     default=pathlib.Path("model.eqx"),
     show_default=True,
     help="File of the trained energy: data, never code.",
 )
 @click.option(
-    "--report", type=_FILE, callback=_writable, help="HTML page about the fit; none by default."
+    "--report", type=_FILE, callback=writable, help="HTML page about the fit; none by default."
 )
 @click.option(
     "--checkpoint",
     type=_FILE,
-    callback=_writable,
+    callback=writable,
     help="File from which the same command goes on if it was stopped.",
 )
 def fit(
@@ -172,11 +158,11 @@ def fit(
 @click.option("--num-samples", type=click.IntRange(min=4), default=1000, show_default=True)
 @click.option("--num-warmup", type=click.IntRange(min=0), default=1000, show_default=True)
 @click.option("--num-chains", type=click.IntRange(min=1), default=4, show_default=True)
-@click.option("--seed", type=click.IntRange(0, MAX_SEED), default=0, show_default=True)
+@seed_option
 @click.option(
     "--out",
     type=_FILE,
-    callback=_writable,
+    callback=writable,
     default=pathlib.Path("draws.nc"),
     show_default=True,
     help="File of the draws: NetCDF for ArviZ, or CSV if its name ends in .csv.",

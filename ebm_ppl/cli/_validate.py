@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
+from ebm_ppl.cli._options import seed_option
 from ebm_ppl.cli._refusal import check_names, listing, refuse
 from ebm_ppl.validation import names
 
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from ebm_ppl.validation import Report
 
 INTERRUPTED = 130
-MAX_SEED = 2**32 - 1
 MAX_PROCESSES = 4
 """Each takes a gigabyte, and programs of energies that it asks about."""
 
@@ -37,12 +37,6 @@ def _event_shape(
             f"must be comma-separated positive integers, or empty for a scalar; got {value!r}.",
         )
     return shape
-
-
-def _seed(_context: click.Context, _parameter: click.Parameter, value: str) -> int:
-    if not (value.isascii() and value.isdigit() and int(value) <= MAX_SEED):
-        refuse("--seed", f"must be an integer from 0 to {MAX_SEED}; got {value!r}.")
-    return int(value)
 
 
 @click.command(
@@ -101,14 +95,7 @@ def _seed(_context: click.Context, _parameter: click.Parameter, value: str) -> i
     help="Eleven energies, every objective, every estimator and every planted bug.",
 )
 @click.option("--full", is_flag=True, help="Every energy too, and whole fits.")
-@click.option(
-    "--seed",
-    metavar="INTEGER",
-    callback=_seed,
-    default="0",
-    show_default=True,
-    help="Where all random keys come from.",
-)
+@seed_option
 @click.option(
     "--out",
     type=click.Path(path_type=pathlib.Path),

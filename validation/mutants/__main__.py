@@ -16,7 +16,7 @@ from validation.mutants import records
 from validation.mutants.baseline import Baseline
 from validation.mutants.changes import Change, is_a_program
 from validation.mutants.draw import AREAS, all_changes, area_of, draw, files_of
-from validation.mutants.imports import Imports
+from validation.mutants.nearness import Nearness
 from validation.mutants.process import Stopped, Tree
 from validation.mutants.records import Results
 from validation.mutants.trial import Outcome, Trial, hold_against_everything, trial_of
@@ -74,14 +74,14 @@ def hold(changes: Sequence[Change], workers: int, limit: float) -> Iterator[Tria
     unchanged, *free = trees
     baseline = Baseline(unchanged, CACHE / "baseline.json", fingerprint(everything()))
     # Of the copy, as it was when the run began: the checkout may be worked on meanwhile.
-    imports, idle = Imports(unchanged.root), queue.SimpleQueue[Tree]()
+    nearness, idle = Nearness(unchanged.root), queue.SimpleQueue[Tree]()
     for tree in free:
         idle.put(tree)
 
     def one(change: Change) -> Trial:
         tree = idle.get()
         try:
-            return hold_against_everything(change, tree, baseline, unchanged.root, imports, limit)
+            return hold_against_everything(change, tree, baseline, unchanged.root, nearness, limit)
         finally:
             idle.put(tree)
 

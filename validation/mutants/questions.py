@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from validation.mutants.draw import area_of
-from validation.mutants.imports import Imports
+from validation.mutants.nearness import Nearness
 
 Catalogue = Mapping[str, Mapping[str, Mapping[str, Any]]]
 
@@ -23,13 +23,13 @@ _BATCH = 3
 _CHEAP_KERNELS = ("mala", "gibbs-with-gradients", "block-gibbs")
 
 
-def questions_about(file: str, catalogue: Catalogue, imports: Imports) -> list[str]:
+def questions_about(file: str, catalogue: Catalogue, nearness: Nearness) -> list[str]:
     """The questions that concern a changed file.
 
     Args:
         file: Path from the root of the checkout.
         catalogue: What can be asked about (see `ask.catalogue`).
-        imports: Of the checkout.
+        nearness: Of the checkout.
     """
     area = area_of(file)
     if area == "quadrature":
@@ -40,26 +40,26 @@ def questions_about(file: str, catalogue: Catalogue, imports: Imports) -> list[s
             f"kernel/mala/{_HALF_LINE}"
         ]
     if area == "energies":
-        asked = _about_targets(file, catalogue, imports)
-        return asked or _about_cases(file, "kernels", catalogue, imports)
+        asked = _about_targets(file, catalogue, nearness)
+        return asked or _about_cases(file, "kernels", catalogue, nearness)
     first = _FIRST_KIND.get(area, "kernels")
     asked = ["loop"] if area == "objectives" and "loss" not in file else []
     for kind in sorted(_MOST, key=lambda kind: kind != first):
-        found = _about_cases(file, kind, catalogue, imports)
+        found = _about_cases(file, kind, catalogue, nearness)
         if found:
             return [*found, *asked]
     return asked
 
 
-def _about_cases(file: str, kind: str, catalogue: Catalogue, imports: Imports) -> list[str]:
+def _about_cases(file: str, kind: str, catalogue: Catalogue, nearness: Nearness) -> list[str]:
     known = catalogue[kind]
     by_file: dict[str, list[str]] = {}
     for name, entry in known.items():
         by_file.setdefault(entry["files"][0], []).append(name)
     near = [
         case
-        for case in imports.nearest(file, by_file)
-        if imports.distances(case)[file] <= _FARTHEST
+        for case in nearness.nearest(file, by_file)
+        if nearness.distances(case)[file] <= _FARTHEST
     ]
     chosen = [name for case in near for name in by_file[case]][: _MOST[kind]]
     if kind != "kernels":
@@ -73,11 +73,11 @@ def _about_cases(file: str, kind: str, catalogue: Catalogue, imports: Imports) -
     return asked
 
 
-def _about_targets(file: str, catalogue: Catalogue, imports: Imports) -> list[str]:
+def _about_targets(file: str, catalogue: Catalogue, nearness: Nearness) -> list[str]:
     targets = catalogue["targets"]
     ranks = {}
     for name, entry in targets.items():
-        distances = [imports.distances(one).get(file) for one in entry["files"]]
+        distances = [nearness.distances(one).get(file) for one in entry["files"]]
         known = [distance for distance in distances if distance is not None]
         if known:
             ranks[name] = (min(known), entry["size"], name)
@@ -89,7 +89,7 @@ def _about_targets(file: str, catalogue: Catalogue, imports: Imports) -> list[st
     return asked
 
 
-def tests_about(file: str, root: pathlib.Path, imports: Imports) -> list[list[str]]:
+def tests_about(file: str, root: pathlib.Path, nearness: Nearness) -> list[list[str]]:
     """Test files that a change of a file can reach, in batches: the next only if the last one passed.
 
     First those that name the file or import from it, then the rest of its folder, then the contracts of
@@ -98,7 +98,7 @@ def tests_about(file: str, root: pathlib.Path, imports: Imports) -> list[list[st
     everything = sorted(
         path.relative_to(root).as_posix() for path in (root / "tests").rglob("test_*.py")
     )
-    near = imports.nearest(file, everything)
+    near = nearness.nearest(file, everything)
     folder = f"tests/unit/{pathlib.PurePath(file).parent.name}/"
     stem = pathlib.PurePath(file).stem.strip("_")
     named = re.compile(rf"test_\w*{re.escape(stem)}\w*\.py")
@@ -107,7 +107,7 @@ def tests_about(file: str, root: pathlib.Path, imports: Imports) -> list[list[st
         return named.fullmatch(pathlib.PurePath(test).name) is not None
 
     units = [test for test in near if test.startswith("tests/unit/")]
-    direct = [test for test in units if file in imports.of(test)]
+    direct = [test for test in units if file in nearness.of(test)]
     of_folder = [test for test in units if test.startswith(folder)] or direct or units[:_FEW]
     alone = file.count("/") == 1 or of_folder == direct  # without a folder of tests
     first = [
@@ -117,7 +117,7 @@ def tests_about(file: str, root: pathlib.Path, imports: Imports) -> list[list[st
         if alone or test.startswith(folder)
     ]
     contracts = [
-        test for test in near if "/contract/" in test and imports.distances(test)[file] <= 2
+        test for test in near if "/contract/" in test and nearness.distances(test)[file] <= 2
     ]
     place = {test: number for number, test in enumerate(near)}
     first.sort(key=lambda test: (not is_named(test), place.get(test, len(place))))

@@ -8,7 +8,7 @@ import re
 from validation.mutants.baseline import ASK, PYTEST, Baseline, rows_of
 from validation.mutants.changes import Change
 from validation.mutants.draw import area_of
-from validation.mutants.imports import Imports
+from validation.mutants.nearness import Nearness
 from validation.mutants.process import Ended, Tree
 from validation.mutants.questions import questions_about, tests_about
 
@@ -78,7 +78,7 @@ def hold_against_everything(
     tree: Tree,
     baseline: Baseline,
     unchanged: pathlib.Path,
-    imports: Imports,
+    nearness: Nearness,
     limit: float,
 ) -> Trial:
     """Ask the report and the tests about a change, in a copy of the checkout that is restored at the end.
@@ -88,11 +88,11 @@ def hold_against_everything(
         tree: The copy.
         baseline: What the unchanged package answers.
         unchanged: Root of a copy that stays unchanged.
-        imports: Of that copy.
+        nearness: Of that copy.
         limit: Seconds of processor time that a process may take beside thrice what it takes unchanged.
     """
     source = (unchanged / change.file).read_bytes()
-    questions = questions_about(change.file, baseline.catalogue(), imports)
+    questions = questions_about(change.file, baseline.catalogue(), nearness)
     good, seconds = baseline.questions(questions)
     spent = 0.0
     tree.write(change.file, change.apply(source))
@@ -103,7 +103,7 @@ def hold_against_everything(
             noticed = judge_report(ended)
             if noticed is not None:
                 return trial_of(change, *noticed, spent)
-        for batch in tests_about(change.file, unchanged, imports):
+        for batch in tests_about(change.file, unchanged, nearness):
             files, failing, seconds = baseline.tests(batch)
             deselected = [part for test in failing for part in ("--deselect", test)]
             ended = tree.run(*PYTEST, "-x", *deselected, *files, limit=limit + _SPARE * seconds)

@@ -12,7 +12,7 @@ from validation.mutants import questions, records
 from validation.mutants.baseline import rows_of
 from validation.mutants.changes import KINDS, Change, changes_of, is_a_program
 from validation.mutants.draw import AREAS, ROUND, all_changes, area_of, draw
-from validation.mutants.imports import Imports
+from validation.mutants.nearness import Nearness
 from validation.mutants.process import Ended, Stopped, Tree
 from validation.mutants.records import Results, Score
 from validation.mutants.trial import Outcome, judge_report, judge_tests, trial_of
@@ -123,16 +123,16 @@ def test_samples_are_drawn_by_turns_and_longer_ones_go_on():
 
 
 @pytest.fixture(scope="module")
-def imports():
-    return Imports(ROOT)
+def nearness():
+    return Nearness(ROOT)
 
 
-def test_names_stand_for_the_files_that_define_them(imports):
+def test_names_stand_for_the_files_that_define_them(nearness):
     case = "ebm_ppl/validation/cases/samplers/mala.py"
-    assert "ebm_ppl/samplers/mala.py" in imports.of(case)
-    assert "ebm_ppl/samplers/mclmc.py" not in imports.distances(case)
-    assert imports.distances(case)["ebm_ppl/samplers/_metropolis.py"] == 2
-    assert imports.nearest("ebm_ppl/samplers/mala.py", [case]) == [case]
+    assert "ebm_ppl/samplers/mala.py" in nearness.of(case)
+    assert "ebm_ppl/samplers/mclmc.py" not in nearness.distances(case)
+    assert nearness.distances(case)["ebm_ppl/samplers/_metropolis.py"] == 2
+    assert nearness.nearest("ebm_ppl/samplers/mala.py", [case]) == [case]
 
 
 CATALOGUE = {
@@ -175,18 +175,18 @@ CATALOGUE = {
         ("ebm_ppl/streaming/_moments.py", set()),
     ],
 )
-def test_the_rows_that_concern_a_file(imports, file, asked):
-    assert set(questions.questions_about(file, CATALOGUE, imports)) == asked
+def test_the_rows_that_concern_a_file(nearness, file, asked):
+    assert set(questions.questions_about(file, CATALOGUE, nearness)) == asked
 
 
-def test_the_tests_that_concern_a_file(imports):
-    batches = questions.tests_about("ebm_ppl/samplers/mala.py", ROOT, imports)
+def test_the_tests_that_concern_a_file(nearness):
+    batches = questions.tests_about("ebm_ppl/samplers/mala.py", ROOT, nearness)
     flat = [test for batch in batches for test in batch]
     assert len(set(flat)) == len(flat)
     assert all(test.startswith("tests/unit/samplers/") for test in batches[0])
     assert any("/contract/" in test for test in flat)
     assert all(
-        questions.tests_about(change.file, ROOT, imports)
+        questions.tests_about(change.file, ROOT, nearness)
         for change in (
             changes[0] for changes in all_changes(ROOT, ["annealing", "generator"]).values()
         )
