@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpyro import handlers
+from numpyro.distributions import constraints
 from scipy import stats
 
 import ebm_ppl as ebm
@@ -64,6 +65,21 @@ def test_the_potential_is_the_energy_after_a_change_of_variables(data):
     np.testing.assert_allclose(back, z, rtol=1e-3, atol=1e-3)
     expected = at_x - np.linalg.slogdet(jacobian.reshape(z.size, z.size))[1]
     np.testing.assert_allclose(at_z, expected, rtol=1e-4, atol=1e-3)
+
+
+class Rates(ebm.AbstractEnergy):
+    """A support that says nothing about the event's axis."""
+
+    event_shape = (3,)
+    support = constraints.positive
+
+    def _energy(self, x):
+        return jnp.sum(x)
+
+
+def test_the_jacobians_of_coordinates_add_up_whatever_the_support_says_of_axes():
+    z = jnp.array([-1.0, 0.5, 2.0])
+    np.testing.assert_allclose(ebm.potential_fn(Rates())(z), np.sum(np.exp(z) - z), rtol=1e-6)
 
 
 def test_batches_are_constrained_as_they_are():

@@ -24,6 +24,7 @@ def to_html(report: Report, path: str | os.PathLike[str]) -> pathlib.Path:
 def render_html(report: Report) -> str:
     """The page's text."""
     pairs = view.pairs(report)
+    correctness = view.matrix(pairs, Question.CORRECTNESS)
     return (
         environment()
         .get_template("report.html.j2")
@@ -33,7 +34,8 @@ def render_html(report: Report) -> str:
             groups=view.by_energy(pairs),
             fell_short=any(not row.result.passed for row in report.rows),
             short=[pair for pair in pairs if not pair.passed],
-            correctness=view.matrix(pairs, Question.CORRECTNESS),
+            correctness=correctness,
+            beside=view.beside(report, correctness),
             mixing=view.matrix(pairs, Question.MIXING),
             training=view.asked(pairs, Question.TRAINING),
             estimation=view.asked(pairs, Question.ESTIMATION),

@@ -50,6 +50,8 @@ def _lines(report: Report) -> Iterator[str]:
         if matrix.lines:
             yield from ("", f"## {heading}", "")
             yield from _matrix(matrix)
+            if beside := view.beside(report, matrix):
+                yield from ("", escape(beside))
     for heading, what, question in (
         ("Does training follow its theory?", "objective", Question.TRAINING),
         ("Are estimates of log Z honest?", "estimator", Question.ESTIMATION),

@@ -98,6 +98,15 @@ def matrix(pairs: Iterable[Pair], question: Question) -> Matrix:
     return Matrix(question, kernels, lines)
 
 
+def beside(report: Report, matrix: Matrix) -> str:
+    """Why the matrix has energies that nobody asked about, in a sentence; empty if it has none."""
+    named = report.options.get("energies", ())
+    others = [energy for energy, _ in matrix.lines if energy not in named]
+    if not named or not others:
+        return ""
+    return f"On {', '.join(others)} kernels were asked what they claim wherever they run."
+
+
 def asked(pairs: Iterable[Pair], question: Question) -> list[tuple[Pair, Tally]]:
     """The objectives or estimators that were asked a question, with their verdicts."""
     tallies = ((pair, pair.tally(question)) for pair in pairs)

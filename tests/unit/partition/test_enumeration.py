@@ -8,7 +8,7 @@ import pytest
 from numpyro.distributions import constraints
 
 import ebm_ppl as ebm
-from ebm_ppl.energies import Quartic, from_callable
+from ebm_ppl.energies import Quartic, RestrictedBoltzmannMachine, from_callable
 from ebm_ppl.partition import EnumerationNormalizer
 
 
@@ -30,6 +30,14 @@ def test_independent_spins_have_a_product(block_size):
     )
     np.testing.assert_allclose(value, np.log1p(np.exp(-field)).sum(), rtol=1e-5)
     np.testing.assert_allclose(slope.fn.field, -1 / (1 + np.exp(field)), rtol=1e-5)
+
+
+@pytest.mark.parametrize("layers", [(3, 60), (60, 3)])
+def test_the_smaller_layer_of_a_machine_is_summed(layers):
+    """The larger one has more states than can be visited."""
+    machine = RestrictedBoltzmannMachine.random(jax.random.key(0), *layers)
+    machine = jax.tree.map(jnp.zeros_like, machine)
+    np.testing.assert_allclose(EnumerationNormalizer()(machine), 63 * np.log(2.0), rtol=1e-6)
 
 
 def test_integers_run_over_their_interval_in_any_shape():

@@ -56,6 +56,15 @@ def test_weights_that_hardly_vary_have_the_interval_of_students_t():
     assert estimate - low == pytest.approx(half_width, rel=0.25)
 
 
+def test_the_skewness_of_a_mean_vanishes_with_the_number_of_weights():
+    """As n^(-1/2), though replicates hold 400 weights at most; a wrong power is off by a factor of ten."""
+    values = normal_weights(40_000, 1.5, seed=3)
+    estimate, error = log_mean(values)
+    low, high = (np.array(log_mean_interval(values, 0.95)) - estimate) / (1.96 * error)
+    assert -1.0 < low < -0.9
+    assert 1.0 < high < 1.2
+
+
 @given(st.integers(2, 60), st.floats(0.05, 2.0), st.floats(-500.0, 500.0), st.integers(0, 10))
 def test_a_factor_shifts_everything_and_nothing_else(count, spread, shift, seed):
     values = normal_weights(count, spread, seed)

@@ -94,6 +94,7 @@ def test_states_are_conveyed_through_a_ladder_without_barriers() -> None:
     np.testing.assert_array_equal(walkers[:3], [[1, 0, 3, 2], [1, 3, 0, 2], [3, 1, 2, 0]])
     np.testing.assert_array_equal(np.sort(walkers, axis=1), np.tile(np.arange(4), (80, 1)))
     np.testing.assert_allclose(state.acceptance, 1.0, atol=1e-5)
+    assert state.acceptance.shape == (3,)  # pairs of neighbours
     # Replicas arrive in every second step, the first of them after four levels.
     assert float(state.round_trip_rate) == pytest.approx(39 / 80)
     assert float(state.barrier) == pytest.approx(0.0, abs=1e-4)

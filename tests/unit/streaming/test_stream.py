@@ -115,6 +115,8 @@ def test_chains_that_stand_apart_are_no_more_than_their_number():
     draws = noise + np.stack([centres, np.zeros(3)], axis=-1)[:, None]
     apart, together = _summary_of(draws).mcse
     np.testing.assert_allclose(apart, draws[..., 0].mean(axis=1).std(ddof=1) / 3**0.5, rtol=1e-5)
+    two, _ = _summary_of(draws[:2]).mcse
+    np.testing.assert_allclose(two, draws[:2, :, 0].mean(axis=1).std(ddof=1) / 2**0.5, rtol=1e-5)
     batches = draws[..., 1].reshape(-1, 20).mean(axis=1)
     np.testing.assert_allclose(together, batches.std(ddof=1) / 60**0.5, rtol=1e-4)
     alone = _summary_of(draws[:1]).mcse

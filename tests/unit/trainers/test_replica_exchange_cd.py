@@ -76,6 +76,17 @@ def test_neighbours_exchange_whole_states_with_the_metropolis_probability():
             np.testing.assert_allclose(accept_prob, prob, rtol=1e-4)
 
 
+def test_the_loss_is_the_gap_to_the_chains_at_the_end_of_the_ladder():
+    _, x = exact_replicas(5)
+    objective = ReplicaExchangeCD(SCALES, num_chains=5)
+    prepared = objective.prepare(Model(MACHINE), DATA, x, jnp.asarray(0), KEY)
+    chains = prepared.carried[-1]
+    expected = jax.vmap(MACHINE)(DATA.x) - np.mean(jax.vmap(MACHINE)(chains))
+    losses = objective.losses(Model(MACHINE), DATA, prepared.sample)
+    np.testing.assert_allclose(losses, expected, rtol=1e-5)
+    np.testing.assert_allclose(prepared.metrics["energy_gap"], -np.mean(expected), rtol=1e-5)
+
+
 @pytest.mark.slow
 def test_chains_cross_between_modes_that_sweeps_alone_do_not_leave():
     """Two modes of 8 units, all 0 or all 1, of equal weight; chains begin in the first.

@@ -7,17 +7,21 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.flatten_util import ravel_pytree
 from numpyro.distributions import constraints
 
 from ebm_ppl.energies import AbstractEnergy, Gaussian, as_parameter
 from ebm_ppl.trainers import (
     AbstractObjective,
     Model,
+    PersistentCD,
     Prepared,
+    ReplayBufferCD,
     ScoreMatching,
     as_batch,
     standard_errors,
 )
+from ebm_ppl.trainers.replay_buffer import Slots
 
 NUM_EXAMPLES = 50_000
 NOISE = 2.0
@@ -79,3 +83,30 @@ def test_an_objective_that_draws_nothing_has_no_noise_to_count():
 def test_a_number_of_draws_is_positive():
     with pytest.raises(ValueError, match="`num_averaged` must be"):
         _variance(num_averaged=0)
+
+
+@pytest.mark.parametrize("penalty", [0.0, 0.3])
+def test_sensitivity_is_the_slope_of_the_mean_gradient_under_the_law(penalty):
+    """By differentiating weights that turn draws of one law into draws of its neighbours."""
+    draws = jax.random.normal(KEY, (40, 2))
+    energy = Gaussian(jnp.array([0.3, -0.2]), jnp.array([[1.5, 0.2], [0.2, 0.8]]))
+    flat, unravel = ravel_pytree(energy)
+
+    def mean_gradient(theta):
+        energies = jax.vmap(unravel(theta))(draws)
+        weights = jax.nn.softmax(jax.lax.stop_gradient(energies) - energies)
+
+        def loss(theta):  # as chains enter it
+            negative = jax.vmap(unravel(theta))(draws)
+            return -(negative - penalty * negative**2)
+
+        return jax.lax.stop_gradient(jax.jacfwd(loss)(flat)).T @ weights
+
+    slope = jax.jacfwd(mean_gradient)(flat)
+    batch, no_gradients = as_batch(energy, jnp.zeros((1, 2))), jnp.zeros((1, len(flat)))
+    buffered = ReplayBufferCD(energy_penalty=penalty)
+    found = [buffered.sensitivity(no_gradients, Model(energy), batch, Slots(draws, None))]
+    if not penalty:
+        found.append(PersistentCD().sensitivity(no_gradients, Model(energy), batch, draws))
+    for matrix in found:
+        np.testing.assert_allclose(matrix, slope, rtol=1e-4, atol=1e-5)

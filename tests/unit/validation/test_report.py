@@ -129,6 +129,15 @@ def test_every_row_and_number_reaches_the_page_and_the_markdown() -> None:
         assert expected in text.replace("\\", "")
 
 
+def test_an_energy_that_nobody_asked_about_is_explained() -> None:
+    named = fakes.report(options={"energies": ["gaussian"]})
+    sentence = "On tilted double well kernels were asked what they claim wherever they run."
+    for rendered in (render_html(named), render_markdown(named)):
+        assert sentence in rendered
+    both = fakes.report(options={"energies": ["gaussian", "tilted double well"]})
+    assert "wherever they run" not in render_html(both) + render_html(fakes.report())
+
+
 def test_mixing_is_never_called_correctness() -> None:
     rows = (
         Row("ring", "mala", fakes.check()),

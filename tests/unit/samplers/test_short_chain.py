@@ -1,0 +1,39 @@
+"""Short chains: every step knows its number, the last one too, which stands outside the loop."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from ebm_ppl.samplers import Langevin, RandomWalkMetropolis, run_short_chain
+from ebm_ppl.samplers._target import Transition
+
+
+class CountingMetropolis(RandomWalkMetropolis):
+    """Moves every coordinate by the number of the step, whatever the energy."""
+
+    def settings(self, adaptation, iteration):
+        return iteration.astype(float)
+
+    def transition(self, rng_key, target, start, auxiliary, step_size):
+        end = target.evaluate(jnp.full_like(start.position, step_size))
+        return Transition(end, auxiliary, jnp.ones(()), jnp.zeros((), bool))
+
+
+class CountingLangevin(Langevin):
+    """Likewise, without acceptance."""
+
+    def settings(self, adaptation, iteration):
+        return iteration.astype(float)
+
+    def move(self, noise, target, start, auxiliary, step_size):
+        return target.evaluate(jnp.full_like(start.position, step_size)), auxiliary
+
+
+@pytest.mark.parametrize("cls", [CountingMetropolis, CountingLangevin])
+@pytest.mark.parametrize("num_steps", [1, 4])
+def test_steps_are_numbered_from_0_to_the_last(cls, num_steps):
+    kernel = cls(potential_fn=lambda z: 0.0 * jnp.sum(z), step_size=1.0)
+    end, accept_prob = run_short_chain(kernel, jnp.zeros(2), num_steps, jax.random.key(0))
+    np.testing.assert_allclose(end, num_steps * (num_steps - 1) / 2)
+    assert float(accept_prob) == 1.0
