@@ -58,13 +58,18 @@ class Baseline:
             good = [question for question in asked if known[question]["passes"]]
             return good, sum(known[question]["seconds"] for question in good)
 
-    def tests(self, files: list[str]) -> tuple[list[str], list[str], float]:
-        """Test files, the quickest first; tests of theirs that fail unchanged; their seconds together."""
+    def tests(self, files: list[str], mark: str) -> tuple[list[str], list[str], float]:
+        """Test files, the quickest first; tests of theirs that fail unchanged; their seconds together.
+
+        Args:
+            files: The files.
+            mark: Which of their tests, as `pytest -m` takes it.
+        """
         with self._lock:
-            known = self._known["tests"]
+            known = self._known["tests"].setdefault(mark, {})
             new = [file for file in files if known.get(file, {}).get("text") != self._text(file)]
             if new:
-                known |= self._ask_tests(new)
+                known |= self._ask_tests(new, mark)
                 self._save()
             ordered = sorted(files, key=lambda file: known[file]["seconds"])
             failing = [test for file in files for test in known[file]["failing"]]
@@ -73,7 +78,8 @@ class Baseline:
     def not_passing(self) -> list[str]:
         """Questions and tests that are left out, since they do not pass without any change."""
         questions = [name for name, one in self._known["questions"].items() if not one["passes"]]
-        tests = [test for one in self._known["tests"].values() for test in one["failing"]]
+        asked = [one for known in self._known["tests"].values() for one in known.values()]
+        tests = [test for one in asked for test in one["failing"]]
         return questions + tests
 
     def _ask_report(self, questions: list[str]) -> dict[str, dict]:
@@ -85,11 +91,11 @@ class Baseline:
         seconds = ended.cpu_seconds / len(questions)
         return {name: {"seconds": seconds, "passes": name not in failing} for name in questions}
 
-    def _ask_tests(self, files: list[str]) -> dict[str, dict]:
+    def _ask_tests(self, files: list[str], mark: str) -> dict[str, dict]:
         record = self._tree.root / "tests.xml"
         record.unlink(missing_ok=True)
         flags = (f"--junitxml={record}", "-o", "junit_family=xunit1")
-        ended = self._tree.run(*PYTEST, *flags, *files, limit=_LIMIT)
+        ended = self._tree.run(*PYTEST, "-m", mark, *flags, *files, limit=_LIMIT)
         if ended.status not in (0, 1, 5) or not record.exists():  # passed, failed, or left out
             raise RuntimeError(f"The unchanged tests cannot be run:\n{ended.output[-2000:]}")
         found: dict[str, dict] = {

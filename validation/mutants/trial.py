@@ -103,10 +103,13 @@ def hold_against_everything(
             noticed = judge_report(ended)
             if noticed is not None:
                 return trial_of(change, *noticed, spent)
-        for batch in tests_about(change.file, unchanged, nearness):
-            files, failing, seconds = baseline.tests(batch)
-            deselected = [part for test in failing for part in ("--deselect", test)]
-            ended = tree.run(*PYTEST, "-x", *deselected, *files, limit=limit + _SPARE * seconds)
+        batches = tests_about(change.file, unchanged, nearness)
+        quick, slow = [("not slow", one) for one in batches], [("slow", one) for one in batches]
+        for mark, batch in (*quick, ("slow", [change.file]), *slow):  # first its own docstrings
+            files, failing, seconds = baseline.tests(batch, mark)
+            asked = [part for test in failing for part in ("--deselect", test)]
+            asked += ["-x", "-m", mark, *files]
+            ended = tree.run(*PYTEST, *asked, limit=limit + _SPARE * seconds)
             spent += ended.cpu_seconds
             test = judge_tests(ended)
             if test is not None:

@@ -276,6 +276,18 @@ class TestRefusals:
         with pytest.raises(ValueError, match="`kernel` must be a kernel class"):
             ShortChains("mala", 1)
 
+    def test_draws_of_states_follow_their_law(self):
+        """Each of eight shares within 5.5 standard errors, so a false alarm below 3e-7."""
+        field = jnp.array([0.5, -1.0, 0.2])
+        energy = from_callable(lambda x: field @ x, (3,), constraints.boolean)
+        draws = np.asarray(ExactDraws()(EnergySite(energy, jnp.zeros((40_000, 3))), KEY))
+        probs = np.exp(-np.asarray(field)) / (1 + np.exp(-np.asarray(field)))
+        counts = np.bincount((draws @ [4, 2, 1]).astype(int), minlength=8) / len(draws)
+        for number, share in enumerate(counts):
+            bits = np.array([number >> 2, number >> 1, number]) & 1
+            expected = np.prod(np.where(bits, probs, 1 - probs))
+            assert abs(share - expected) < 5.5 * np.sqrt(expected / len(draws))
+
     def test_of_energies_that_cannot_be_drawn_exactly(self):
         site = EnergySite(Gaussian(jnp.zeros(1), jnp.eye(1)), jnp.zeros((2, 1)))
         with pytest.raises(ValueError, match="`normalizer` must be a QuadratureNormalizer"):

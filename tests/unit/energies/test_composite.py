@@ -30,7 +30,9 @@ def test_identities_of_compositions(data):
     close = {"rtol": 1e-5, "atol": 1e-5}
     np.testing.assert_allclose(TemperedEnergy(energy, 0.25)(x), 0.25 * value, **close)
     np.testing.assert_allclose(SumEnergy(energy, energy)(x), 2 * value, **close)
-    np.testing.assert_allclose(SumEnergy(energy)(x), value, **close)
+    alone = SumEnergy(energy)
+    np.testing.assert_allclose(alone(x), value, **close)
+    assert (alone.event_shape, repr(alone.support)) == (energy.event_shape, repr(energy.support))
     again = from_callable(energy, energy.event_shape, energy.support)
     np.testing.assert_allclose(again(x), value, **close)
     negated = from_logdensity(lambda y: -energy(y), energy.event_shape, energy.support)

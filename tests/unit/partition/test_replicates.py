@@ -78,6 +78,18 @@ def test_gamma_replicates_know_the_mean_of_their_own_law(skewness, share):
     )
 
 
+@pytest.mark.parametrize(("count", "doubt"), [(10, np.sqrt(6 / 20)), (400, 2 * np.sqrt(6 / 420))])
+def test_skewness_is_doubted_as_much_as_weights_are_few(count, doubt, monkeypatch):
+    """50,000 replicates know the deviation of their skewness to 0.3%."""
+    seen = []
+    plain = _replicates._gamma
+    monkeypatch.setattr(_replicates, "_REPLICATES", 50_000)
+    monkeypatch.setattr(_replicates, "_gamma", lambda s, k: seen.append(k) or plain(s, k))
+    monkeypatch.setattr(_replicates, "replicate_size", lambda _: 2)
+    _replicates._gamma_replicates(rng(), gamma_log_weights(0.5, count=count))
+    assert np.std(seen[0]) == pytest.approx(doubt, rel=0.02)
+
+
 def test_a_gamma_law_without_skewness_is_normal():
     shape, scale = _replicates._gamma(np.array([0.5]), np.array([0.0]))
     assert _replicates._log_mgf(shape, scale)[0] == pytest.approx(0.125, rel=0.01)

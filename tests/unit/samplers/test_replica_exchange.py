@@ -19,8 +19,14 @@ from scipy import stats
 import ebm_ppl as ebm
 from ebm_ppl._precision import float64
 from ebm_ppl.energies import Gaussian
-from ebm_ppl.samplers import MALA, ReplicaExchange, ReplicaExchangeState
-from ebm_ppl.samplers._temperature_ladder import equal_rejections, monotone_cubic, round_ends
+from ebm_ppl.samplers import MALA, ReplicaExchange, ReplicaExchangeState, _temperature_ladder
+from ebm_ppl.samplers._mass_matrix import MomentsState
+from ebm_ppl.samplers._temperature_ladder import (
+    NormalBase,
+    equal_rejections,
+    monotone_cubic,
+    round_ends,
+)
 
 pytestmark = pytest.mark.usefixtures("light_compilation")
 
@@ -98,6 +104,31 @@ def test_states_are_conveyed_through_a_ladder_without_barriers() -> None:
     # Replicas arrive in every second step, the first of them after four levels.
     assert float(state.round_trip_rate) == pytest.approx(39 / 80)
     assert float(state.barrier) == pytest.approx(0.0, abs=1e-4)
+
+
+def test_round_trips_are_counted_from_the_end_of_warmup_on() -> None:
+    law = dist.Normal(0.0, 1.0).expand((1,))
+    inner = MALA(potential_fn=ebm.potential_fn(Gaussian([0.0], [[1.0]])), **FIXED)
+    kernel = ReplicaExchange(inner, law, num_replicas=3)
+    state, _ = steps(kernel, kernel.init(jax.random.key(0), 40, jnp.zeros(1)), 100)
+    assert float(state.record.round_trips) > 5
+    assert float(state.round_trip_rate) == pytest.approx(float(state.record.round_trips) / 60)
+
+
+def test_a_base_is_fitted_to_draws_and_a_few_of_its_own() -> None:
+    """Its moments are those of the draws joined with some of the law before."""
+    draws = np.random.default_rng(0).normal(2.0, 0.5, (30, 1))
+    deviations = np.sum((draws - draws.mean(axis=0)) ** 2, axis=0)
+    moments = MomentsState(
+        jnp.asarray(30.0), jnp.asarray(draws.mean(axis=0)), jnp.asarray(deviations)
+    )
+    base = NormalBase(jnp.array([-1.0]), jnp.array([3.0]))
+    fitted = _temperature_ladder._fitted_base(base, moments)
+    num_own = _temperature_ladder._PRIOR_DRAWS
+    mean = (30 * draws.mean() - num_own) / (30 + num_own)
+    square = (np.sum(draws**2) + num_own * (1.0 + 9.0)) / (30 + num_own)
+    np.testing.assert_allclose(fitted.mean, mean, rtol=1e-5)
+    np.testing.assert_allclose(fitted.scale, np.sqrt(square - mean**2), rtol=1e-5)
 
 
 @pytest.mark.slow

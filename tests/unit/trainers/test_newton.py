@@ -89,6 +89,12 @@ def test_does_not_move_where_no_step_helps():
     assert float(updates[0]) == 0.0
 
 
+def test_stays_where_nothing_bends():
+    at = jnp.array([1.0, -2.0])
+    flat = minimise(lambda x: 0.0 * jnp.sum(x), at, 1)[0]
+    np.testing.assert_array_equal(flat, at)
+
+
 def _climbs(x):
     return jnp.sum(1.0 + (x - 1.0) ** 2)
 
