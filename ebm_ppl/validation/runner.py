@@ -92,7 +92,6 @@ def run(
         ValueError: If a name, the mode, the seed or the number of processes is not known, or if there is more
             than one process for energies or kernels of your own, which stay in this one.
         TypeError: If `energy` holds anything but energies.
-        RuntimeError: If another process ended before its work did.
         RunInterrupted: A `KeyboardInterrupt` that holds the report of what was asked so far.
 
     Examples:

@@ -15,8 +15,8 @@ from typing import Any, NamedTuple, cast
 
 import jax
 
-from ebm_ppl.validation.jobs import Job
-from ebm_ppl.validation.results import Row, Trace
+from ebm_ppl.validation.jobs import Job, broken
+from ebm_ppl.validation.results import Question, Row, Trace
 
 NAME = "ebm-ppl validation"
 """Name of the threads."""
@@ -57,6 +57,7 @@ class Workers:
         self._done = 0
         self._stopped = False
         self._lock = threading.RLock()
+        self._here = threading.Lock()
         self._endings: queue.SimpleQueue[BaseException | None] = queue.SimpleQueue()
 
     @property
@@ -72,12 +73,11 @@ class Workers:
             return tuple(trace for traces in self._traces for trace in traces)
 
     def run(self) -> None:
-        """Run all jobs.
+        """Run all jobs. Another process that dies is an ERROR of its job, and a warning if it cannot begin.
 
         Raises:
             KeyboardInterrupt: If it comes; a job that is under way in this process goes on unheard, those of
                 others end, and no other begins.
-            RuntimeError: If another process ended before its jobs did.
             Exception: What a callback raised.
         """
         with _helpers(self._num_helpers, self._make_plan) as helpers:
@@ -111,42 +111,55 @@ class Workers:
             self._endings.put(None)
 
     def _work(self) -> None:
-        """Run jobs in this process."""
-        for number in self._numbers():
-            traces = self._plan[number].run(lambda row, number=number: self._emit(number, row))
+        """Run jobs in this process, one at a time."""
+        unit: list[int] = []
+        while (number := self._next(unit)) is not None:
+            with self._here:
+                traces = self._plan[number].run(lambda row, number=number: self._emit(number, row))
             self._finish(number, traces)
 
     def _relay(self, helper: "_Helper") -> None:
-        """Have jobs run by another process."""
-        try:
-            for number in self._numbers():
-                helper.connection.send(number)
-                while not isinstance(message := helper.connection.recv(), list):
+        """Have jobs run by another process; if it dies, that is a row, and this one goes on in its place."""
+        if not helper.is_ready():
+            if not self._stopped:
+                warnings.warn(
+                    f"Another process could not begin (exit status {helper.exit_status()}); what it wrote "
+                    "to standard error says why. The others do its work.",
+                    RuntimeWarning,
+                    stacklevel=2,
+                )
+            return self._work()
+        unit: list[int] = []
+        while (number := self._next(unit)) is not None:
+            try:
+                for message in helper.answers(number):
                     if isinstance(message, Row):
                         self._emit(number, message)
+                    elif isinstance(message, list):
+                        self._finish(number, message)
                     else:
                         warnings.warn_explicit(*message)
-                self._finish(number, message)
-        except (EOFError, OSError) as error:
-            helper.process.join()
-            raise RuntimeError(
-                f"A process that ran checks ended with exit status {helper.process.exitcode}; what it "
-                "wrote to standard error says why. With `processes=1` there are no others."
-            ) from error
-
-    def _numbers(self) -> Iterator[int]:
-        """Numbers of jobs for one process: a unit after the other."""
-        while True:
-            with self._lock:
-                unit = self._units.popleft() if self._units else ()
-            if not unit:
-                return
-            for number in unit:
+            except _HelperDiedError as error:
+                job = self._plan[number]
+                result = broken("all checks", Question.CORRECTNESS, error)
+                self._emit(number, Row(job.energy, job.kernel, result))
+                self._finish(number, ())
                 with self._lock:
-                    if self._stopped:
-                        return
-                    self._report_progress(self._plan[number].label)
-                yield number
+                    self._units.appendleft(unit)
+                return self._work()
+        return None
+
+    def _next(self, unit: list[int]) -> int | None:
+        """The next job for a process, which goes on with the unit that it has begun."""
+        with self._lock:
+            if self._stopped:
+                return None
+            while self._units and not unit:
+                unit.extend(self._units.popleft())
+            if not unit:
+                return None
+            self._report_progress(self._plan[unit[0]].label)
+            return unit.pop(0)
 
     def _emit(self, number: int, row: Row) -> None:
         with self._lock:
@@ -180,9 +193,42 @@ def _units(plan: Sequence[Job]) -> collections.deque[list[int]]:
     return collections.deque(units.values())
 
 
+class _HelperDiedError(Exception):
+    """A process ended before its job did."""
+
+
 class _Helper(NamedTuple):
+    """Another process, and the way to it."""
+
     process: SpawnProcess
     connection: Connection
+
+    def is_ready(self) -> bool:
+        """Whether it has made its plan, for which this waits, and has not died of it."""
+        try:
+            self.connection.recv()
+        except (EOFError, OSError):
+            return False
+        return True
+
+    def answers(self, number: int) -> Iterator[Any]:
+        """What a job sends: rows and warnings, and a list of traces at the end."""
+        message = None
+        while not isinstance(message, list):
+            try:
+                if message is None:
+                    self.connection.send(number)
+                message = self.connection.recv()
+            except (EOFError, OSError) as error:
+                raise _HelperDiedError(
+                    f"the process that ran them ended with exit status {self.exit_status()}"
+                ) from error
+            yield message
+
+    def exit_status(self) -> int | None:
+        """How it ended, for which this waits."""
+        self.process.join()
+        return self.process.exitcode
 
 
 @contextlib.contextmanager
@@ -242,12 +288,13 @@ class _Settings(NamedTuple):
 
 
 def _serve(connection: Connection, make_plan: MakePlan, settings: _Settings) -> None:
-    """Run the jobs whose numbers come: rows and warnings as they fall, and a list of traces at the end."""
+    """Run the jobs whose numbers come, and send what `_Helper` reads."""
     settings.adopt()
     warnings.showwarning = lambda message, category, filename, lineno, *_: connection.send(
         (str(message), category, filename, lineno)
     )
     plan = make_plan()
+    connection.send("ready")
     with contextlib.suppress(EOFError, BrokenPipeError):  # nobody is there any more
         while True:
             connection.send(list(plan[connection.recv()].run(connection.send)))

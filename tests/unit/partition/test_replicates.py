@@ -118,6 +118,16 @@ def test_pareto_replicates_keep_the_body_and_the_mean_of_the_tail():
     np.testing.assert_allclose(found.truth, found.fit)
 
 
+def test_a_tail_begins_above_the_weight_below_it():
+    log_weights = np.random.default_rng(0).permutation(gamma_log_weights(-1.0)) + 300.0
+    weights = np.exp(np.sort(log_weights) - np.max(log_weights))
+    tail = fit_tail(log_weights)
+    assert tail is not None
+    assert len(tail.excess) == 60  # 3 sqrt(400)
+    assert tail.threshold == pytest.approx(weights[-61])
+    np.testing.assert_allclose(tail.threshold + tail.excess, weights[-60:])
+
+
 def test_the_shape_of_a_tail_varies_as_far_as_it_is_uncertain(monkeypatch):
     """Replicates of one weight each, drawn at the median: the excess is that of the shape alone."""
     log_weights = 1.5 * special.ndtri((np.arange(COUNT) + 0.5) / COUNT)

@@ -1,5 +1,6 @@
 """Jobs in several processes: nothing is lost, the order is the plan's, an interrupt keeps what has fallen."""
 
+import dataclasses
 import gc
 import multiprocessing
 import os
@@ -14,7 +15,7 @@ from ebm_ppl import validation
 from ebm_ppl.energies import from_callable
 from ebm_ppl.validation import faults
 from ebm_ppl.validation.jobs import Emit, Job, guarded
-from ebm_ppl.validation.results import Question, Row, Trace
+from ebm_ppl.validation.results import Question, Row, Trace, Verdict
 from ebm_ppl.validation.workers import Workers
 from tests.unit.validation import fakes
 
@@ -94,14 +95,54 @@ def test_another_process_takes_jobs_and_shares_settings_and_warnings() -> None:
     assert multiprocessing.active_children() == []
 
 
-def ends_in_a_helper() -> list[Job]:
-    """A plan of which every process but the first dies."""
+def cannot_begin() -> list[Job]:
+    """What no other process can make a plan of."""
     os._exit(3)
 
 
-def test_a_process_that_dies_ends_the_run() -> None:
-    workers = Workers(many(lambda: time.sleep(2.0)), helpers=1, make_plan=ends_in_a_helper)
-    with pytest.raises(RuntimeError, match="ended with exit status 3"):
+def dies() -> list[Job]:
+    """A plan whose first jobs end the process, unless it is the first."""
+
+    def run(emit: Emit) -> Sequence[Trace]:
+        os._exit(7)
+
+    return [Job(f"{n}", f"{n}", "kernel", run) for n in range(6)]
+
+
+def test_without_a_process_that_cannot_begin_the_others_go_on() -> None:
+    workers = Workers(many(), helpers=1, make_plan=cannot_begin)
+    with pytest.warns(RuntimeWarning, match=r"could not begin \(exit status 3\)"):
+        workers.run()
+    assert len(workers.rows) == 6
+
+
+def test_a_process_that_dies_is_an_error_of_its_job_and_the_others_are_still_run() -> None:
+    def wait() -> None:
+        deadline = time.monotonic() + 20.0
+        while len(workers.rows) < 2 and time.monotonic() < deadline:  # until the other has died
+            time.sleep(0.05)
+
+    plan = [
+        dataclasses.replace(job("first", wait), kernel="mine"),
+        *(dataclasses.replace(job(f"{n}"), kernel="theirs") for n in range(1, 6)),
+    ]
+    workers = Workers(plan, helpers=1, make_plan=dies)
+    workers.run()
+    assert [row.energy for row in workers.rows] == ["first", "1", "2", "3", "4", "5"]
+    (lost,) = [row for row in workers.rows if row.result.verdict is Verdict.ERROR]
+    assert lost.energy == "1"
+    assert "exit status 7" in lost.result.detail
+    assert len(workers.traces) == 5
+
+
+@pytest.mark.filterwarnings("ignore:of a job")
+def test_what_a_callback_raises_is_not_taken_for_a_dead_process() -> None:
+    def broken(row: Row) -> None:
+        if row.kernel != f"{os.getpid()}":
+            raise BrokenPipeError
+
+    workers = Workers(tells_where_it_runs(), broken, helpers=1, make_plan=tells_where_it_runs)
+    with pytest.raises(BrokenPipeError):
         workers.run()
 
 
