@@ -78,6 +78,16 @@ def test_the_base_of_a_machine_is_normalised_and_drawn_from():
     assert np.all(np.abs(draws.mean(0) - mean) < 5.5 * np.sqrt(mean * (1 - mean) / 20_000))
 
 
+def test_default_bases_are_images_of_the_standard_normal_law():
+    z = jnp.array([0.3, -1.2])
+    on_plane = default_base(Gaussian([5.0, 0.0], jnp.eye(2)))
+    np.testing.assert_allclose(on_plane.log_prob(z), dist.Normal().log_prob(z).sum(), rtol=1e-6)
+    on_half_line = default_base(Gamma(3.0, 1.0))
+    np.testing.assert_allclose(
+        on_half_line.log_prob(jnp.exp(z)), dist.LogNormal().log_prob(jnp.exp(z)), rtol=1e-6
+    )
+
+
 def test_default_bases_cover_the_support():
     draws = default_base(Gamma(3.0, 1.0)).sample(jax.random.key(0), (100,))
     assert float(draws.min()) > 0

@@ -6,7 +6,12 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from ebm_ppl.annealing import as_path
+from ebm_ppl.energies import Quartic
+from ebm_ppl.partition import AnnealingSchedule, _anneal
+from ebm_ppl.partition._exchange_estimate import _bridges
 from ebm_ppl.partition._kronrod import kronrod
+from ebm_ppl.partition._moves import CompensatedSum, as_moves
 from ebm_ppl.partition._resampling import systematic_resample
 from ebm_ppl.partition._thermodynamic import estimate_from_ladders
 
@@ -44,3 +49,40 @@ def test_resampling_knows_log_weights_up_to_a_constant(constant):
     assert len(set(chosen.tolist())) > 1
     shifted = systematic_resample(jax.random.key(0), log_weights + constant)
     assert shifted.tolist() == chosen.tolist()
+
+
+def test_ladders_that_were_learned_alone_are_chains_of_their_own():
+    rng = np.random.default_rng(0)
+    guesses, up, down = rng.uniform(0.2, 0.8, (3, 4, 2))
+    own = guesses + np.log(up / down)
+    steps, deviations = _bridges(guesses, up, down)
+    np.testing.assert_allclose(steps, own.mean(axis=0))
+    np.testing.assert_allclose(deviations, own.sum(axis=1) - own.sum() / 4)
+    # Ladders that share their guesses are joined before the logarithm; a chain's part is linear.
+    steps, deviations = _bridges(guesses[0], up, down)
+    np.testing.assert_allclose(steps, guesses[0] + np.log(up.mean(axis=0) / down.mean(axis=0)))
+    moved = up + 1e-6 * np.eye(4)[:, :1]
+    slope = (_bridges(guesses[0], moved, down)[0] - steps).sum() / 1e-6
+    np.testing.assert_allclose(slope, (0.25 / up.mean(axis=0)).sum(), rtol=1e-4)
+    np.testing.assert_allclose(deviations.sum(), 0.0, atol=1e-12)
+
+
+def test_the_way_back_takes_the_steps_of_the_way_there_in_turn(monkeypatch):
+    """Moves stand at all temperatures but the first; those at the last one come before it on the way back."""
+    seen = []
+    nothing = jnp.zeros(3)
+
+    def spy(_path, _moves, ladder, sizes, *_):
+        seen.append((ladder, sizes))
+        return CompensatedSum(nothing, nothing), nothing, nothing
+
+    monkeypatch.setattr(_anneal, "_anneal", spy)
+    path = as_path(Quartic(), None)
+    ladder, sizes = jnp.linspace(0.0, 1.0, 5), jnp.array([0.1, 0.2, 0.3, 0.4])
+    schedule = AnnealingSchedule(ladder, sizes)
+    moves = as_moves(None, 1, path)
+    with jax.disable_jit():
+        _anneal.reverse_log_weights(path, moves, schedule, jax.random.key(0), jnp.zeros(3))
+    ((backwards, sizes_back),) = seen
+    np.testing.assert_allclose(backwards, ladder[::-1])
+    np.testing.assert_allclose(sizes_back, [0.3, 0.2, 0.1, 0.1])

@@ -1,5 +1,7 @@
 """Annealed Langevin sampling: weights of modes, the flow by itself, and what is refused."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -42,6 +44,26 @@ class NoisyNormal(AbstractNoiseConditionalEnergy):
 
     def _energy(self, x, sigma):
         return 0.5 * jnp.sum(x**2) / (1 + sigma**2)
+
+
+class NoiseAlone(AbstractNoiseConditionalEnergy):
+    """A point at 0 under noise, which has no scale of its own."""
+
+    event_shape = ()
+    support = constraints.real
+
+    def _energy(self, x, sigma):
+        return 0.5 * (x / sigma) ** 2
+
+
+@pytest.mark.parametrize("transport", [False, True])
+def test_draws_scale_with_the_noise(transport):
+    """The same random numbers at levels eight times as wide: steps go with the square of the level."""
+    ladder = jnp.geomspace(2.0, 0.25, 4)
+    draw = functools.partial(annealed_langevin, NoiseAlone(), transport=transport, num_steps=3)
+    narrow, wide = (draw(scale * ladder, KEY, 50) for scale in (1.0, 8.0))
+    np.testing.assert_allclose(wide, 8.0 * narrow, rtol=1e-4)
+    assert np.std(narrow) > 0.1
 
 
 def minor_weight(draws):

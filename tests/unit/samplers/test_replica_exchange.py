@@ -99,6 +99,8 @@ def test_states_are_conveyed_through_a_ladder_without_barriers() -> None:
     state, (walkers,) = steps(kernel, state, 80, "walkers")
     np.testing.assert_array_equal(walkers[:3], [[1, 0, 3, 2], [1, 3, 0, 2], [3, 1, 2, 0]])
     np.testing.assert_array_equal(np.sort(walkers, axis=1), np.tile(np.arange(4), (80, 1)))
+    assert bool(state.is_heated[0])  # by the base law, until it has come to the target
+    assert not bool(state.is_heated[-1])
     np.testing.assert_allclose(state.acceptance, 1.0, atol=1e-5)
     assert state.acceptance.shape == (3,)  # pairs of neighbours
     # Replicas arrive in every second step, the first of them after four levels.

@@ -212,10 +212,13 @@ class TestReplayBuffer:
         plain = ebm.ReplayBufferCD(WALK, num_steps=1, buffer_size=16)
         penalised = ebm.ReplayBufferCD(WALK, num_steps=1, buffer_size=16, energy_penalty=0.5)
         _, buffer = plain.init(ENERGY, DATA, KEY)
-        sample = plain.prepare(MODEL, DATA, buffer, STEP, KEY).sample
+        prepared = plain.prepare(MODEL, DATA, buffer, STEP, KEY)
+        sample = prepared.sample
         positive, negative = jax.vmap(ENERGY)(DATA.x), jax.vmap(ENERGY)(sample.x)
         expected = positive - negative.mean()
         np.testing.assert_allclose(plain.losses(MODEL, DATA, sample), expected, rtol=1e-5)
+        gap = prepared.metrics["energy_gap"]
+        np.testing.assert_allclose(gap, negative.mean() - positive.mean(), rtol=1e-5)
         expected = expected + 0.5 * (positive**2 + (negative**2).mean())
         np.testing.assert_allclose(penalised.losses(MODEL, DATA, sample), expected, rtol=1e-5)
 
