@@ -9,6 +9,7 @@ from ebm_ppl import EnergyDistribution, energies, potential_fn
 from ebm_ppl.energies import (
     ConditionalGaussian,
     Gaussian,
+    LikelihoodEnergy,
     NeuralConditionalEnergy,
     NeuralEnergy,
     from_conditional_callable,
@@ -236,3 +237,12 @@ class TestCallable:
         energy = from_conditional_callable(lambda x, y: x, (2,), ())
         with pytest.raises(ValueError, match=r"fn\(x, y\)` of shape \(\); got \(2,\)"):
             energy([1.0, 2.0], 3.0)
+
+
+@pytest.mark.parametrize("observations", [1.0, [1.0, 2.0], [[1.0, 2.0]], np.zeros((0, 1))])
+def test_observations_of_a_likelihood_have_the_shape_of_a_condition(observations):
+    term = ConditionalGaussian([[1.0]], [0.0], [[1.0]])
+    with pytest.raises(
+        ValueError, match=r"`observations` of shape \(num_observations >= 1, 1\); got"
+    ):
+        LikelihoodEnergy(term, observations)
