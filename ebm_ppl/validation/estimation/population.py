@@ -61,7 +61,7 @@ def population_minimiser(
     Examples:
         >>> from ebm_ppl.validation.estimation import QUARTIC, MaximumLikelihood, line, toy_mixture
         >>> theta = population_minimiser(MaximumLikelihood(QUARTIC), toy_mixture(line()))
-        >>> (theta + 0.0).round(6).tolist()
+        >>> (theta.round(6) + 0.0).tolist()
         [-1.263614, 0.0, 0.13229]
     """
     theta = _start(estimator, data) if start is None else np.asarray(start, dtype=np.float64)
