@@ -15,7 +15,10 @@ THRESHOLD = 45.0
 
 _SCAN = {2: 161, 3: 49}
 _PROFILE = {2: 129, 3: 33}
-_ATTEMPTS = 3
+_OCTAVES = 12
+"""How often the box is doubled to see what lies around it: to 4,000 times itself."""
+_MOST_MINIMA = 64
+_ATTEMPTS = 6
 
 Flags = tuple[tuple[bool, bool], ...]
 
@@ -32,6 +35,7 @@ class BoxBracket:
         unresolved: Per axis and end, whether floats do not resolve the support beyond it.
         level: Value of V at which the density is cut.
         mode: Position z of the smallest V.
+        wells: Positions z of the minima that count, shape (k, dim).
     """
 
     maps: tuple[Knots, ...]
@@ -41,6 +45,7 @@ class BoxBracket:
     unresolved: Flags
     level: float
     mode: np.ndarray
+    wells: np.ndarray
 
     def z_range(self, axis: int) -> tuple[float, float]:
         """Ends of the box along one axis, in z."""
@@ -152,14 +157,14 @@ def find_box_bracket(
     center = landscape.to_z(points[best])
     scale = [_half_width(landscape, points[best], depth[best], k) for k in range(chart.dim)]
     maps = tuple(Knots(center[k : k + 1], np.array([scale[k]])) for k in range(chart.dim))
-    z = landscape.to_z(points[depth <= depth[best] + THRESHOLD])
+    seen = landscape.to_z(points[depth <= depth[best] + THRESHOLD])
     landscape = Landscape(chart, maps)
     far = np.where(free, np.sign(limits) * np.sinh(T_LIMIT), limits)
     ends = np.stack([one.to_u(far[axis]) for axis, one in enumerate(maps)])
-    points = landscape.to_t(z)
+    points = landscape.to_t(seen)
     box = _slice_box(landscape, points, landscape(points), ends)
     box, level = _settle_box(landscape, box, ends, free, threshold)
-    stray = _stray_points(landscape, box, ends, level)
+    stray = _points_beyond(landscape, box, ends, level)
     for _ in range(_ATTEMPTS):
         if not len(stray):
             break
@@ -167,10 +172,11 @@ def find_box_bracket(
             [np.minimum(box[:, 0], stray.min(0)), np.maximum(box[:, 1], stray.max(0))], 1
         )
         box, level = _settle_box(landscape, box, ends, free, threshold)
-        stray = _stray_points(landscape, box, ends, level)
+        stray = _points_beyond(landscape, box, ends, level)
     if len(stray):
         raise not_normalizable(chart, landscape.describe(landscape.to_z(stray[0])))
     fixed = box == ends
+    wells = _wells(landscape, box, ends, level, 1.0)
     return BoxBracket(
         maps=maps,
         low=box[:, 0],
@@ -179,7 +185,44 @@ def find_box_bracket(
         unresolved=_pairs(fixed & np.isfinite(limits) & np.isinf(bounds)),
         level=level,
         mode=center,
+        wells=landscape.to_z(wells),
     )
+
+
+def _points_beyond(
+    landscape: Landscape, box: np.ndarray, ends: np.ndarray, level: float
+) -> np.ndarray:
+    """Points outside the box at which the density has not been cut."""
+    stray = _stray_points(landscape, box, ends, level)
+    if len(stray):
+        return stray
+    around = [_wells(landscape, box, ends, level, 2.0**k) for k in range(1, _OCTAVES + 1)]
+    found = np.concatenate(around)
+    return found[np.any((found < box[:, 0]) | (found > box[:, 1]), axis=1)]
+
+
+def _wells(
+    landscape: Landscape, box: np.ndarray, ends: np.ndarray, level: float, widening: float
+) -> np.ndarray:
+    """Bottoms of wells below a level, seen from a grid over the box or a wider one.
+
+    The grid is as dense as that of a profile of a box of that size: a scan of the whole space steps over
+    wells that are narrow against their distance.
+    """
+    share = np.linspace(-1.0, 1.0, _PROFILE[landscape.dim])
+    ticks = []
+    for axis, one in enumerate(landscape.maps):
+        low, high = one.to_z(box[axis])
+        z = 0.5 * (low + high) + 0.5 * widening * (high - low) * share
+        ticks.append(np.clip(one.to_u(z), *ends[axis]))
+    value = landscape(mesh(*ticks))
+    lowest = (value <= ndimage.minimum_filter(value, 3, mode="nearest")) & np.isfinite(value)
+    index = np.argwhere(lowest)
+    index = index[np.argsort(value[tuple(index.T)], kind="stable")[:_MOST_MINIMA]]
+    point = np.stack([one[index[:, axis]] for axis, one in enumerate(ticks)], -1)
+    reach = np.stack([np.gradient(one)[index[:, axis]] for axis, one in enumerate(ticks)], -1)
+    point, depth = zoom(landscape, point, value[tuple(index.T)], reach, ends)
+    return point[depth <= level]
 
 
 def _stray_points(

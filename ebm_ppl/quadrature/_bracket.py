@@ -11,6 +11,7 @@ import numpy as np
 
 from ebm_ppl._errors import NonFiniteEnergyError, NotNormalizableError
 from ebm_ppl.quadrature._chart import Chart
+from ebm_ppl.quadrature._jumps import Jumps, find_jumps
 from ebm_ppl.quadrature._maps import Knots
 
 THRESHOLD = 60.0
@@ -20,6 +21,11 @@ T_LIMIT = 340.0
 """End of the scan in t: |z| up to 1e147, whose square is still finite."""
 
 _SCAN = 4097
+_OCTAVES = 17
+"""How often the extent of the mass is doubled to see what lies beyond it: to 130,000 times itself."""
+_MOST_LOOKS = 8
+"""How often a look may find more mass, and another is taken around all of it."""
+_MOST_MINIMA = 2048
 _FAR = 50.0
 _MAX_KNOTS = 16
 
@@ -36,6 +42,8 @@ class Bracket:
         unresolved: Per end, whether floats do not resolve the support beyond it.
         mode: Position of the smallest V.
         knots: Position and scale of the minima that count.
+        jumps: Of the density of z, in units of `exp(-lowest)`.
+        lowest: Smallest potential U of the scan.
     """
 
     low: float
@@ -44,6 +52,8 @@ class Bracket:
     unresolved: tuple[bool, bool]
     mode: float
     knots: Knots
+    jumps: Jumps
+    lowest: float
 
 
 def tail_potential(potential: np.ndarray, z: np.ndarray) -> np.ndarray:
@@ -218,6 +228,8 @@ def _sublevel(
     index = _local_minima(value)
     if not len(index):
         raise not_normalizable(line.chart, "anywhere: exp(-E) is 0 at every point of the scan")
+    if len(index) > _MOST_MINIMA:  # a rugged energy; the deepest hold the mass
+        index = np.sort(index[np.argsort(value[index], kind="stable")[:_MOST_MINIMA]])
     minima, depth = _refine_minima(line, z, index)
     level = float(min(depth.min(), np.nanmin(value))) + threshold
     minima, depth = minima[depth <= level], depth[depth <= level]
@@ -237,6 +249,14 @@ def scan_points(low: float, high: float, count: int = _SCAN) -> np.ndarray:
     if np.isfinite(high):
         z[-1] = high
     return z
+
+
+def _looked_at(low: float, high: float) -> np.ndarray:
+    """Points between two ends and around them, everywhere 1/4096 of the extent that mass there would have."""
+    share = np.linspace(0.0, 1.0, _SCAN)
+    doublings = 2.0 ** np.arange(_OCTAVES)[:, None]
+    beyond = (doublings * (1 + share) - 1).ravel() * (high - low)
+    return np.concatenate([low - beyond, low + (high - low) * share, high + beyond])
 
 
 def find_bracket(
@@ -265,12 +285,20 @@ def find_bracket(
     high = _resolution_edge(line, points, int(keep[-1]), 1) if edges[1] else high
     points = np.unique(np.clip(points, low, high))
     value = line(points)
-    first = _sublevel(line, points, value, (low, high), threshold)
-    # A second look, uniform between the ends, finds wells that the first scan stepped over.
-    points = np.unique(np.concatenate([points, np.linspace(*first.ends[:2], _SCAN)]))
-    found = _sublevel(line, points, line(points), (low, high), threshold)
+    found = _sublevel(line, points, value, (low, high), threshold)
+    # The first scan steps over wells that are narrow against their distance from 0. Others look between the
+    # ends and around them, and once more if that finds more.
+    for _ in range(_MOST_LOOKS):
+        before = found.ends[:2]
+        closer = np.clip(_looked_at(*before), low, high)
+        points = np.unique(np.concatenate([points, closer]))
+        value = line(points)
+        found = _sublevel(line, points, value, (low, high), threshold)
+        if found.ends[0] >= before[0] and found.ends[1] <= before[1]:
+            break
     ends = found.ends
     at_edge = line(np.array(ends[:2]))
+    jumps, lowest = _jumps_between(line, points, value, ends[:2])
     unresolved = (ends[2] and edges[0], ends[3] and edges[1])
     return Bracket(
         low=ends[0],
@@ -280,4 +308,25 @@ def find_bracket(
         unresolved=unresolved,
         mode=float(found.minima[np.argmin(found.depth)]),
         knots=_knots(line, found.minima, found.depth, ends[1] - ends[0]),
+        jumps=jumps,
+        lowest=lowest,
     )
+
+
+def _jumps_between(
+    line: _Line, points: np.ndarray, value: np.ndarray, ends: tuple[float, float]
+) -> tuple[Jumps, float]:
+    """Jumps of the density of z between two ends, in units of its value at the lowest potential."""
+    held = (points >= ends[0]) & (points <= ends[1])
+    points = points[held]
+    potential = value[held] - tail_potential(np.zeros_like(points), points)
+    lowest = float(np.nanmin(potential))
+
+    def density_at(z: np.ndarray) -> np.ndarray:
+        return _density(line(z) - tail_potential(np.zeros_like(z), z), lowest)
+
+    return find_jumps(density_at, points, _density(potential, lowest)), lowest
+
+
+def _density(potential: np.ndarray, lowest: float) -> np.ndarray:
+    return np.nan_to_num(np.exp(np.minimum(lowest - potential, 0.0)), nan=0.0)

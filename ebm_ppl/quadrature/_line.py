@@ -7,8 +7,9 @@ import numpy as np
 from ebm_ppl.quadrature._bracket import non_finite
 from ebm_ppl.quadrature._chart import Chart
 from ebm_ppl.quadrature._curve import Curve
+from ebm_ppl.quadrature._jumps import Jumps, find_jumps
 from ebm_ppl.quadrature._maps import Axis
-from ebm_ppl.quadrature._rules import integrate, rule_weights
+from ebm_ppl.quadrature._rules import Estimate, integrate, rule_weights
 
 _TABLE_INTERVALS = 8192
 
@@ -31,6 +32,13 @@ def node_log_density(
 class LineGrid:
     """Values of the density of u at equidistant nodes of one axis.
 
+    Args:
+        chart: The energy.
+        axis: The axis.
+        num_intervals: Number of intervals.
+        jumps: Jumps of the density of z, if they are known; by default those between nodes.
+        lowest: Potential at which that density is 1.
+
     Attributes:
         axis: The axis.
         num_intervals: Number of intervals.
@@ -39,20 +47,64 @@ class LineGrid:
         potential_scale: Mean absolute potential, which sets the roundoff of the integral.
     """
 
-    def __init__(self, chart: Chart, axis: Axis, num_intervals: int) -> None:
+    def __init__(
+        self,
+        chart: Chart,
+        axis: Axis,
+        num_intervals: int,
+        jumps: Jumps | None = None,
+        lowest: float = 0.0,
+    ) -> None:
         self.chart, self.axis, self.num_intervals = chart, axis, num_intervals
         self._z, log_density, potential = self._values(num_intervals)
         # Where every node misses the mass, the integral is 0 and its estimated error infinite.
         self.offset = max(float(log_density.max()), -np.finfo(np.float64).max)
         self.density = np.exp(log_density - self.offset)
-        self.estimate = integrate(self.density, [axis.high - axis.low])
+        self._step = (axis.high - axis.low) / num_intervals
+        if jumps is None:
+            self._jumps = find_jumps(self._density_at, axis.nodes(num_intervals), self.density)
+        else:
+            self._jumps = jumps.on(axis, float(np.exp(-lowest - self.offset)))
+        self.estimate = self._estimate()
         masses = self.masses
         self.potential_scale = float(np.abs(potential[masses > 0]) @ masses[masses > 0])
 
     def _values(self, num_intervals: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        z = self.axis.map.to_z(self.axis.nodes(num_intervals))
+        return self._values_at(self.axis.nodes(num_intervals))
+
+    def _values_at(self, u: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        z = self.axis.map.to_z(u)
         log_volume = np.log(self.axis.map.slope(z))
         return z, *node_log_density(self.chart, z[:, None], log_volume)
+
+    def _density_at(self, u: np.ndarray) -> np.ndarray:
+        return np.exp(self._values_at(u)[1] - self.offset)
+
+    def _estimate(self) -> Estimate:
+        """By both rules; by the trapezoid rule on either side of jumps, where Simpson's is off by a step."""
+        low, high = self.axis.low, self.axis.high
+        plain = integrate(self.density, [high - low])
+        if not len(self._jumps):
+            return plain
+        fine, coarse = (
+            float(
+                np.sum(
+                    rule_weights("trapezoid", len(values) - 1, high - low) * values
+                    + self._jumps.corrections(low, step, values)
+                )
+            )
+            for values, step in ((self.density, self._step), (self.density[::2], 2 * self._step))
+        )
+        unresolved = self._jumps.unresolved(low, self._step, self.density)
+        heights = float(np.sum(np.abs(self._jumps.right - self._jumps.left)))
+        simpson = plain.value if plain.rule == "simpson" else plain.other_value
+        return Estimate(
+            rule="trapezoid",
+            value=fine,
+            error=(abs(fine - coarse) + unresolved) / fine,
+            other_value=simpson,
+            other_error=heights * self._step / fine,
+        )
 
     @property
     def points(self) -> np.ndarray:
@@ -62,9 +114,17 @@ class LineGrid:
     @property
     def masses(self) -> np.ndarray:
         """Probability that the rule gives each node, shape (num_intervals + 1,)."""
-        width = self.axis.high - self.axis.low
-        weights = rule_weights(self.estimate.rule, self.num_intervals, width)
-        return weights * self.density / (self.estimate.value or 1.0)
+        weights = rule_weights(
+            self.estimate.rule, self.num_intervals, self.axis.high - self.axis.low
+        )
+        masses = weights * self.density
+        if len(self._jumps):
+            masses = masses + self._jumps.corrections(self.axis.low, self._step, self.density)
+        return masses / (self.estimate.value or 1.0)
+
+    def nodes_around(self, z: np.ndarray) -> np.ndarray:
+        """Nodes around points (k, 1), shape (k, 3, 1)."""
+        return self.points[self.axis.nodes_around(z[:, 0], self.num_intervals)]
 
     def edge_densities(self) -> list[tuple[np.ndarray, np.ndarray]]:
         """Nodes in z and density of z along the axis."""

@@ -118,6 +118,12 @@ class Axis:
         """Equidistant nodes in u, shape (num_intervals + 1,)."""
         return np.linspace(self.low, self.high, num_intervals + 1)
 
+    def nodes_around(self, z: np.ndarray, num_intervals: int) -> np.ndarray:
+        """Numbers of the node nearest to each z and of its neighbours, shape (..., 3)."""
+        step = (self.high - self.low) / num_intervals
+        nearest = np.rint((self.map.to_u(z) - self.low) / step).astype(int)
+        return np.clip(nearest[..., None] + np.array([-1, 0, 1]), 0, num_intervals)
+
 
 def anchored_axis(
     coordinate: CoordinateMap,

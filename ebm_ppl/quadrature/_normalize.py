@@ -25,6 +25,8 @@ _EXPLORED = {1: 2**12, 2: 2**8, 3: 2**6}
 _FINEST = {1: 2**15, 2: 2**11, 3: 2**7}
 _TOLERANCE = {1: 1e-10, 2: 1e-8, 3: 1e-8}
 _UNRELIABLE = 1e-2
+_NEAR_BOTTOM = 1.0
+"""Nats above a well's bottom at which a node still sees it."""
 _MAX_MISSING = 1e-6
 _SAFETY = 4.0  # Rounding of x spoils the density at the last nodes that floats resolve.
 
@@ -93,13 +95,13 @@ def normalize(
     limits = _read_bounds(chart, bounds)
     z_limits = _z_limits(chart, limits)
     uniform = num_intervals is not None and bool(np.all(np.isfinite(z_limits)))
-    candidates, unresolved = _CANDIDATES[chart.dim](chart, z_limits, uniform)
+    candidates, unresolved, wells = _CANDIDATES[chart.dim](chart, z_limits, uniform)
     if num_intervals is not None:
         grid = min(
             (make(num_intervals) for make in candidates), key=lambda grid: grid.estimate.error
         )
     else:
-        grid = _search(candidates, chart.dim, relative_tolerance)
+        grid = _search(candidates, chart, wells, relative_tolerance)
     return _density(energy, chart, grid, limits, unresolved, checked=num_intervals is None)
 
 
@@ -147,18 +149,21 @@ def mass_range(energy: AbstractEnergy, threshold: float, widening: float) -> np.
 
 
 Unresolved = Sequence[tuple[bool, bool]]
+Candidates = tuple[Iterable[Callable[[int], Grid]], Unresolved, np.ndarray]
+"""Makers of grids; per axis and end whether floats end there; positions of wells that a grid has to see."""
 
 
-def _line_candidates(
-    chart: Chart, z_limits: np.ndarray, uniform: bool
-) -> tuple[Iterable[Callable[[int], Grid]], Unresolved]:
+def _line_candidates(chart: Chart, z_limits: np.ndarray, uniform: bool) -> Candidates:
     low, high = (float(end) for end in z_limits[0])
     if uniform:
-        axes = [Axis(Uniform(), low, high)]
-        return [lambda n, axis=axis: LineGrid(chart, axis, n) for axis in axes], [(False, False)]
+        axis = Axis(Uniform(), low, high)
+        return [lambda n: LineGrid(chart, axis, n)], [(False, False)], np.zeros((0, 1))
     bracket = find_bracket(chart, low, high)
-    makers = [lambda n, axis=axis: LineGrid(chart, axis, n) for axis in _line_axes(bracket)]
-    return makers, [bracket.unresolved]
+    makers = [
+        lambda n, axis=axis: LineGrid(chart, axis, n, bracket.jumps, bracket.lowest)
+        for axis in _line_axes(bracket)
+    ]
+    return makers, [bracket.unresolved], bracket.knots.centers[:, None]
 
 
 def _line_axes(bracket: Bracket) -> list[Axis]:
@@ -168,30 +173,30 @@ def _line_axes(bracket: Bracket) -> list[Axis]:
     return [anchored_axis(one, ends, bracket.mode, bracket.fixed) for one in maps]
 
 
-def _plane_candidates(
-    chart: Chart, z_limits: np.ndarray, uniform: bool
-) -> tuple[Iterable[Callable[[int], Grid]], Unresolved]:
+def _plane_candidates(chart: Chart, z_limits: np.ndarray, uniform: bool) -> Candidates:
     if uniform:
         rows, columns = (Axis(Uniform(), float(low), float(high)) for low, high in z_limits)
         frames: Iterable[Frame] = [Frame(rows, columns)]
         unresolved: Unresolved = [(False, False)] * 2
+        wells = np.zeros((0, 2))
     else:
         bracket = find_box_bracket(chart, z_limits)
         frames = candidate_frames(chart, bracket, adapt=not any(bracket.fixed[1]))
-        unresolved = bracket.unresolved
-    return (lambda n, frame=frame: PlaneGrid(chart, frame, n) for frame in frames), unresolved
+        unresolved, wells = bracket.unresolved, bracket.wells
+    makers = (lambda n, frame=frame: PlaneGrid(chart, frame, n) for frame in frames)
+    return makers, unresolved, wells
 
 
-def _space_candidates(
-    chart: Chart, z_limits: np.ndarray, uniform: bool
-) -> tuple[Iterable[Callable[[int], Grid]], Unresolved]:
+def _space_candidates(chart: Chart, z_limits: np.ndarray, uniform: bool) -> Candidates:
     if uniform:
         choices = [tuple(Axis(Uniform(), float(low), float(high)) for low, high in z_limits)]
         unresolved: Unresolved = [(False, False)] * 3
+        wells = np.zeros((0, 3))
     else:
         bracket = find_box_bracket(chart, z_limits)
         choices, unresolved = list(_space_axes(bracket)), bracket.unresolved
-    return [lambda n, axes=axes: SpaceGrid(chart, axes, n) for axes in choices], unresolved
+        wells = bracket.wells
+    return [lambda n, axes=axes: SpaceGrid(chart, axes, n) for axes in choices], unresolved, wells
 
 
 def _space_axes(bracket: BoxBracket) -> Iterable[tuple[Axis, ...]]:
@@ -209,31 +214,57 @@ def _space_axes(bracket: BoxBracket) -> Iterable[tuple[Axis, ...]]:
 _CANDIDATES = {1: _line_candidates, 2: _plane_candidates, 3: _space_candidates}
 
 
-def _search(candidates: Iterable[Callable[[int], Grid]], dim: int, tolerance: float) -> Grid:
-    """Double each candidate's grid to a moderate size, then the best one's, until one converges."""
+def _search(
+    candidates: Iterable[Callable[[int], Grid]], chart: Chart, wells: np.ndarray, tolerance: float
+) -> Grid:
+    """Double each candidate's grid to a moderate size, then the best one's, until one converges.
+
+    A grid between whose nodes a well lies unseen agrees with a coarser one, and does not count.
+
+    Raises:
+        NotNormalizableError: If no grid sees all wells.
+    """
+    bottom, _ = chart.potential(wells)
     best: Grid | None = None
     best_make: Callable[[int], Grid] | None = None
+    makers = []
     for make in candidates:
+        makers.append(make)
         previous = np.inf
-        count = _COARSEST[dim]
-        while count <= _EXPLORED[dim]:
+        count = _COARSEST[chart.dim]
+        while count <= _EXPLORED[chart.dim]:
             grid = make(count)
-            if best is None or grid.estimate.error <= best.estimate.error:
+            error = grid.estimate.error if _sees(grid, chart, wells, bottom) else np.inf
+            if error < np.inf and (best is None or error <= best.estimate.error):
                 best, best_make = grid, make
             # Twice in a row: one lucky agreement of two coarse grids is not enough.
-            if max(grid.estimate.error, previous**2) <= tolerance:
+            if max(error, previous**2) <= tolerance:
                 return grid
-            previous = grid.estimate.error
+            previous = error
             count *= 2
-    assert best is not None
-    assert best_make is not None
-    count = 2 * _EXPLORED[dim]
-    while count <= _FINEST[dim] and best.estimate.error > tolerance:
-        grid = best_make(count)
-        if grid.estimate.error < best.estimate.error:
-            best = grid
-        count *= 2
+    for make in makers if best_make is None else [best_make]:
+        count = 2 * _EXPLORED[chart.dim]
+        while count <= _FINEST[chart.dim] and (best is None or best.estimate.error > tolerance):
+            grid = make(count)
+            is_better = best is None or grid.estimate.error < best.estimate.error
+            if is_better and _sees(grid, chart, wells, bottom):
+                best = grid
+            count *= 2
+    if best is None:
+        raise NotNormalizableError(
+            f"{chart.name} cannot be normalised: on {_FINEST[chart.dim]} intervals no grid over all of its "
+            f"{len(wells)} wells resolves the narrowest."
+        )
     return best
+
+
+def _sees(grid: Grid, chart: Chart, wells: np.ndarray, bottom: np.ndarray) -> bool:
+    """Whether next to each well there is a node that is hardly above its bottom."""
+    if not len(wells):
+        return True
+    nodes = grid.nodes_around(wells)
+    around, _ = chart.potential(nodes.reshape(-1, chart.dim))
+    return bool(np.all(around.reshape(len(wells), -1).min(axis=1) <= bottom + _NEAR_BOTTOM))
 
 
 def _missing_mass(grid: Grid, unresolved: Unresolved) -> float:

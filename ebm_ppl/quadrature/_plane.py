@@ -101,6 +101,15 @@ class PlaneGrid:
         weights = first[:, None] * second
         return (weights * self.density / (self.estimate.value or 1.0)).reshape(-1)
 
+    def nodes_around(self, z: np.ndarray) -> np.ndarray:
+        """Nodes around points (k, 2), shape (k, 9, 2)."""
+        rows, columns = self.frame.rows, self.frame.columns
+        row = rows.nodes_around(z[:, 0], self.num_intervals)
+        location, scale = self.frame.standardisation(rows.nodes(self.num_intervals)[row])
+        column = columns.nodes_around((z[:, 1:] - location) / scale, self.num_intervals)
+        flat = row[:, :, None] * (self.num_intervals + 1) + column
+        return self._z[flat.reshape(len(z), -1)]
+
     def edge_densities(self) -> list[tuple[np.ndarray, np.ndarray]]:
         """Per axis, nodes in z and the marginal density; columns only where they are aligned."""
         frame, total = self.frame, self.estimate.value or 1.0

@@ -76,6 +76,21 @@ class SpaceGrid:
         weights = first[:, None, None] * second[:, None] * third / (self.estimate.value or 1.0)
         return (weights * self.density).reshape(-1)
 
+    def nodes_around(self, z: np.ndarray) -> np.ndarray:
+        """Nodes around points (k, 3), shape (k, 27, 3)."""
+        lines = [
+            self._z[k][axis.nodes_around(z[:, k], self.num_intervals)]
+            for k, axis in enumerate(self.axes)
+        ]
+        first, second, third = lines
+        shape = (len(z), 3, 3, 3)
+        nodes = [
+            np.broadcast_to(first[:, :, None, None], shape),
+            np.broadcast_to(second[:, None, :, None], shape),
+            np.broadcast_to(third[:, None, None, :], shape),
+        ]
+        return np.stack(nodes, -1).reshape(len(z), -1, 3)
+
     def edge_densities(self) -> list[tuple[np.ndarray, np.ndarray]]:
         """Per axis, nodes in z and the marginal density."""
         masses = self.masses.reshape(self.density.shape)
