@@ -99,13 +99,20 @@ def test_states_are_conveyed_through_a_ladder_without_barriers() -> None:
     state, (walkers,) = steps(kernel, state, 80, "walkers")
     np.testing.assert_array_equal(walkers[:3], [[1, 0, 3, 2], [1, 3, 0, 2], [3, 1, 2, 0]])
     np.testing.assert_array_equal(np.sort(walkers, axis=1), np.tile(np.arange(4), (80, 1)))
-    assert bool(state.is_heated[0])  # by the base law, until it has come to the target
-    assert not bool(state.is_heated[-1])
     np.testing.assert_allclose(state.acceptance, 1.0, atol=1e-5)
     assert state.acceptance.shape == (3,)  # pairs of neighbours
     # Replicas arrive in every second step, the first of them after four levels.
     assert float(state.round_trip_rate) == pytest.approx(39 / 80)
     assert float(state.barrier) == pytest.approx(0.0, abs=1e-4)
+
+
+def test_a_replica_is_heated_by_the_base_law_alone() -> None:
+    """Between laws that have nothing in common no exchange is accepted."""
+    law = dist.Normal(1e4, 0.1).expand((1,))
+    inner = MALA(potential_fn=ebm.potential_fn(Gaussian([0.0], [[1.0]])), **FIXED)
+    kernel = ReplicaExchange(inner, law, num_replicas=3)
+    state, _ = steps(kernel, kernel.init(jax.random.key(0), 0, jnp.zeros(1)), 4)
+    np.testing.assert_array_equal(state.is_heated, [True, False, False])
 
 
 def test_round_trips_are_counted_from_the_end_of_warmup_on() -> None:
