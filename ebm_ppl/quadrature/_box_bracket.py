@@ -17,7 +17,6 @@ _SCAN = {2: 161, 3: 49}
 _PROFILE = {2: 129, 3: 33}
 _OCTAVES = 12
 """How often the box is doubled to see what lies around it: to 4,000 times itself."""
-_MOST_MINIMA = 64
 _ATTEMPTS = 6
 
 Flags = tuple[tuple[bool, bool], ...]
@@ -90,12 +89,24 @@ def _coarse_minima(landscape: Landscape, ends: np.ndarray) -> tuple[np.ndarray, 
     if not np.isfinite(value).any():
         origin = landscape.to_z(np.clip(np.zeros(landscape.dim), *ends.T))
         raise non_finite(landscape.chart, origin, "not finite")
+    return _refined_minima(landscape, ticks, value, ends, most=96, rounds=30)
+
+
+def _refined_minima(
+    landscape: Landscape,
+    ticks: list[np.ndarray],
+    value: np.ndarray,
+    ends: np.ndarray,
+    most: int,
+    rounds: int,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Move the lowest local minima of V on a grid to true ones: the points, and V there."""
     lowest = (value <= ndimage.minimum_filter(value, 3, mode="nearest")) & np.isfinite(value)
     index = np.argwhere(lowest)
-    index = index[np.argsort(value[tuple(index.T)], kind="stable")[:96]]
+    index = index[np.argsort(value[tuple(index.T)], kind="stable")[:most]]
     point = np.stack([one[index[:, axis]] for axis, one in enumerate(ticks)], -1)
     reach = np.stack([np.gradient(one)[index[:, axis]] for axis, one in enumerate(ticks)], -1)
-    return zoom(landscape, point, value[tuple(index.T)], reach, ends, rounds=30)
+    return zoom(landscape, point, value[tuple(index.T)], reach, ends, rounds=rounds)
 
 
 def _slice_box(
@@ -216,12 +227,7 @@ def _wells(
         z = 0.5 * (low + high) + 0.5 * widening * (high - low) * share
         ticks.append(np.clip(one.to_u(z), *ends[axis]))
     value = landscape(mesh(*ticks))
-    lowest = (value <= ndimage.minimum_filter(value, 3, mode="nearest")) & np.isfinite(value)
-    index = np.argwhere(lowest)
-    index = index[np.argsort(value[tuple(index.T)], kind="stable")[:_MOST_MINIMA]]
-    point = np.stack([one[index[:, axis]] for axis, one in enumerate(ticks)], -1)
-    reach = np.stack([np.gradient(one)[index[:, axis]] for axis, one in enumerate(ticks)], -1)
-    point, depth = zoom(landscape, point, value[tuple(index.T)], reach, ends)
+    point, depth = _refined_minima(landscape, ticks, value, ends, most=64, rounds=12)
     return point[depth <= level]
 
 

@@ -291,8 +291,8 @@ def find_bracket(
     for _ in range(_MOST_LOOKS):
         before = found.ends[:2]
         closer = np.clip(_looked_at(*before), low, high)
-        points = np.unique(np.concatenate([points, closer]))
-        value = line(points)
+        points, index = np.unique(np.concatenate([points, closer]), return_index=True)
+        value = np.concatenate([value, line(closer)])[index]
         found = _sublevel(line, points, value, (low, high), threshold)
         if found.ends[0] >= before[0] and found.ends[1] <= before[1]:
             break

@@ -43,10 +43,10 @@ class Jumps:
         """Number of jumps."""
         return len(self.place)
 
-    def on(self, axis: Axis, unit: float) -> "Jumps":
+    def on(self, axis: Axis, log_unit: float) -> "Jumps":
         """Jumps along z in the coordinate of an axis, of the density there in other units."""
         place = axis.map.to_u(self.place)
-        factor = axis.map.slope(self.place) * unit
+        factor = axis.map.slope(self.place) * np.exp(log_unit)
         inside = (place > axis.low) & (place < axis.high)
         values = (place, factor * self.left, factor * self.right)
         return Jumps(*(one[inside] for one in values))

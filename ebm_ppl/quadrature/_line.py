@@ -64,7 +64,8 @@ class LineGrid:
         if jumps is None:
             self._jumps = find_jumps(self._density_at, axis.nodes(num_intervals), self.density)
         else:
-            self._jumps = jumps.on(axis, float(np.exp(-lowest - self.offset)))
+            self._jumps = jumps.on(axis, -lowest - self.offset if self.density.any() else -np.inf)
+        self._lacking = self._jumps.corrections(axis.low, self._step, self.density)
         self.estimate = self._estimate()
         masses = self.masses
         self.potential_scale = float(np.abs(potential[masses > 0]) @ masses[masses > 0])
@@ -82,18 +83,15 @@ class LineGrid:
 
     def _estimate(self) -> Estimate:
         """By both rules; by the trapezoid rule on either side of jumps, where Simpson's is off by a step."""
-        low, high = self.axis.low, self.axis.high
-        plain = integrate(self.density, [high - low])
-        if not len(self._jumps):
+        low, width = self.axis.low, self.axis.high - self.axis.low
+        plain = integrate(self.density, [width])
+        if not len(self._jumps) or not self.density.any():
             return plain
+        half = self.density[::2]
+        lacking_half = self._jumps.corrections(low, 2 * self._step, half)
         fine, coarse = (
-            float(
-                np.sum(
-                    rule_weights("trapezoid", len(values) - 1, high - low) * values
-                    + self._jumps.corrections(low, step, values)
-                )
-            )
-            for values, step in ((self.density, self._step), (self.density[::2], 2 * self._step))
+            float(np.sum(rule_weights("trapezoid", len(values) - 1, width) * values + lacking))
+            for values, lacking in ((self.density, self._lacking), (half, lacking_half))
         )
         unresolved = self._jumps.unresolved(low, self._step, self.density)
         heights = float(np.sum(np.abs(self._jumps.right - self._jumps.left)))
@@ -117,10 +115,7 @@ class LineGrid:
         weights = rule_weights(
             self.estimate.rule, self.num_intervals, self.axis.high - self.axis.low
         )
-        masses = weights * self.density
-        if len(self._jumps):
-            masses = masses + self._jumps.corrections(self.axis.low, self._step, self.density)
-        return masses / (self.estimate.value or 1.0)
+        return (weights * self.density + self._lacking) / (self.estimate.value or 1.0)
 
     def nodes_around(self, z: np.ndarray) -> np.ndarray:
         """Nodes around points (k, 1), shape (k, 3, 1)."""

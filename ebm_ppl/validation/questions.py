@@ -1,7 +1,7 @@
 """What a run asks of whom: names and modes turned into a plan of jobs."""
 
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from ebm_ppl._checks import check_choice, check_count
@@ -77,11 +77,24 @@ class Questions:
         chosen_kernels = _resolve_kernels(kernels)
         subjects = _resolve_subjects(energy, energies, mode)
         by_default = not (chooses_samplers or chooses)
+        is_quick = mode == "quick"
         return cls(
             subjects=subjects,
             kernels=chosen_kernels,
-            objectives=_resolve_objectives(objectives, mode, by_default=by_default),
-            estimators=_resolve_estimators(estimators, mode, by_default=by_default),
+            objectives=_resolve(
+                "objectives",
+                objectives,
+                cases.discover_objectives,
+                QUICK_OBJECTIVES if is_quick else None,
+                by_default=by_default,
+            ),
+            estimators=_resolve(
+                "estimators",
+                estimators,
+                cases.discover_estimators,
+                QUICK_ESTIMATORS if is_quick else None,
+                by_default=by_default,
+            ),
             mode=mode,
             seed=seed,
             chooses_kernels=kernels is not None,
@@ -206,26 +219,20 @@ def _members(subjects: Iterable[Subject]) -> dict[str, Member]:
     return {subject.name: member for subject, member in zip(shared, members, strict=True)}
 
 
-def _resolve_estimators(
-    names: Sequence[str] | None, mode: str, *, by_default: bool
-) -> list[EstimatorCase]:
+def _resolve(
+    argument: str,
+    names: Sequence[str] | None,
+    known: Callable[[], Mapping[str, Chosen]],
+    of_mode: Sequence[str] | None,
+    *,
+    by_default: bool,
+) -> list[Chosen]:
+    """What was named, or by default what the mode names, and all that is known if it names none."""
     if names is None and not by_default:
         return []
-    known = cases.discover_estimators()
     if names is None:
-        names = QUICK_ESTIMATORS if mode == "quick" else tuple(known)
-    return _named("estimators", names, known)
-
-
-def _resolve_objectives(
-    names: Sequence[str] | None, mode: str, *, by_default: bool
-) -> list[ObjectiveCase]:
-    if names is None and not by_default:
-        return []
-    known = cases.discover_objectives()
-    if names is None:
-        names = QUICK_OBJECTIVES if mode == "quick" else tuple(known)
-    return _named("objectives", names, known)
+        names = of_mode
+    return _named(argument, tuple(known()) if names is None else names, known())
 
 
 def _resolve_kernels(kernels: Sequence[str | KernelCase] | None) -> list[KernelCase]:

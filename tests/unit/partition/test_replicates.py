@@ -28,6 +28,15 @@ def gamma_log_weights(skewness, spread=0.4, count=COUNT, centre=-1.0):
     return centre + spread * np.sign(skewness) * standard
 
 
+def gamma_replicates(skewness, share):
+    """The finite log weights, those of weights that are 0, and replicates of both."""
+    finite = gamma_log_weights(skewness)
+    nothing = np.full(round(COUNT * (1 / share - 1)), -np.inf)
+    found = _replicates._gamma_replicates(rng(), np.concatenate([finite, nothing]))
+    assert found is not None
+    return finite, nothing, found
+
+
 def test_the_mean_of_weights_and_its_error():
     weights = np.array([1.0, 2.0, 4.0, 5.0])
     mean, error = log_mean(np.log(weights) + 700.0)
@@ -39,10 +48,7 @@ def test_the_mean_of_weights_and_its_error():
 @pytest.mark.parametrize("share", [1.0, 0.75])
 def test_gamma_replicates_have_the_moments_of_the_weights(skewness, share):
     """All three moments, within what their uncertainty allows; one weight in four is 0 if the share is so."""
-    finite = gamma_log_weights(skewness)
-    nothing = np.full(round(COUNT * (1 / share - 1)), -np.inf)
-    found = _replicates._gamma_replicates(rng(), np.concatenate([finite, nothing]))
-    assert found is not None
+    finite, _, found = gamma_replicates(skewness, share)
     draws = found.log_weights
     assert np.mean(np.isfinite(draws)) == pytest.approx(share, abs=0.006)
     values = draws[np.isfinite(draws)]
@@ -60,9 +66,7 @@ def test_gamma_replicates_have_the_moments_of_the_weights(skewness, share):
 @pytest.mark.parametrize("skewness", [-1.0, 0.5])
 @pytest.mark.parametrize("share", [1.0, 0.75])
 def test_gamma_replicates_know_the_mean_of_their_own_law(skewness, share):
-    finite = gamma_log_weights(skewness)
-    nothing = np.full(round(COUNT * (1 / share - 1)), -np.inf)
-    found = _replicates._gamma_replicates(rng(), np.concatenate([finite, nothing]))
+    finite, nothing, found = gamma_replicates(skewness, share)
     means, errors = log_mean(found.log_weights)
     gaps = (means - found.truth) / errors
     assert abs(np.mean(gaps)) < 0.35  # skewed weights have a mean gap below 0
