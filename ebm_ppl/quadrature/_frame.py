@@ -73,15 +73,21 @@ def _standardise_rows(
     spread = np.sqrt((weight * (z - location[:, None]) ** 2).sum(1))
     scale = np.maximum(spread, 1e-12 * (1e-12 + np.abs(location)))
     v = (z - location[:, None]) / scale[:, None]
-    held = value <= bracket.level
-    low, high = float(v[held].min()), float(v[held].max())
-    margin = 0.03 * (high - low)
     every = np.clip(np.searchsorted(relevant, np.arange(len(u))), 0, len(relevant) - 1)
-    return (
-        CubicSpline(u, location[every]),
-        CubicSpline(u, np.log(scale[every])),
-        (low - margin, high + margin),
-    )
+    locations, log_scales = CubicSpline(u, location[every]), CubicSpline(u, np.log(scale[every]))
+    held = [v[value <= bracket.level]]
+    # Narrow wells lie between the rows, and would be cut off.
+    wells = bracket.wells[np.abs(rows.map.to_u(bracket.wells[:, 0]) - u.mean()) <= np.ptp(u) / 2]
+    if len(wells):
+        own = bracket.maps[0].to_u(wells[:, 0])
+        bottom = plane(np.stack([own, bracket.maps[1].to_u(wells[:, 1])], -1))
+        z, value = _row_nodes(plane, own, wells[:, 1], bottom, bracket, ticks)
+        at = rows.map.to_u(wells[:, 0])[:, None]
+        held.append(((z - locations(at)) / np.exp(log_scales(at)))[value <= bracket.level])
+    extent = np.concatenate(held)
+    low, high = float(extent.min()), float(extent.max())
+    margin = 0.03 * (high - low)
+    return locations, log_scales, (low - margin, high + margin)
 
 
 def _row_nodes(

@@ -1,5 +1,6 @@
 """A one-dimensional grid: nodes, integral, cumulative distribution and its inverse."""
 
+import dataclasses
 import functools
 
 import numpy as np
@@ -93,6 +94,8 @@ class LineGrid:
             float(np.sum(rule_weights("trapezoid", len(values) - 1, width) * values + lacking))
             for values, lacking in ((self.density, self._lacking), (half, lacking_half))
         )
+        if not fine > 0:  # The jumps that were found are not those of this grid.
+            return dataclasses.replace(plain, error=np.inf)
         unresolved = self._jumps.unresolved(low, self._step, self.density)
         heights = float(np.sum(np.abs(self._jumps.right - self._jumps.left)))
         simpson = plain.value if plain.rule == "simpson" else plain.other_value

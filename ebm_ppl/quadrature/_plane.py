@@ -20,6 +20,7 @@ from ebm_ppl.quadrature._curve import Curve
 from ebm_ppl.quadrature._line import node_log_density
 from ebm_ppl.quadrature._maps import Axis
 from ebm_ppl.quadrature._rules import integrate, rule_weights
+from ebm_ppl.quadrature._steps import step_error
 
 _TABLE_ROWS, _TABLE_COLUMNS = 512, 2048
 _MARGINAL_ROWS = 2048
@@ -69,23 +70,53 @@ class PlaneGrid:
         self.offset = max(float(log_density.max()), -np.finfo(np.float64).max)
         self.density = np.exp(log_density - self.offset)
         self._widths = [axis.high - axis.low for axis in (frame.rows, frame.columns)]
-        self.estimate = integrate(self.density, self._widths)
+        self.estimate = integrate(self.density, self._widths).off_by(
+            step_error(self.density, self._nodes(num_intervals, num_intervals), self._density_at),
+            self._beyond_columns() if frame.location is not None else 0.0,
+        )
         masses = self.masses
         flat = potential.reshape(-1)
         self.potential_scale = float(np.abs(flat[masses > 0]) @ masses[masses > 0])
 
+    def _nodes(self, rows: int, columns: int) -> tuple[np.ndarray, np.ndarray]:
+        return self.frame.rows.nodes(rows), self.frame.columns.nodes(columns)
+
     def _values(self, rows: int, columns: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        u, frame = self.frame.rows.nodes(rows), self.frame
-        first = frame.rows.map.to_z(u)
-        v = frame.columns.map.to_z(frame.columns.nodes(columns))
+        u, column = self._nodes(rows, columns)
+        return self._values_at(u[:, None], column)
+
+    def _values_at(
+        self, u: np.ndarray, column: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Points z, log density of (u1, u2) and potential, at coordinates that broadcast."""
+        frame = self.frame
+        first, v = frame.rows.map.to_z(u), frame.columns.map.to_z(column)
         location, scale = frame.standardisation(u)
-        second = location[:, None] + scale[:, None] * v
-        points = np.stack([np.broadcast_to(first[:, None], second.shape), second], -1)
-        log_volume = np.log(frame.rows.map.slope(first) * scale)[:, None]
+        second = location + scale * v
+        points = np.stack([np.broadcast_to(first, second.shape), second], -1).reshape(-1, 2)
+        log_volume = np.log(frame.rows.map.slope(first) * scale)
         log_volume = log_volume + np.log(frame.columns.map.slope(v))
-        points = points.reshape(-1, 2)
         log_density, potential = node_log_density(self.chart, points, log_volume.reshape(-1))
         return points, log_density.reshape(second.shape), potential.reshape(second.shape)
+
+    def _density_at(self, u: np.ndarray) -> np.ndarray:
+        return np.exp(self._values_at(u[:, 0], u[:, 1])[1] - self.offset)
+
+    def _beyond_columns(self) -> float:
+        """Mass beyond the ends of the rows, where the density goes on as it falls between the last two nodes.
+
+        The ends come from a hundred rows; a narrow well between two of them may reach further.
+        """
+        rows = rule_weights("trapezoid", self.num_intervals, self._widths[0])
+        step = self._widths[1] / self.num_intervals
+        beyond = 0.0
+        for last, inner in ((0, 1), (-1, -2)):
+            end, within = self.density[:, last], self.density[:, inner]
+            held = end > 0
+            fall = np.log(np.maximum(within[held], end[held]) / end[held])
+            reach = np.minimum(step / np.maximum(fall, 1e-300), self._widths[1])
+            beyond += float(rows[held] @ (end[held] * reach))
+        return beyond
 
     @property
     def points(self) -> np.ndarray:

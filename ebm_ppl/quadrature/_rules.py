@@ -40,6 +40,7 @@ class Estimate:
         error: Its estimated relative error, without roundoff.
         other_value: The other rule's integral.
         other_error: The other rule's estimated relative error.
+        steps: What part of the error comes from jumps across the grid's rows.
     """
 
     rule: Rule
@@ -47,6 +48,28 @@ class Estimate:
     error: float
     other_value: float
     other_error: float
+    steps: float = 0.0
+
+    def off_by(self, steps: float, beyond: float = 0.0) -> "Estimate":
+        """The estimate of an integrand with jumps, or with mass beyond the grid.
+
+        Args:
+            steps: What jumps may make the trapezoid rule be off by. Simpson's rule weighs neighbours
+                unequally and may be off by twice that.
+            beyond: Mass beyond the grid, in the same units.
+        """
+        estimate = self
+        if steps > 0 and self.rule == "simpson":
+            other = (self.value, self.error)
+            estimate = Estimate("trapezoid", self.other_value, self.other_error, *other)
+        total = abs(estimate.value) or np.inf
+        share = steps / total
+        return dataclasses.replace(
+            estimate,
+            error=max(estimate.error, share) + beyond / total,
+            other_error=max(estimate.other_error, 2 * share) + beyond / total,
+            steps=share,
+        )
 
 
 def integrate(values: np.ndarray, widths: Sequence[float]) -> Estimate:

@@ -6,6 +6,7 @@ from ebm_ppl.quadrature._chart import Chart
 from ebm_ppl.quadrature._line import node_log_density
 from ebm_ppl.quadrature._maps import Axis
 from ebm_ppl.quadrature._rules import integrate, rule_weights
+from ebm_ppl.quadrature._steps import step_error
 
 MOST_BYTES = 2**28
 """Memory that the nodes of a grid and their probabilities may take: 256 MiB."""
@@ -39,7 +40,7 @@ class SpaceGrid:
 
     def __init__(self, chart: Chart, axes: tuple[Axis, ...], num_intervals: int) -> None:
         check_memory(num_intervals)
-        self.axes, self.num_intervals = axes, num_intervals
+        self.chart, self.axes, self.num_intervals = chart, axes, num_intervals
         self._z = [axis.map.to_z(axis.nodes(num_intervals)) for axis in axes]
         log_slope = [np.log(axis.map.slope(z)) for axis, z in zip(axes, self._z, strict=True)]
         across = (log_slope[1][:, None] + log_slope[2]).reshape(-1)
@@ -51,11 +52,20 @@ class SpaceGrid:
         self.offset = max(float(log_density.max()), -np.finfo(np.float64).max)
         self.density = np.exp(log_density - self.offset)
         self._widths = [axis.high - axis.low for axis in axes]
-        self.estimate = integrate(self.density, self._widths)
+        nodes = [axis.nodes(num_intervals) for axis in axes]
+        self.estimate = integrate(self.density, self._widths).off_by(
+            step_error(self.density, nodes, self._density_at)
+        )
         held = self.density > 0
         volume = log_slope[0][:, None] + across
         potential = np.where(held, volume.reshape(held.shape) - log_density, 0.0)
         self.potential_scale = float(np.abs(potential).reshape(-1) @ self.masses)
+
+    def _density_at(self, u: np.ndarray) -> np.ndarray:
+        z = np.stack([axis.map.to_z(u[:, k]) for k, axis in enumerate(self.axes)], -1)
+        slope = [axis.map.slope(z[:, k]) for k, axis in enumerate(self.axes)]
+        log_density, _ = node_log_density(self.chart, z, np.log(slope).sum(0))
+        return np.exp(log_density - self.offset)
 
     def _plane(self, first: float) -> np.ndarray:
         """Positions of all nodes with one first coordinate, shape ((num_intervals + 1)^2, 3)."""

@@ -22,6 +22,7 @@ from ebm_ppl.energies._states import StateSpace
 from ebm_ppl.potentials import EnergyPotential
 from ebm_ppl.samplers import AbstractKernel
 from ebm_ppl.validation import cases
+from ebm_ppl.validation.hard_problems import FAMILIES, HardProblem
 
 Energies: TypeAlias = st.SearchStrategy[ebm.AbstractEnergy]
 """A strategy whose examples are energies."""
@@ -135,6 +136,34 @@ def kernels(
         inverse_mass_matrix=matrix,
         dense_mass=dense,
     )
+
+
+@st.composite
+def hard_problems(
+    draw: st.DrawFn, family: str | None = None, dim: int | None = None
+) -> HardProblem:
+    """Hard problems with their truth: far modes, jumps, funnels, heavy tails, other units, lattices.
+
+    They shrink to the least hard of their family.
+
+    Args:
+        draw: Supplied by Hypothesis.
+        family: Name of a family in `ebm_ppl.validation.hard_problems.FAMILIES`; by default any that comes
+            in `dim` coordinates.
+        dim: Number of coordinates; by default any that the family comes in.
+
+    Returns:
+        A strategy for problems.
+    """
+    suited = [
+        one
+        for name, one in FAMILIES.items()
+        if family in (None, name) and (dim is None or dim in one.dims)
+    ]
+    chosen = draw(st.sampled_from(suited))
+    size = draw(st.sampled_from(chosen.dims)) if dim is None else dim
+    count = chosen.num_parameters
+    return chosen.at(size, draw(st.lists(st.floats(0.0, 1.0), min_size=count, max_size=count)))
 
 
 def _floats(lower: float, upper: float) -> st.SearchStrategy[float]:

@@ -11,7 +11,8 @@ from scipy import stats
 
 from ebm_ppl import NotNormalizableError
 from ebm_ppl.energies import from_callable
-from ebm_ppl.quadrature import _bracket, _jumps, _normalize, normalize
+from ebm_ppl.quadrature import _bracket, _jumps, _normalize, _plane, _steps, normalize
+from ebm_ppl.validation.hard_problems import FAMILIES
 
 FEW_ERRORS = 5.0
 """Stated errors that an answer may be off; they are estimates, not bounds."""
@@ -177,4 +178,61 @@ def test_what_each_part_finds_is_missed_without_it(monkeypatch):
         assert not is_right(flat((0, 1), (3, 3.5)), np.log(1.5))
     with monkeypatch.context() as patched:
         patched.setattr(_normalize, "_sees", lambda *_: True)
+        patched.setattr(_normalize, "_second_opinion", lambda _, grid: grid.estimate.error)
         assert not is_right(mixture((15.0, 15.0), 0.05), 0.0)
+
+
+def holed(radius, center):
+    """A standard normal law without a ball, and its log Z."""
+    center = np.asarray(center, float)
+    outside = stats.ncx2.sf(radius**2, len(center), np.sum(center**2))
+
+    def energy(x):
+        away = jnp.sum((x - center) ** 2) > radius**2
+        return jnp.where(away, 0.5 * jnp.sum(x**2), jnp.inf)
+
+    log_z = 0.5 * len(center) * np.log(2 * np.pi) + np.log(outside)
+    return from_callable(energy, center.shape), log_z
+
+
+@pytest.mark.parametrize(
+    ("radius", "center"),
+    [(0.2, (1.0, 0.5)), pytest.param(0.15, (2.2, 1.1), marks=pytest.mark.slow)],
+)
+def test_a_hole_in_the_plane_is_as_wide_as_a_step(radius, center, monkeypatch):
+    energy, log_z = holed(radius, center)
+    density = normalize(energy)
+    assert abs(density.log_z - log_z) < density.log_z_error < 2e-3
+    # The planted bug: two grids that agree are believed.
+    monkeypatch.setattr(_plane, "step_error", lambda *_: 0.0)
+    monkeypatch.setattr(_normalize, "_second_opinion", lambda _, grid: grid.estimate.error)
+    unaware = normalize(energy)
+    assert abs(unaware.log_z - log_z) > FEW_ERRORS * unaware.log_z_error
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("radius", "center"), [(0.3, (1.0, 0.5, 0.2)), (0.15, (1.6, -0.3, 0.2))])
+def test_a_hole_in_space_is_as_wide_as_a_step_or_refused(radius, center):
+    assert is_right(*holed(radius, center))
+
+
+def test_steps_and_ridges_are_told_apart():
+    nodes = [np.linspace(0.0, 1.0, 33), np.linspace(0.0, 2.0, 17)]
+
+    def error_of(density_at):
+        u = np.stack(np.meshgrid(*nodes, indexing="ij"), -1)
+        values = density_at(u.reshape(-1, 2)).reshape(u.shape[:2])
+        return _steps.step_error(values, nodes, density_at)
+
+    cell = (1 / 32) * (2 / 16)
+    assert error_of(lambda u: np.where(u[:, 0] < 0.4, 2.0, 1.0)) == pytest.approx(17 * cell / 2)
+    assert error_of(lambda u: np.floor(20 * u[:, 1])) == pytest.approx(33 * 40 * cell / 2, rel=0.01)
+    assert error_of(lambda u: np.exp(-1e3 * (u[:, 0] - u[:, 1]) ** 2)) == 0.0
+    assert error_of(lambda u: np.abs(u[:, 0] - 0.4)) == 0.0
+
+
+def test_wells_between_the_nodes_are_not_believed_away(monkeypatch):
+    problem = FAMILIES["many_wells"].build(1, scale=1.056, height=7.81, wells=23.9, phase=4.44)
+    assert is_right(problem.energy, problem.log_z)
+    monkeypatch.setattr(_normalize, "_second_opinion", lambda _, grid: grid.estimate.error)
+    assert not is_right(problem.energy, problem.log_z)

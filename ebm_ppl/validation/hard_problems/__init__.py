@@ -1,0 +1,8 @@
+"""Families of problems that nobody tuned for, each with its truth."""
+
+from ebm_ppl.validation.hard_problems import edges as edges
+from ebm_ppl.validation.hard_problems import modes as modes
+from ebm_ppl.validation.hard_problems import shapes as shapes
+from ebm_ppl.validation.hard_problems._base import FAMILIES as FAMILIES
+from ebm_ppl.validation.hard_problems._base import HardFamily as HardFamily
+from ebm_ppl.validation.hard_problems._base import HardProblem as HardProblem

@@ -1,0 +1,66 @@
+"""`python -m validation.silent_failures`: ask every function hard problems, and count the answers."""
+
+import pathlib
+
+import click
+
+from validation.silent_failures import estimators, kernels, quadrature, table
+from validation.silent_failures.answers import answer_to
+from validation.silent_failures.functions import Function
+from validation.silent_failures.table import Row
+
+AREAS: dict[str, tuple[tuple[Function, ...], int]] = {
+    "quadrature": (quadrature.FUNCTIONS, 2000),
+    "estimators": (estimators.FUNCTIONS, 200),
+    "kernels": (kernels.FUNCTIONS, 25),
+}
+"""Functions of each area, and how many problems each of them is asked by default."""
+
+RESULTS = pathlib.Path(__file__).parent / "results"
+
+
+def ask(function: Function, num_problems: int, seed: int) -> list[Row]:
+    """Ask one function, and tell on the terminal where it is silently wrong."""
+    rows = {name: Row(function.name, name) for name in function.families}
+    for name, dim, problem, rng_key in function.problems(num_problems, seed):
+        answer = answer_to(lambda problem=problem, key=rng_key: function.ask(problem, key))
+        rows[name].note(answer, dim, problem.parameters)
+    return [row for row in rows.values() if row.answers]
+
+
+@click.command()
+@click.option(
+    "--of", "areas", multiple=True, type=click.Choice(list(AREAS)), help="All by default."
+)
+@click.option("--function", "names", multiple=True, help="Names of functions; all by default.")
+@click.option(
+    "--problems", type=click.IntRange(1), help="Of each function; by default its own number."
+)
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
+@click.option(
+    "--write", is_flag=True, help="Keep the counts in `validation/silent_failures/results`."
+)
+def main(
+    areas: tuple[str, ...], names: tuple[str, ...], problems: int | None, seed: int, write: bool
+) -> None:
+    """Count right, refused and silently wrong answers, as Markdown tables."""
+    for area in areas or AREAS:
+        functions, usual = AREAS[area]
+        rows: list[Row] = []
+        for function in functions:
+            if not names or function.name in names:
+                rows += ask(function, problems or usual, seed)
+        if not rows:
+            continue
+        click.echo(f"\n{area.capitalize()}: silently wrong {table.sentence(rows)}\n")
+        for line in table.lines(rows):
+            click.echo(line)
+        for row in rows:
+            for where in row.wrong:
+                click.echo(f"{row.function}, {row.family}: {where}", err=True)
+        if write:
+            table.write(RESULTS / f"{area}_seed_{seed}.json", seed, rows)
+
+
+if __name__ == "__main__":
+    main()

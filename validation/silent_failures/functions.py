@@ -1,0 +1,52 @@
+"""The functions that are asked, each with the families that are its to answer."""
+
+import dataclasses
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+
+import jax
+import numpy as np
+
+from ebm_ppl._types import PRNGKey
+from ebm_ppl.validation.hard_problems import FAMILIES, HardProblem
+
+FEW_ERRORS = 5.0
+"""Stated errors by which an answer without an interval may be off."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Function:
+    """A public function under question.
+
+    Attributes:
+        name: Its name.
+        ask: From a problem and a random key to whether the answer was right.
+        families: Names of the families that it is asked, each with the numbers of coordinates.
+    """
+
+    name: str
+    ask: Callable[[HardProblem, PRNGKey], bool]
+    families: dict[str, tuple[int, ...]]
+
+    def problems(
+        self, num_problems: int, seed: int
+    ) -> Iterator[tuple[str, int, HardProblem, PRNGKey]]:
+        """Problems, each after its family's name and number of coordinates, from all families in turn."""
+        kinds = [(name, dim) for name, dims in self.families.items() for dim in dims]
+        for index in range(num_problems):
+            name, dim = kinds[index % len(kinds)]
+            entropy = [seed, zlib.crc32(f"{self.name} {name}".encode()), dim, index]
+            rng = np.random.default_rng(entropy)
+            key = jax.random.key(int(rng.integers(2**31)))
+            yield name, dim, FAMILIES[name].draw(rng, dim), key
+
+
+def families_in(dims: Iterable[int], without: tuple[str, ...] = ()) -> dict[str, tuple[int, ...]]:
+    """The families that come in some numbers of coordinates, and in which."""
+    wanted = set(dims)
+    found = {
+        name: tuple(dim for dim in family.dims if dim in wanted)
+        for name, family in FAMILIES.items()
+        if name not in without
+    }
+    return {name: kept for name, kept in found.items() if kept}
