@@ -15,7 +15,7 @@ from ebm_ppl.validation.chains import ShortChainRunner
 from ebm_ppl.validation.checks.adaptation import frozen_adaptation
 from ebm_ppl.validation.checks.bias_order import bias_order
 from ebm_ppl.validation.checks.detailed_balance import detailed_balance
-from ebm_ppl.validation.checks.gradients import change_of_variables, gradient
+from ebm_ppl.validation.checks.gradients import change_of_variables, gradient, resolution
 from ebm_ppl.validation.checks.invariance import SCREEN_CHAINS, InvarianceSubject, exact_invariance
 from ebm_ppl.validation.checks.mixing import mixing
 from ebm_ppl.validation.checks.normalizer import normalizer
@@ -110,6 +110,7 @@ def energy_job(subject: Subject) -> Job:
             "change of variables",
             lambda: change_of_variables(subject.energy, potential, subject.probes),
         )
+        add("resolution", lambda: resolution(potential, subject.probes))
         if density is not None:
             add("normaliser", lambda: normalizer(density, subject.log_z))
         return ()
@@ -262,6 +263,7 @@ def control_checks(control: Control, seed: int) -> Iterator[tuple[str, Callable[
                 target.energy, potential, probes, question=Question.CONTROL
             ),
         )
+        yield "resolution", lambda: resolution(potential, probes, question=Question.CONTROL)
     if control.case is None:
         return
     yield from claim_checks(control.case, subject, seed, Question.CONTROL)

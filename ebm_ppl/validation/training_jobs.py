@@ -58,7 +58,11 @@ def objective_checks(
     parameters[len(LINE_THETA) :] += offset
     learned = float(parameters[-1]) if case.theory.learns_log_z else None
     key = key_for(seed, "training", case.name)
-    common: dict[str, Any] = {"burn_in": case.burn_in, "num_examples": case.num_examples}
+    common: dict[str, Any] = {
+        "burn_in": case.burn_in,
+        "num_examples": case.num_examples,
+        "shares_draws": case.holds_chains,
+    }
 
     def on_the_line() -> CheckResult:
         expected = case.theory.gradient(parameters, line_law())

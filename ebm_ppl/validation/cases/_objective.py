@@ -21,7 +21,8 @@ class ObjectiveCase:
         num_examples: Examples of one batch.
         recovers: Whether the parameters are to be recovered in a fit, within the standard errors. Left
             out where the fixed point is not the truth, with the reason beside it.
-        holds_chains: Whether chains persist, so that their share in each mode must be conserved.
+        holds_chains: Whether chains persist, so that their share in each mode must be conserved. They are
+            shared by the examples of a batch; without them each example must have draws of its own.
     """
 
     name: str

@@ -14,7 +14,14 @@ from ebm_ppl.validation.cases._base import KernelCase
 from ebm_ppl.validation.compilation import jit_lightly
 from ebm_ppl.validation.results import CheckResult, Question, Verdict
 
-NUM_STEPS = 20
+NUM_WARMUP = 60
+NUM_STEPS = 4 * NUM_WARMUP
+"""Transitions after warm-up: what adapts up to twice the warm-up, or now and then, shows within them."""
+
+
+def is_key(leaf: Any) -> bool:
+    """Whether a leaf is a typed random key."""
+    return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
 
 
 def frozen_adaptation(
@@ -24,9 +31,9 @@ def frozen_adaptation(
     *,
     question: Question = Question.CORRECTNESS,
 ) -> CheckResult:
-    """Check that step size and mass matrix are bit for bit the same throughout sampling.
+    """Check that all that a kernel adapts is bit for bit the same from the end of warm-up on.
 
-    One chain runs `NUM_STEPS` transitions after a warm-up of none. No two may draw the same random numbers:
+    One chain warms up and then runs four times as many transitions. No two may draw the same random numbers:
     the key must advance at every one, or, with the kernels of this package, which hash the number of the
     step, that number.
 
@@ -39,9 +46,9 @@ def frozen_adaptation(
     began = time.perf_counter()
     kernel = case.make(potential)
 
-    def adapted(state: Any) -> tuple[Any, Any]:
-        adaptation = case.adaptation(state)
-        return adaptation.step_size, adaptation.inverse_mass_matrix
+    def adapted(state: Any) -> list[Any]:
+        leaves = jax.tree.leaves(case.adaptation(state))
+        return [jax.random.key_data(leaf) if is_key(leaf) else leaf for leaf in leaves]
 
     def randomness(state: Any) -> Any:
         words = jax.random.key_data(state.rng_key)
@@ -55,7 +62,10 @@ def frozen_adaptation(
 
     @jit_lightly
     def run(key: PRNGKey) -> tuple[Any, Any, Any]:
-        state = kernel.init(key, 0, jnp.zeros(potential.position_shape), (), {})
+        state = kernel.init(key, NUM_WARMUP, jnp.zeros(potential.position_shape), (), {})
+        state = jax.lax.fori_loop(
+            0, NUM_WARMUP, lambda _, state: kernel.sample(state, (), {}), state
+        )
         _, (later, keys) = jax.lax.scan(advance, state, None, length=NUM_STEPS)
         return adapted(state), later, keys
 
@@ -68,7 +78,7 @@ def frozen_adaptation(
     detail = ", ".join(
         text
         for text, count in (
-            ("step size or mass matrix changed after warm-up", changed),
+            (f"{changed} adapted quantities changed after warm-up", changed),
             (f"{repeated} random keys were used again", repeated),
         )
         if count

@@ -28,6 +28,9 @@ from ebm_ppl.validation.truth import exact_starts
 BOUND = 1e-10
 """Largest allowed difference of a flow from its reverse, relative to the largest flow; float64."""
 
+ROUNDINGS = 64.0
+"""Units in the last place of the largest energy by which a flow may differ, too: each sums a few of them."""
+
 NUM_STARTS = 64
 NUM_NOISES = 64
 NEWTON_STEPS = 64
@@ -51,7 +54,8 @@ def detailed_balance(
         question: Recorded in the result.
 
     Returns:
-        FAIL if the flows differ by more than `BOUND` at any pair of points, or a pair has no way back.
+        FAIL if the flows differ by more than `BOUND` and than energies are rounded at any pair of points, or
+        a pair has no way back.
     """
     began = time.perf_counter()
     starts = exact_starts(density, jax.random.key(0), NUM_STARTS).reshape(NUM_STARTS, density.dim)
@@ -61,17 +65,20 @@ def detailed_balance(
             kernel, to_float64(potential), jnp.asarray(starts), noises, jnp.asarray(step_size)
         )
         flows = np.exp(log_flows - np.max(log_flows))
+        positions = jnp.asarray(starts).reshape(-1, *potential.position_shape)
+        energies = np.abs(jax.vmap(to_float64(potential))(positions))
+        bound = max(BOUND, ROUNDINGS * np.finfo(np.float64).eps * float(np.max(energies)))
         worst, lost_pairs = float(np.max(np.abs(flows[..., 0] - flows[..., 1]))), int(np.sum(lost))
-    passed = worst <= BOUND and lost_pairs == 0
+    passed = worst <= bound and lost_pairs == 0
     return CheckResult(
         check="detailed balance",
         question=question,
         verdict=Verdict.PASS if passed else Verdict.FAIL,
         statistic=worst,
         statistic_name="largest difference of flow and reverse flow, relative to the largest flow",
-        bound=BOUND,
+        bound=bound,
         sample_size=NUM_STARTS * NUM_NOISES,
-        detectable=f"flows that differ by {BOUND:.0e} of the largest flow at any of the pairs",
+        detectable=f"flows that differ by {bound:.0e} of the largest flow at any of the pairs",
         false_alarm_rate=0.0,
         detail=f"{lost_pairs} pairs have no way back" if lost_pairs else "",
         seconds=time.perf_counter() - began,

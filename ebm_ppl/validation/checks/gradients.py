@@ -20,6 +20,9 @@ GRADIENT_BOUND = 1e-6
 POTENTIAL_BOUND = 1e-9
 """Largest allowed difference of a potential from the change of variables, relative to its scale."""
 
+RESOLUTION_BOUND = 0.01
+"""Largest allowed error of an energy difference, in nats: of a probability ratio, by one per cent."""
+
 STEP = 1e-3
 
 
@@ -122,6 +125,41 @@ def change_of_variables(
     )
 
 
+def resolution(
+    potential: PotentialFn,
+    positions: Float[np.ndarray, "n *position"],
+    *,
+    question: Question = Question.CORRECTNESS,
+) -> CheckResult:
+    """Hold differences of a potential in the session's precision against those in double precision.
+
+    Every kernel compares energies of two points. A large constant, or large terms that cancel, leaves of the
+    difference what floats of that size resolve.
+
+    Args:
+        potential: The potential.
+        positions: Unconstrained points at which to look, which are typical of the law.
+        question: Recorded in the result.
+    """
+    began = time.perf_counter()
+    values = jit_lightly(jax.vmap(potential))(jnp.asarray(positions, dtype=float))
+    coarse = np.asarray(values, np.float64)
+    with float64():
+        points = jnp.asarray(np.asarray(jnp.asarray(positions, dtype=float)), dtype=jnp.float64)
+        fine = np.asarray(jit_lightly(jax.vmap(to_float64(potential)))(points), np.float64)
+    difference = coarse - fine
+    return _result(
+        "resolution",
+        "largest error of an energy difference, in nats",
+        float(np.max(difference) - np.min(difference)),
+        RESOLUTION_BOUND,
+        len(positions),
+        question,
+        began,
+        "nats",
+    )
+
+
 def _result(
     check: str,
     statistic_name: str,
@@ -130,6 +168,7 @@ def _result(
     num_points: int,
     question: Question,
     began: float,
+    unit: str = "of the scale",
 ) -> CheckResult:
     # `error <= bound` is False for NaN, so a gradient that is not a number fails
     return CheckResult(
@@ -140,7 +179,7 @@ def _result(
         statistic_name=statistic_name,
         bound=bound,
         sample_size=int(num_points),
-        detectable=f"an error above {bound:.0e} of the scale at any of the points",
+        detectable=f"an error above {bound:.0e} {unit} at any of the points",
         false_alarm_rate=0.0,
         seconds=time.perf_counter() - began,
     )

@@ -75,6 +75,8 @@ def invariance_p_values(
         p_values |= uniformity.acceptance_tests(
             chains.moved, chains.accept_prob, lost=_moves_lost_to_rounding(chains)
         )
+        if reversible and len(chains.moved) > 1:
+            p_values["chains are alike"] = uniformity.heterogeneity(chains.moved, one)
     p_values["neighbour independence, end"] = uniformity.neighbour_independence(
         ndtri(np.clip(end[:, 0], 1e-12, 1 - 1e-12))
     )

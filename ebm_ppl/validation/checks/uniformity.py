@@ -21,6 +21,8 @@ from scipy import stats
 MARGINAL_ORDER = 6
 """Degree of the Legendre components of one coordinate."""
 
+_CELLS = 2**14
+"""Cells of the unit cube within which chains count as in one place; with 256 a steep funnel alarms."""
 _FEW_REFUSALS = 50.0
 """Variance of a number of moves below which its law is too far from normal."""
 
@@ -115,6 +117,35 @@ def acceptance_martingale(
     if variance < _FEW_REFUSALS:
         return min(1.0, 2 * math.exp(-(excess**2) / (2 * (variance + excess / 3))))
     return float(2 * stats.norm.sf(excess / np.sqrt(variance)))
+
+
+def heterogeneity(moved: Bool[np.ndarray, "steps n"], u: Float[np.ndarray, "n dim"]) -> float:
+    """p-value of the test that chains which stayed are as likely to move next as others at their place.
+
+    What a transition does depends on where the chain is, not on which chain it is: a few that never move,
+    and report that truly, keep every law invariant. The cube of places after the first transition is cut into
+    cells, and in each the chains that stayed are held against those that arrived (Mantel and Haenszel 1959).
+
+    Args:
+        moved: Which chains moved, at each of two or more steps.
+        u: Where they were after the first, in the unit cube.
+    """
+    per_axis = round(_CELLS ** (1 / u.shape[1]))
+    place = np.minimum((u * per_axis).astype(int), per_axis - 1)
+    cell = np.ravel_multi_index(tuple(place.T), (per_axis,) * u.shape[1])
+    stayed, moves = ~moved[0], moved[1]
+    size = per_axis ** u.shape[1]
+    total, of_stayed, of_moves, both = (
+        np.bincount(cell, which, size).astype(float)
+        for which in (np.ones(len(cell)), stayed, moves, stayed & moves)
+    )
+    some = total > 1
+    total, of_stayed, of_moves, both = (one[some] for one in (total, of_stayed, of_moves, both))
+    expected = of_stayed * of_moves / total
+    variance = expected * (total - of_stayed) * (total - of_moves) / (total * (total - 1))
+    if variance.sum() < _FEW_REFUSALS:
+        return 1.0
+    return float(2 * stats.norm.sf(abs(np.sum(both - expected)) / np.sqrt(variance.sum())))
 
 
 def neighbour_independence(scores: Float[np.ndarray, " n"]) -> float:

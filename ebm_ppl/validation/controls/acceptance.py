@@ -163,6 +163,26 @@ class _NeverMoves(_RandomWalk):
         return new._replace(point=start, accept_prob=jnp.zeros_like(new.accept_prob))
 
 
+class _SomeNeverMove(_RandomWalk):
+    """One chain in a hundred stays where it is, and says so."""
+
+    def init_auxiliary(self, rng_key: PRNGKey, position: Array) -> Array:
+        return jax.random.bernoulli(rng_key, 0.01)
+
+    def transition(
+        self,
+        rng_key: PRNGKey,
+        target: WhitenedTarget,
+        start: Point,
+        auxiliary: Array,
+        step_size: Scalar,
+    ) -> Transition:
+        new = super().transition(rng_key, target, start, (), step_size)
+        point = jax.tree.map(lambda s, n: jnp.where(auxiliary, s, n), start, new.point)
+        accept_prob = jnp.where(auxiliary, 0.0, new.accept_prob)
+        return new._replace(point=point, auxiliary=auxiliary, accept_prob=accept_prob)
+
+
 class _OneSidedLaziness(_RandomWalk):
     """Refuses a tenth of the moves to the right, and none to the left."""
 
@@ -270,6 +290,11 @@ CONTROLS = (
         "rejects everything in the right-hand tail while it reports acceptances",
     ),
     _control(_NeverMoves, "never moves", "leaves every law invariant and samples none"),
+    _control(
+        _SomeNeverMove,
+        "one chain in a hundred never moves",
+        "every law is left invariant and every report is true, but for one chain in a hundred",
+    ),
     _control(_OneSidedLaziness, "refuses one direction more often", "the ratio is not balanced"),
     _control(_AcceptsNaN, "accepts NaN", "`not (u > nan)` is true, so it walks into NaN"),
     _control(_Barker, "Barker's acceptance", "its ratio is balanced as well", equivalent=True),

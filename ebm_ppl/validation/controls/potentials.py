@@ -64,7 +64,18 @@ class _GradientStopped(_Broken):
         return self.correct(z) - confinement + jax.lax.stop_gradient(confinement)
 
 
+class _BesideAMillion(_Broken):
+    def __call__(self, z: Event) -> Scalar:
+        # Compilers would cancel the constants.
+        return jax.lax.optimization_barrier(self.correct(z) + 1e6) - 1e6
+
+
 CONTROLS = (
+    Control(
+        "energy beside a million",
+        "a large constant comes and goes, and takes the digits of the energy in single precision",
+        potential=_BesideAMillion,
+    ),
     Control(
         "missing log-Jacobian",
         "the potential leaves out the log-Jacobian of the transform",

@@ -3,6 +3,7 @@
 from typing import Any
 
 import jax.numpy as jnp
+from jaxtyping import Array
 
 from ebm_ppl.samplers import KernelState
 from ebm_ppl.validation.controls._base import Control, claims
@@ -37,13 +38,27 @@ class _PairsShareKeys(PlainMALA):
 
 
 class _AdaptsForEver(PlainMALA):
+    def is_due(self, state: KernelState) -> Array:
+        """Whether a step adapts."""
+        return jnp.ones_like(state.iteration, dtype=bool)
+
     def sample(
         self, state: KernelState, model_args: Any = (), model_kwargs: Any = None
     ) -> KernelState:
         new = super().sample(state, model_args, model_kwargs)
-        surplus = jnp.mean(new.accept_prob) - 0.574
+        surplus = jnp.where(self.is_due(state), jnp.mean(new.accept_prob) - 0.574, 0.0)
         step_size = new.adaptation.step_size * jnp.exp(0.1 * surplus)
         return new._replace(adaptation=new.adaptation._replace(step_size=step_size))
+
+
+class _AdaptsNowAndThen(_AdaptsForEver):
+    def is_due(self, state: KernelState) -> Array:
+        return state.iteration % 50 == 0
+
+
+class _AdaptsTwiceAsLong(_AdaptsForEver):
+    def is_due(self, state: KernelState) -> Array:
+        return state.iteration < 2 * state.adaptation.num_warmup
 
 
 CONTROLS = tuple(
@@ -62,6 +77,18 @@ CONTROLS = tuple(
             "adaptation after warm-up",
             "the step size follows the chain for ever",
             True,
+        ),
+        (
+            _AdaptsNowAndThen,
+            "adaptation at every 50th step",
+            "the step size follows the chain for ever, if seldom",
+            False,
+        ),
+        (
+            _AdaptsTwiceAsLong,
+            "adaptation for twice the warm-up",
+            "the step size follows the chain into the draws that count",
+            False,
         ),
     )
 )

@@ -48,6 +48,19 @@ class _PhasesSwapped(_Wrapper):
         return -self.inner.losses(model, batch, sample)
 
 
+class _SometimesSwapped(_Wrapper):
+    """Swaps the phases at every tenth step."""
+
+    def prepare(
+        self, model: Model, batch: Batch, carried: Any, step: Array, rng_key: PRNGKey
+    ) -> Prepared:
+        inner = self.inner.prepare(model, batch, carried, step, rng_key)
+        return inner._replace(sample=(inner.sample, jnp.where(step % 10 == 7, -1.0, 1.0)))
+
+    def losses(self, model: Model, batch: Batch, sample: Any) -> Float[Array, " num_examples"]:
+        return sample[1] * self.inner.losses(model, batch, sample[0])
+
+
 class _ThroughTheChain(_Wrapper):
     """Runs the chain where the loop differentiates."""
 
@@ -76,6 +89,18 @@ class _ChainsOfYesterday(_Wrapper):
         self, model: Model, batch: Batch, carried: Any, step: Array, rng_key: PRNGKey
     ) -> Prepared:
         return self.inner.prepare(model, batch, carried, step, rng_key)._replace(carried=carried)
+
+
+class _StartsFromData(_Wrapper):
+    """Persistent chains that are written back, and never read again."""
+
+    def prepare(
+        self, model: Model, batch: Batch, carried: Any, step: Array, rng_key: PRNGKey
+    ) -> Prepared:
+        leaves, structure = jax.tree.flatten(carried)
+        rows = jnp.arange(len(leaves[0])) % batch.num_examples
+        fresh = jax.tree.unflatten(structure, [batch.x[rows].reshape(leaves[0].shape), *leaves[1:]])
+        return self.inner.prepare(model, batch, fresh, step, rng_key)
 
 
 class _Permuted(_Wrapper):
@@ -119,6 +144,12 @@ CONTROLS = (
         objective=_PhasesSwapped(ContrastiveDivergence(_MALA, num_steps=5)),
     ),
     ObjectiveControl(
+        name="contrastive divergence: phases swapped now and then",
+        wrong_because="every tenth step pushes up the energies of the data",
+        like="contrastive_divergence",
+        objective=_SometimesSwapped(ContrastiveDivergence(_MALA, num_steps=5)),
+    ),
+    ObjectiveControl(
         name="contrastive divergence: gradient through the chain",
         wrong_because="the chain runs inside the loss, so its steps are differentiated too",
         like="contrastive_divergence",
@@ -136,6 +167,18 @@ CONTROLS = (
         wrong_because="each step starts from where the chains began, not from where they went",
         like="persistent_cd",
         objective=_ChainsOfYesterday(PersistentCD(_WALK, num_steps=1, num_chains=2048)),
+    ),
+    ObjectiveControl(
+        name="persistent chains: long moves thrown away",
+        wrong_because="each step starts where the chains began, from where they arrive in that step",
+        like="persistent_cd",
+        objective=_ChainsOfYesterday(PersistentCD(_WALK, num_steps=40, num_chains=2048)),
+    ),
+    ObjectiveControl(
+        name="persistent chains: restarted at the data",
+        wrong_because="each step starts at the batch, however long the chains have persisted",
+        like="persistent_cd",
+        objective=_StartsFromData(PersistentCD(_WALK, num_steps=40, num_chains=2048)),
     ),
     ObjectiveControl(
         name="replay buffer: first in, first out",

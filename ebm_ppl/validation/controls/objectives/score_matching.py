@@ -66,6 +66,16 @@ class _UniformDirections(_Score):
         return per_example(loss, model.energy, batch, sample)
 
 
+class _OneDirection(_UniformDirections):
+    """Hutchinson's trace with one direction for a whole batch: unbiased, and as noisy as one example."""
+
+    def prepare(
+        self, model: Model, batch: Batch, carried: Any, step: Array, rng_key: PRNGKey
+    ) -> Prepared:
+        direction = jax.random.rademacher(rng_key, batch.x.shape[1:], batch.x.dtype)
+        return Prepared(jnp.broadcast_to(direction, batch.x.shape), carried, {})
+
+
 class _Denoising(AbstractObjective):
     """Denoising score matching, whose target a control gets wrong."""
 
@@ -124,6 +134,12 @@ CONTROLS = (
         wrong_because="the directions of Hutchinson's trace have variance 1/3",
         like="sliced_score_matching",
         objective=_UniformDirections(),
+    ),
+    ObjectiveControl(
+        name="score matching: one direction for a batch",
+        wrong_because="all examples share the direction of Hutchinson's trace: a batch is as noisy as one",
+        like="sliced_score_matching",
+        objective=_OneDirection(),
     ),
     ObjectiveControl(
         name="denoising: sign of the target",
