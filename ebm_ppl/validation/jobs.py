@@ -17,14 +17,14 @@ from ebm_ppl.validation.checks.bias_order import bias_order
 from ebm_ppl.validation.checks.detailed_balance import detailed_balance
 from ebm_ppl.validation.checks.gradients import change_of_variables, gradient, resolution
 from ebm_ppl.validation.checks.invariance import SCREEN_CHAINS, InvarianceSubject, exact_invariance
-from ebm_ppl.validation.checks.mixing import mixing
+from ebm_ppl.validation.checks.mixing import is_slow, mixing
 from ebm_ppl.validation.checks.normalizer import normalizer
 from ebm_ppl.validation.controls import Control
 from ebm_ppl.validation.diagnostics import convergence
 from ebm_ppl.validation.family import Member
 from ebm_ppl.validation.faults import fault_of
 from ebm_ppl.validation.results import CheckResult, Question, Row, Trace, Verdict
-from ebm_ppl.validation.sampling import run_kernel
+from ebm_ppl.validation.sampling import SamplingRun, run_kernel
 from ebm_ppl.validation.subjects import Subject, built_in
 
 NO_KERNEL = "-"
@@ -36,6 +36,9 @@ DEFAULT_STEP_SIZE = 0.5
 """Step size at which a kernel is questioned whose warm-up broke; that it broke is a row of its own."""
 EFFICIENCY_SAMPLES = 5_000
 """Draws of each chain in each block where efficiency is measured, without thinning."""
+
+PATIENCE = 16
+"""How many times as long a kernel runs again whose chains nearly agree after the usual number of steps."""
 
 Emit = Callable[[Row], None]
 
@@ -145,19 +148,25 @@ def kernel_job(
         def add(check: str, question: Question, compute: Callable[[], CheckResult]) -> None:
             emit(Row(subject.name, case.name, guarded(check, question, compute)))
 
-        def mix() -> CheckResult:
-            began = time.perf_counter()
-            density = subject.density
-            sampled = run_kernel(
-                case, questioned, density, key_for(seed, subject.name, case.name, "mixing")
-            )
-            step_sizes.append(sampled.step_size)
+        def run_for(steps: KernelCase) -> tuple[SamplingRun, CheckResult]:
+            density, key = subject.density, key_for(seed, subject.name, case.name, "mixing")
+            sampled = run_kernel(steps, questioned, density, key)
             # An inexact kernel has another law; its chains are only compared with each other.
             truth = (density, sampled.u) if case.exact else (None, None)
             table = subject.table if case.exact else None
-            result = mixing(sampled.draws, sampled.energies, *truth, table=table)
+            return sampled, mixing(sampled.draws, sampled.energies, *truth, table=table)
+
+        def mix() -> CheckResult:
+            began = time.perf_counter()
+            sampled, result = run_for(case)
+            if is_slow(result):
+                longer = dataclasses.replace(case, thinning=PATIENCE * case.thinning)
+                sampled, result = run_for(longer)
+            step_sizes.append(sampled.step_size)
             traces.append(
-                tables.trace(subject.name, case, sampled, density, result, table=subject.table)
+                tables.trace(
+                    subject.name, case, sampled, subject.density, result, table=subject.table
+                )
             )
             return dataclasses.replace(result, seconds=time.perf_counter() - began)
 

@@ -16,6 +16,8 @@ from ebm_ppl.validation.diagnostics import convergence
 from ebm_ppl.validation.results import CheckResult, Question, Verdict
 
 MAXIMUM_RHAT = 1.01
+SLOW_RHAT = 1.2
+"""Below it chains may only be slow; above they are in different parts of the law."""
 MINIMUM_ESS_PER_CHAIN = 50
 MAXIMUM_REPEATS = 0.1
 """Largest allowed share of a chain that is one uninterrupted run of the same draw."""
@@ -92,6 +94,13 @@ def mixing(
         seconds=time.perf_counter() - began,
         components=components,
     )
+
+
+def is_slow(result: CheckResult) -> bool:
+    """Whether all that is wrong with a run may be that it was too short: nothing disagrees but a little."""
+    disagrees = result.p_value is not None and result.p_value < error_rates.SINGLE_LEVEL
+    nearly_mixed = result.components.get("rhat", np.inf) < SLOW_RHAT
+    return result.verdict is Verdict.FAIL and nearly_mixed and not disagrees
 
 
 def degenerate(

@@ -219,7 +219,7 @@ def _farthest(
 ) -> float:
     """Largest distance of a batch's gradient from the median, in robust standard deviations."""
     distance = np.abs(gradients - np.median(gradients, axis=0))
-    scale = stats.median_abs_deviation(gradients, axis=0, scale="normal")
+    scale = np.median(distance, axis=0) / stats.norm.ppf(0.75)
     return float(np.max(distance / np.hypot(scale, rounding)))
 
 

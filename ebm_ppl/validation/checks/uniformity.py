@@ -137,7 +137,7 @@ def heterogeneity(moved: Bool[np.ndarray, "steps n"], u: Float[np.ndarray, "n di
     size = per_axis ** u.shape[1]
     total, of_stayed, of_moves, both = (
         np.bincount(cell, which, size).astype(float)
-        for which in (np.ones(len(cell)), stayed, moves, stayed & moves)
+        for which in (np.ones(len(u)), stayed, moves, stayed & moves)
     )
     some = total > 1
     total, of_stayed, of_moves, both = (one[some] for one in (total, of_stayed, of_moves, both))

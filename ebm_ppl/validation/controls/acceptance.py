@@ -174,7 +174,7 @@ class _SomeNeverMove(_RandomWalk):
         rng_key: PRNGKey,
         target: WhitenedTarget,
         start: Point,
-        auxiliary: Array,
+        auxiliary: Any,
         step_size: Scalar,
     ) -> Transition:
         new = super().transition(rng_key, target, start, (), step_size)
