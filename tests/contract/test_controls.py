@@ -52,6 +52,7 @@ def test_every_check_has_a_control_that_it_catches():
         for check in (
             "gradient",
             "change of variables",
+            "resolution",
             "frozen adaptation",
             "detailed balance",
             "exact invariance",

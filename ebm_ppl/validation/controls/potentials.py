@@ -75,6 +75,7 @@ CONTROLS = (
         "energy beside a million",
         "a large constant comes and goes, and takes the digits of the energy in single precision",
         potential=_BesideAMillion,
+        quick=True,
     ),
     Control(
         "missing log-Jacobian",

@@ -1,13 +1,21 @@
 """The mixing verdict passes what mixes and is not blind where the usual diagnostics are."""
 
+import dataclasses
+
 import jax
 import numpy as np
 import pytest
+from scipy import signal, stats
 
 from ebm_ppl.energies import TiltedDoubleWell
 from ebm_ppl.quadrature import normalize
-from ebm_ppl.validation.checks.mixing import degenerate, mixing
+from ebm_ppl.validation import controls, jobs
+from ebm_ppl.validation.checks import agreement
+from ebm_ppl.validation.checks.error_rates import bonferroni
+from ebm_ppl.validation.checks.mixing import degenerate, is_slow, mixing
+from ebm_ppl.validation.diagnostics import convergence
 from ebm_ppl.validation.results import Verdict
+from ebm_ppl.validation.subjects import built_in
 
 CHAINS, SAMPLES = 4, 1000
 
@@ -49,6 +57,70 @@ def test_autocorrelated_draws_of_the_target_pass(density):
     result = _judge(draws, density)
     assert result.verdict is Verdict.PASS
     assert result.components["thinning lag"] > 10
+
+
+def _autoregressive(density, rng, num_chains, num_samples, persistence):
+    """Exact draws whose normal scores follow an autoregression."""
+    noise = rng.normal(size=(num_chains, num_samples)) * np.sqrt(1 - persistence**2)
+    noise[:, 0] /= np.sqrt(1 - persistence**2)
+    scores = signal.lfilter([1.0], [1.0, -persistence], noise, axis=1)
+    u = np.clip(stats.norm.cdf(scores), 1e-12, 1 - 1e-12)[..., None]
+    draws = density.quantile(u.reshape(-1)).reshape(u.shape)
+    return draws, u
+
+
+def _p_values(density, count, seed, tests_of):
+    rng = np.random.default_rng(seed)
+    return np.array([tests_of(*_autoregressive(density, rng, 8, 2000, 0.9)) for _ in range(count)])
+
+
+@pytest.mark.slow
+def test_the_verdict_does_not_alarm_on_autocorrelated_draws(density):
+    """At a level of 1% a thousand right runs are rejected 40 times with probability 1e-12."""
+
+    def as_it_is(draws, u):
+        summaries = [convergence(draws[:, :, 0])]
+        return bonferroni(agreement.with_density(draws, density, u, summaries)[0])
+
+    assert np.sum(_p_values(density, 1000, 11, as_it_is) < 0.01) < 40
+
+
+@pytest.mark.parametrize("bug", ["no thinning", "p-values with n for the effective size"])
+def test_a_verdict_that_ignores_autocorrelation_alarms(density, bug, monkeypatch):
+    """The planted bugs: every draw counts as independent."""
+
+    def every_draw(values):
+        return dataclasses.replace(
+            convergence(values), mcse_mean=float(np.std(values) / np.sqrt(values.size))
+        )
+
+    if bug == "no thinning":
+        monkeypatch.setattr(agreement, "thinning_lag", lambda *_: 1)
+    else:
+        monkeypatch.setattr(agreement, "convergence", every_draw)
+
+    def broken(draws, u):
+        summaries = [convergence(draws[:, :, 0])]
+        return bonferroni(agreement.with_density(draws, density, u, summaries)[0])
+
+    assert np.sum(_p_values(density, 20, 12, broken) < 0.01) > 10
+
+
+@pytest.mark.parametrize("name", ["Barker's acceptance", "honest laziness"])
+def test_what_is_right_and_slow_mixes(name):
+    """Each takes up to five times as many steps as the kernel that it is a variant of."""
+    control = controls.discover()[name]
+    rows = []
+    case = dataclasses.replace(control.case, name=name)
+    jobs.kernel_job(built_in()[control.target], case, 0, num_chains=10_000).run(rows.append)
+    assert [row.result.verdict for row in rows] == [Verdict.PASS] * 3
+
+
+def test_only_what_nearly_mixes_is_slow(exact, density):
+    apart = exact + np.array([0.0, 0.0, 0.0, 3.0])[:, None, None]
+    assert not is_slow(_judge(apart, density))
+    assert not is_slow(_judge(exact, density))
+    assert not is_slow(_judge(np.repeat(exact[:1], CHAINS, axis=0), density))
 
 
 def _identical_chains(exact, rng):

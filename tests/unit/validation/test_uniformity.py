@@ -37,7 +37,16 @@ NULL = {
     "neighbour independence": lambda rng: uniformity.neighbour_independence(
         rng.normal(size=NUM_DRAWS)
     ),
+    "heterogeneity": lambda rng: _heterogeneity(rng, 0.0),
 }
+
+
+def _heterogeneity(rng, share_stuck):
+    """Chains that move with a probability that depends on their place, but for some that never do."""
+    u = rng.uniform(size=(20_000, 1))
+    stuck = rng.uniform(size=len(u)) < share_stuck
+    accepts = rng.uniform(size=(2, len(u))) < 0.2 + 0.6 * u[:, 0]
+    return uniformity.heterogeneity(accepts & ~stuck, u)
 
 
 def _paired(rng, move):
@@ -68,6 +77,7 @@ PLANTED = {
     "energy sign": lambda rng: uniformity.energy_sign(rng.normal(size=NUM_DRAWS) + 0.25),
     "acceptance martingale": lambda rng: _acceptance(rng, 0.85),
     "neighbour independence": _shared_noise,
+    "heterogeneity": lambda rng: _heterogeneity(rng, 0.15),
 }
 
 
