@@ -55,8 +55,8 @@ def test_detailed_balance_allows_for_rounding_beside_a_constant():
 
 
 @pytest.mark.parametrize("factor", [1.05, 0.9])
-def test_wrong_weights_of_the_rule_that_loses_are_seen(factor, monkeypatch):
-    """The planted bug: weights of Simpson's rule, where the trapezoid rule hides it."""
+def test_wrong_weights_of_either_rule_are_seen(factor, monkeypatch):
+    """The planted bug: weights of Simpson's rule, whichever of the two rules is then the better."""
     right, log_z = normalize(Gaussian(jnp.zeros(1), jnp.eye(1))), 0.5 * np.log(2 * np.pi)
     assert normalizer(right, log_z).verdict is Verdict.PASS
     weights = _rules.rule_weights
@@ -69,11 +69,10 @@ def test_wrong_weights_of_the_rule_that_loses_are_seen(factor, monkeypatch):
 
     monkeypatch.setattr(_rules, "rule_weights", wrong)
     broken = normalize(Gaussian(jnp.zeros(1), jnp.eye(1)))
-    assert broken.rule == "trapezoid"
-    result = normalizer(broken, log_z)
-    assert result.verdict is Verdict.FAIL
+    for truth in (log_z, None):
+        result = normalizer(broken, truth)
+        assert result.verdict is Verdict.FAIL
     assert "the other rule is off by" in result.detail
-    assert result.statistic < 1e-12
 
 
 def test_the_other_rule_is_held_against_the_one_that_is_reported_without_a_closed_form():
