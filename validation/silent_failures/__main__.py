@@ -4,7 +4,7 @@ import pathlib
 
 import click
 
-from validation.silent_failures import estimators, kernels, quadrature, table
+from validation.silent_failures import estimators, kernels, quadrature, table, training
 from validation.silent_failures.answers import answer_to
 from validation.silent_failures.functions import Function
 from validation.silent_failures.table import Row
@@ -13,6 +13,8 @@ AREAS: dict[str, tuple[tuple[Function, ...], int]] = {
     "quadrature": (quadrature.FUNCTIONS, 2000),
     "estimators": (estimators.FUNCTIONS, 200),
     "kernels": (kernels.FUNCTIONS, 25),
+    "training": (training.FIT, 200),
+    "command line": (training.COMMAND_LINE, 200),
 }
 """Functions of each area, and how many problems each of them is asked by default."""
 
@@ -59,7 +61,7 @@ def main(
             for where in row.wrong:
                 click.echo(f"{row.function}, {row.family}: {where}", err=True)
         if write:
-            table.write(RESULTS / f"{area}_seed_{seed}.json", seed, rows)
+            table.write(RESULTS / f"{area.replace(' ', '_')}_seed_{seed}.json", seed, rows)
 
 
 if __name__ == "__main__":

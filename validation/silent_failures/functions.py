@@ -3,12 +3,15 @@
 import dataclasses
 import zlib
 from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 import jax
 import numpy as np
 
 from ebm_ppl._types import PRNGKey
-from ebm_ppl.validation.hard_problems import FAMILIES, HardProblem
+from ebm_ppl.validation.hard_problems import DATA_FAMILIES, FAMILIES
+
+_ALL = FAMILIES | DATA_FAMILIES
 
 FEW_ERRORS = 5.0
 """Stated errors by which an answer without an interval may be off."""
@@ -20,17 +23,15 @@ class Function:
 
     Attributes:
         name: Its name.
-        ask: From a problem and a random key to whether the answer was right.
+        ask: From a problem, or hard data, and a random key to whether the answer was right.
         families: Names of the families that it is asked, each with the numbers of coordinates.
     """
 
     name: str
-    ask: Callable[[HardProblem, PRNGKey], bool]
+    ask: Callable[[Any, PRNGKey], bool]
     families: dict[str, tuple[int, ...]]
 
-    def problems(
-        self, num_problems: int, seed: int
-    ) -> Iterator[tuple[str, int, HardProblem, PRNGKey]]:
+    def problems(self, num_problems: int, seed: int) -> Iterator[tuple[str, int, Any, PRNGKey]]:
         """Problems, each after its family's name and number of coordinates, from all families in turn."""
         kinds = [(name, dim) for name, dims in self.families.items() for dim in dims]
         for index in range(num_problems):
@@ -38,7 +39,7 @@ class Function:
             entropy = [seed, zlib.crc32(f"{self.name} {name}".encode()), dim, index]
             rng = np.random.default_rng(entropy)
             key = jax.random.key(int(rng.integers(2**31)))
-            yield name, dim, FAMILIES[name].draw(rng, dim), key
+            yield name, dim, _ALL[name].draw(rng, dim), key
 
 
 def families_in(dims: Iterable[int], without: tuple[str, ...] = ()) -> dict[str, tuple[int, ...]]:

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,20 +71,20 @@ class HardFamily:
         name: The kind.
         dims: Numbers of coordinates that it comes in.
         spans: The values of its parameters.
-        build: From a number of coordinates and parameters to a problem.
+        build: From a number of coordinates and parameters to a `HardProblem` or a `HardData`.
     """
 
     name: str
     dims: tuple[int, ...]
     spans: dict[str, Span]
-    build: Callable[..., HardProblem]
+    build: Callable[..., Any]
 
     @property
     def num_parameters(self) -> int:
         """How many uniform numbers place a problem in the family."""
         return len(self.spans)
 
-    def at(self, dim: int, shares: Any) -> HardProblem:
+    def at(self, dim: int, shares: Any) -> Any:
         """The problem at a point of the unit cube.
 
         Args:
@@ -104,7 +104,7 @@ class HardFamily:
         }
         return dataclasses.replace(self.build(dim, **values), parameters=values)
 
-    def draw(self, rng: np.random.Generator, dim: int) -> HardProblem:
+    def draw(self, rng: np.random.Generator, dim: int) -> Any:
         """A random problem of `dim` coordinates."""
         return self.at(dim, rng.uniform(size=self.num_parameters))
 
@@ -113,18 +113,30 @@ FINEST = {1: 1 / 2000, 2: 1 / 32, 3: 1 / 8, 10: 1 / 8}
 """Width, as a share of the distance from all else, below which `normalize` does not promise to see mass."""
 
 FAMILIES: dict[str, HardFamily] = {}
-"""All families, by name."""
+"""All families of energies, by name."""
+
+DATA_FAMILIES: dict[str, HardFamily] = {}
+"""All families of data sets, by name."""
+
+Build: TypeAlias = Callable[..., Any]
 
 
-def hard_family(*dims: int, **spans: Span) -> Callable[[Callable[..., HardProblem]], HardFamily]:
-    """Make a family of a function of a number of coordinates and of parameters with given values."""
+def _registrar(families: dict[str, HardFamily]) -> Callable[..., Callable[[Build], HardFamily]]:
+    def with_values(*dims: int, **spans: Span) -> Callable[[Build], HardFamily]:
+        """Make a family of a function of a number of coordinates and of parameters with given values."""
 
-    def register(build: Callable[..., HardProblem]) -> HardFamily:
-        family = HardFamily(build.__name__, dims, spans, build)
-        FAMILIES[family.name] = family
-        return family
+        def register(build: Build) -> HardFamily:
+            family = HardFamily(build.__name__, dims, spans, build)
+            families[family.name] = family
+            return family
 
-    return register
+        return register
+
+    return with_values
+
+
+hard_family = _registrar(FAMILIES)
+data_family = _registrar(DATA_FAMILIES)
 
 
 def direction(dim: int, angle: float, height: float) -> NDArray[np.float64]:

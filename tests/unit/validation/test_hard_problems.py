@@ -8,7 +8,7 @@ from hypothesis import given, settings
 
 from ebm_ppl import NotNormalizableError
 from ebm_ppl.quadrature import normalize
-from ebm_ppl.validation.hard_problems import FAMILIES
+from ebm_ppl.validation.hard_problems import DATA_FAMILIES, FAMILIES
 from ebm_ppl.validation.strategies import hard_problems
 
 TAME = {
@@ -101,3 +101,19 @@ def test_quadrature_is_right_or_says_so_on_the_line(problem):
         return
     rounding = 1e-12 * max(1.0, abs(problem.log_z))
     assert abs(density.log_z - problem.log_z) <= 5 * density.log_z_error + rounding
+
+
+@pytest.mark.parametrize("name", list(DATA_FAMILIES))
+def test_the_truth_about_data_is_true(name):
+    data = DATA_FAMILIES[name].draw(np.random.default_rng(1), 2)
+    with np.errstate(over="ignore"):
+        exact = np.ma.masked_array(
+            np.ma.getdata(data.rows).astype(np.longdouble), np.ma.getmaskarray(data.rows)
+        )
+    np.testing.assert_allclose(data.mean, np.asarray(exact.mean(0), float), rtol=1e-14, atol=1e-14)
+    np.testing.assert_allclose(data.sd, np.asarray(exact.std(0), float), rtol=1e-12, atol=1e-14)
+    if name == "one_value":
+        assert data.sd[0] == 0.0 < data.sd[1]
+    if name == "masked_data":
+        assert np.abs(data.mean).max() < 0.5
+        assert np.ma.getmaskarray(data.rows).any()
