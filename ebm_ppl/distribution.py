@@ -1,7 +1,7 @@
 """An energy as a NumPyro distribution, with an explicit normaliser."""
 
 import copy
-from typing import Any, TypeAlias
+from typing import Any, NoReturn, TypeAlias
 
 import equinox as eqx
 import jax
@@ -89,6 +89,18 @@ class EnergyDistribution(Distribution):
         """The energy's support."""
         return self.energy.support
 
+    @property
+    def has_rsample(self) -> bool:
+        r"""Whether draws have gradients in the energy's parameters.
+
+        They do for one or two real coordinates and a `QuadratureNormalizer`, whose grid gives the
+        distribution function $F_\theta$ of
+        $\partial x / \partial \theta = -(\partial F_\theta / \partial \theta) / p_\theta$
+        (Figurnov, Mohamed & Mnih 2018).
+        """
+        is_tabulated = isinstance(self.log_z, QuadratureNormalizer)
+        return is_tabulated and not self.support.is_discrete and self.energy.event_size <= 2
+
     def log_normalizer(self) -> Scalar:
         r"""The log partition function $\log Z$ in use; 0 where there is none and none is needed.
 
@@ -129,6 +141,8 @@ class EnergyDistribution(Distribution):
     def sample(self, key: PRNGKey | None, sample_shape: tuple[int, ...] = ()) -> Array:
         """Draw exactly, by inverse transform on a quadrature grid or the table of all states.
 
+        Draws may be differentiated in the energy's parameters where `has_rsample`.
+
         Args:
             key: Random key.
             sample_shape: Leading shape of the draws.
@@ -139,13 +153,18 @@ class EnergyDistribution(Distribution):
         Raises:
             ValueError: If `key` is `None`.
             NotImplementedError: If the energy has more than two real coordinates, or its parameters are
-                traced and `log_z` is not a `QuadratureNormalizer`; run an MCMC kernel there.
+                traced and `log_z` is not a `QuadratureNormalizer`; run an MCMC kernel there. Also if draws
+                are differentiated in the energy's parameters although `has_rsample` is `False`.
         """
         if key is None:
             raise ValueError("`key` must be a random key; got None.")
         if self.support.is_discrete:
-            return self._table_of_states("sample").sample(key, tuple(sample_shape))
-        return _draw(self._grid_table(), key, tuple(sample_shape))
+            draws = self._table_of_states("sample").sample(key, tuple(sample_shape))
+        else:
+            draws = _draw(self._grid_table(), key, tuple(sample_shape))
+        if self.has_rsample or not is_traced(self.energy):
+            return draws
+        return _without_gradient(draws, eqx.filter(self.energy, eqx.is_inexact_array))
 
     @property
     def mean(self) -> Float[Array, "..."]:
@@ -219,7 +238,7 @@ class EnergyDistribution(Distribution):
             )
 
     def _refuse_traced(self, purpose: str) -> None:
-        if is_traced(self.energy):
+        if is_traced(self.energy) or _has_traced_constants(self.energy):
             raise NotImplementedError(
                 f"`{purpose}` needs fixed parameters, or log_z=QuadratureNormalizer(...); those of "
                 f"{type(self.energy).__name__} are traced by JAX."
@@ -242,6 +261,22 @@ def _refuse_stacked(distribution: EnergyDistribution) -> EnergyDistribution:
 def _draw(table: GridTable, key: PRNGKey, sample_shape: tuple[int, ...]) -> Array:
     """Draw from a table; compiled once for each size of table and shape of draws."""
     return table.sample(key, sample_shape)
+
+
+@jax.custom_jvp
+def _without_gradient(draws: Array, parameters: Any) -> Array:  # noqa: ARG001
+    """The draws; whoever differentiates them in the parameters is refused, for they would get 0."""
+    return draws
+
+
+@_without_gradient.defjvp
+def _refuse_gradient(primals: Any, tangents: Any) -> NoReturn:
+    raise NotImplementedError(
+        "`sample` must have `has_rsample` where its draws are differentiated in the energy's parameters, as "
+        "in a guide of SVI; this law has False, and its gradient would be 0 in silence. Give "
+        "`log_z=QuadratureNormalizer(...)`, for one or two real coordinates, or apply "
+        "`jax.lax.stop_gradient` to the energy that is drawn from."
+    )
 
 
 def _has_traced_constants(energy: AbstractEnergy) -> bool:
