@@ -5,10 +5,12 @@ of MCMC stand in `KERNEL_ATTRIBUTES` and `MCMC_READS`, which a test holds agains
 """
 
 import copy
+import sys
 from collections.abc import Callable
 from typing import Any
 
 import numpyro
+from numpyro.distributions import Distribution
 from numpyro.infer import HMC
 from numpyro.infer.mcmc import MCMCKernel
 
@@ -37,6 +39,9 @@ KERNEL_ATTRIBUTES = {
 MCMC_READS = "_sample_fn"
 """Attribute by which MCMC learns whether `init` has to run before a resumed run may sample."""
 
+_WRAPPERS = 8
+"""Calls that may lie between two distributions: type checkers wrap each function in up to three."""
+
 
 def with_potential(kernel: MCMCKernel, potential_fn: Callable) -> MCMCKernel:
     """A copy of a kernel of NumPyro for another potential function, as if it had never run."""
@@ -57,3 +62,22 @@ def parts(kernel: Any) -> tuple[Callable | None, Callable | None, Callable]:
 def differentiates_forward(kernel: Any) -> bool:
     """Whether a kernel of NumPyro takes gradients in forward mode."""
     return bool(getattr(kernel, "_forward_mode_differentiation", False))
+
+
+def asking_laws() -> list[Distribution]:
+    """The distributions on whose behalf the caller, a `log_prob` of NumPyro's kind, was called.
+
+    A mixture asks its components, an expanded law its base. NumPyro hands nothing down that would say so.
+
+    Returns:
+        The distributions from the innermost outwards, the caller's own first.
+    """
+    laws: list[Distribution] = []
+    frame, strangers = sys._getframe(1), 0
+    while frame is not None and strangers < _WRAPPERS:
+        law = frame.f_locals.get("self")
+        strangers = 0 if isinstance(law, Distribution) else strangers + 1
+        if isinstance(law, Distribution) and not any(law is known for known in laws):
+            laws.append(law)
+        frame = frame.f_back
+    return laws

@@ -1,6 +1,7 @@
 """An energy as a NumPyro distribution, with an explicit normaliser."""
 
 import copy
+from collections.abc import Callable
 from typing import Any, NoReturn, TypeAlias
 
 import equinox as eqx
@@ -8,12 +9,20 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float
-from numpyro.distributions import Distribution
+from numpyro.distributions import (
+    Distribution,
+    ExpandedDistribution,
+    Independent,
+    MaskedDistribution,
+    MixtureSameFamily,
+    TransformedDistribution,
+)
 from numpyro.distributions.constraints import Constraint
 
 from ebm_ppl._checks import check_finite, check_shape, is_traced
+from ebm_ppl._dependence import depends_on_argument
 from ebm_ppl._errors import DoublyIntractableError
-from ebm_ppl._numpyro import promote_batch_shape, validate_sample
+from ebm_ppl._numpyro import asking_laws, promote_batch_shape, validate_sample
 from ebm_ppl._types import PRNGKey, Scalar
 from ebm_ppl.energies import AbstractEnergy
 from ebm_ppl.quadrature import (
@@ -27,6 +36,16 @@ from ebm_ppl.quadrature import (
 
 LogZ: TypeAlias = Any
 """A normaliser: `None`, a number, an object with a `log_z` attribute, or a callable `energy -> log_z`."""
+
+
+_PASSING_ON = (
+    ExpandedDistribution,
+    Independent,
+    MaskedDistribution,
+    MixtureSameFamily,
+    TransformedDistribution,
+)
+"""Laws in whose density that of their base is a factor: a family of equal energies is one, too."""
 
 
 class EnergyDistribution(Distribution):
@@ -43,7 +62,12 @@ class EnergyDistribution(Distribution):
 
     Without a normaliser, parameters that JAX traces (because they are random in a model, or optimised)
     raise `DoublyIntractableError`: their posterior needs $\log Z(\theta)$, and leaving it out would give
-    a wrong posterior without a sign.
+    a wrong posterior without a sign. Constants that a compiled model makes are no such parameters.
+
+    With fixed parameters $Z$ is a constant that no draw depends on, as long as the density is a factor of
+    the joint one. Draws do depend on it where other laws weigh the density: a mixture or an inflated law is
+    refused without a normaliser; a mask or a scale that hangs on a random value is not seen, and needs one
+    too, as do the evidence and any comparison of models.
 
     Args:
         energy: The energy.
@@ -108,7 +132,7 @@ class EnergyDistribution(Distribution):
             DoublyIntractableError: If there is none although the energy's parameters are traced.
         """
         if self.log_z is None:
-            if is_traced(self.energy):
+            if depends_on_argument(self.energy):
                 raise DoublyIntractableError(type(self.energy).__name__)
             return jnp.zeros(())
         if callable(self.log_z):
@@ -128,13 +152,20 @@ class EnergyDistribution(Distribution):
         Raises:
             ValueError: If the trailing axes of `value` are not `event_shape`.
             DoublyIntractableError: As `log_normalizer` does.
+            ValueError: If there is no normaliser although a mixture weighs this density against others.
         """
+        if self.log_z is None:
+            _refuse_weighing(type(self.energy).__name__, asking_laws())
         value = jnp.asarray(value)
         split = value.ndim - len(self.event_shape)
         check_shape("value (event axes)", np.empty(value.shape[max(split, 0) :]), self.event_shape)
         points = value.reshape((-1, *self.event_shape))
         energies = jax.vmap(self.energy)(points).reshape(value.shape[:split])
-        if self.log_z is None and is_traced(energies) and _has_traced_constants(self.energy):
+        if (
+            self.log_z is None
+            and is_traced(energies)
+            and _closes_over(self.energy, depends_on_argument)
+        ):
             raise DoublyIntractableError(type(self.energy).__name__)
         return -energies - self.log_normalizer()
 
@@ -238,7 +269,7 @@ class EnergyDistribution(Distribution):
             )
 
     def _refuse_traced(self, purpose: str) -> None:
-        if is_traced(self.energy) or _has_traced_constants(self.energy):
+        if is_traced(self.energy) or _closes_over(self.energy, is_traced):
             raise NotImplementedError(
                 f"`{purpose}` needs fixed parameters, or log_z=QuadratureNormalizer(...); those of "
                 f"{type(self.energy).__name__} are traced by JAX."
@@ -279,10 +310,23 @@ def _refuse_gradient(primals: Any, tangents: Any) -> NoReturn:
     )
 
 
-def _has_traced_constants(energy: AbstractEnergy) -> bool:
-    """Whether an energy reads traced values that are no parameters of it, such as those of a closure."""
+def _closes_over(energy: AbstractEnergy, quality: Callable[[Any], bool]) -> bool:
+    """Whether an energy reads values with a quality that are no parameters of it, as a closure does."""
     jaxpr = jax.make_jaxpr(energy)(jnp.zeros(energy.event_shape))
-    return any(map(is_traced, jaxpr.consts))
+    return any(map(quality, jaxpr.consts))
+
+
+def _refuse_weighing(energy: str, laws: list[Distribution]) -> None:
+    """Refuse to be weighed against other densities without a normaliser."""
+    harmless = (EnergyDistribution, *_PASSING_ON)
+    for law in laws:
+        if not isinstance(law, harmless):
+            raise ValueError(
+                f"`log_z` must be given to the EnergyDistribution of {energy} within a {type(law).__name__}, "
+                "which weighs densities against each other, so that its law depends on Z; got None. Give "
+                "log_z=quadrature.normalize(energy), an estimate of `ebm_ppl.partition`, or log_z=0.0 if "
+                "exp(-E) is normalised as it is."
+            )
 
 
 def _as_normalizer(log_z: LogZ) -> Any:
