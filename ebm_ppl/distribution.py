@@ -33,6 +33,7 @@ from ebm_ppl.quadrature import (
     enumerate_states,
     normalize,
 )
+from ebm_ppl.quadrature._known import KnownLaw
 
 LogZ: TypeAlias = Any
 """A normaliser: `None`, a number, an object with a `log_z` attribute, or a callable `energy -> log_z`."""
@@ -104,7 +105,8 @@ class EnergyDistribution(Distribution):
             raise TypeError(f"`energy` must be an AbstractEnergy; got {type(energy).__name__}.")
         self.energy = energy
         self.log_z = _as_normalizer(log_z)
-        self._density = log_z if isinstance(log_z, (QuadratureDensity, StateTable)) else None
+        is_law = isinstance(log_z, (QuadratureDensity, StateTable))
+        self._density = KnownLaw(log_z) if is_law else None
         self._ranks = self._current_ranks()
         super().__init__((), tuple(energy.event_shape), validate_args=validate_args)
 
@@ -221,7 +223,7 @@ class EnergyDistribution(Distribution):
             NotImplementedError: As `sample` and `mean` do.
         """
         ready = copy.copy(self)
-        ready._density = self._law("sample")
+        ready._density = KnownLaw(self._law("sample"))
         return ready
 
     def _current_ranks(self) -> tuple[int, ...]:
@@ -245,14 +247,14 @@ class EnergyDistribution(Distribution):
         return self._table_of_states(purpose) if is_discrete else self._quadrature(purpose)
 
     def _table_of_states(self, purpose: str) -> StateTable:
-        known = self._density or self._computed
+        known = self._density.law if self._density else self._computed
         if not isinstance(known, StateTable):
             self._refuse_traced(purpose)
             self._computed = known = enumerate_states(self.energy)
         return known
 
     def _quadrature(self, purpose: str) -> QuadratureDensity:
-        known = self._density or self._computed
+        known = self._density.law if self._density else self._computed
         if isinstance(known, QuadratureDensity):
             return known
         self._refuse_dimension(purpose, most=3)

@@ -32,9 +32,10 @@ from ebm_ppl.samplers._start import (
     check_finite_start,
     check_returns_scalar,
     flat_positions,
+    has_no_coordinates,
     split_in_three,
 )
-from ebm_ppl.samplers._state import KernelState
+from ebm_ppl.samplers._state import KernelState, without_moving
 from ebm_ppl.samplers._target import Point, Transition, WhitenedTarget
 
 _CLAIMS = (
@@ -353,7 +354,10 @@ class AbstractKernel(AbstractModelKernel):
         potential_fn = self.get_potential_fn(model_args, model_kwargs)
         one_z = jax.tree.map(lambda leaf: leaf[0], z) if self._is_batched else z
         check_returns_scalar(potential_fn, one_z)
-        potential_energy, z_grad = over_chains(lambda z: self._evaluate(potential_fn, z))(z)
+        # Keys go along, since a model without latent sites has no axis over chains in its position.
+        potential_energy, z_grad = over_chains(lambda _, z: self._evaluate(potential_fn, z))(
+            rng_key, z
+        )
         check_finite_start(potential_energy)
 
         position = ravel_pytree(one_z)[0]
@@ -375,7 +379,7 @@ class AbstractKernel(AbstractModelKernel):
                 num_warmup,
                 step_size,
                 matrix,
-                self.init_learned(flat_positions(z, self._is_batched)),
+                self.init_learned(flat_positions(z, potential_energy.shape)),
             ),
         )
 
@@ -392,6 +396,8 @@ class AbstractKernel(AbstractModelKernel):
         Returns:
             The state after.
         """
+        if has_no_coordinates(state.z):
+            return without_moving(state)
         potential_fn = self.get_potential_fn(model_args, model_kwargs)
         context = self.context(model_args, model_kwargs)
         adaptation = state.adaptation
@@ -507,9 +513,10 @@ class AbstractKernel(AbstractModelKernel):
         """Evaluate the potential of the current position anew, for other model arguments."""
         potential_fn = self.get_potential_fn(model_args, model_kwargs)
 
-        def evaluate(z: Position) -> tuple[Scalar, Any]:
+        def evaluate(_: Scalar, z: Position) -> tuple[Scalar, Any]:
             return self._evaluate(potential_fn, z)
 
         is_batched = state.potential_energy.ndim > 0
-        potential_energy, z_grad = (jax.vmap(evaluate) if is_batched else evaluate)(state.z)
+        over_chains = jax.vmap(evaluate) if is_batched else evaluate
+        potential_energy, z_grad = over_chains(state.potential_energy, state.z)
         return state._replace(potential_energy=potential_energy, z_grad=z_grad)

@@ -173,10 +173,10 @@ class AbstractSharedTrajectoryKernel(AbstractKernel):
         search: TrajectoryState = before.adaptation.learned
         if not self._adapt_trajectory_length:
             return search
-        is_batched = before.potential_energy.ndim > 0
-        positions = flat_positions(before.z, is_batched)
+        chains = before.potential_energy.shape
+        positions = flat_positions(before.z, chains)
         proposal, accept_prob = after.auxiliary, jnp.atleast_1d(after.accept_prob)
-        if not is_batched:
+        if not chains:
             proposal = jax.tree.map(lambda leaf: leaf[None], proposal)
         search = visit(search, positions, before.iteration)
         return lax.cond(

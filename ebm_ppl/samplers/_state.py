@@ -74,6 +74,12 @@ class KernelState(_Fields):
         return super()._replace(**changes)
 
 
+def without_moving(state: KernelState) -> KernelState:
+    """The state after a step where there is no coordinate to move: there every proposal is accepted."""
+    ones = jnp.ones_like(state.accept_prob)
+    return state._replace(iteration=state.iteration + 1, accept_prob=ones, mean_accept_prob=ones)
+
+
 def keys_like(potential_energy: Any, rng_key: Any) -> Any:
     """One key for each chain of a batched state, if a single one is given for all of them.
 

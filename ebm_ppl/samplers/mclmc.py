@@ -244,7 +244,7 @@ class MCLMC(AbstractUnadjustedKernel):
         """Correct step size and length by one step of all chains."""
         adaptation = before.adaptation
         search, ends = adaptation.learned, adaptation.window_ends
-        positions = flat_positions(after.z, before.potential_energy.ndim > 0)
+        positions = flat_positions(after.z, before.potential_energy.shape)
         errors = jnp.atleast_1d(after.auxiliary.energy_error)
         diverging = jnp.atleast_1d(after.diverging)
         potential_energy = jnp.atleast_1d(after.potential_energy)

@@ -25,7 +25,7 @@ from ebm_ppl.energies import (
     from_callable,
     from_logdensity,
 )
-from ebm_ppl.quadrature import QuadratureNormalizer, normalize
+from ebm_ppl.quadrature import QuadratureNormalizer, enumerate_states, normalize
 
 pytestmark = pytest.mark.usefixtures("light_compilation")
 
@@ -66,6 +66,26 @@ def test_every_form_of_normaliser_gives_the_same_density(log_z, normal_density):
     expected = -NORMAL(jnp.zeros(2)) - normal_density.log_z
     for one in (distribution, rebuilt):
         np.testing.assert_allclose(one.log_prob(jnp.zeros(2)), expected, rtol=1e-4)
+
+
+def _found_twice(kind):
+    energy = {"real": Gamma(2.0, 1.0), "discrete": ebm.energies.Ising((3, 3), 0.3)}
+    energies = energy[kind], jax.tree.map(jnp.array, energy[kind])
+    normalise = {"real": normalize, "discrete": enumerate_states}[kind]
+    return [ebm.EnergyDistribution(one, log_z=normalise(one)) for one in energies]
+
+
+@pytest.mark.parametrize("kind", ["real", "discrete"])
+def test_equal_laws_are_equal_pytrees(kind):
+    one, other = _found_twice(kind)
+    assert jax.tree.structure(one) == jax.tree.structure(other)
+    chosen = jax.lax.cond(True, lambda: one, lambda: other)
+    np.testing.assert_allclose(chosen.mean, one.mean)
+
+
+def test_laws_of_different_parameters_are_different_pytrees():
+    first, second = (ebm.EnergyDistribution(Gamma(2.0, rate)).with_table() for rate in (1.0, 2.0))
+    assert jax.tree.structure(first) != jax.tree.structure(second)
 
 
 def test_without_a_normaliser_log_prob_is_minus_the_energy():
