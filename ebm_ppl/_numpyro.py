@@ -6,6 +6,7 @@ of MCMC stand in `KERNEL_ATTRIBUTES` and `MCMC_READS`, which a test holds agains
 
 import copy
 import sys
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -81,3 +82,45 @@ def asking_laws() -> list[Distribution]:
             laws.append(law)
         frame = frame.f_back
     return laws
+
+
+def run_has_ended() -> bool:
+    """Whether `MCMC` is being handed the last state of a run by the call that this one is part of.
+
+    Its loop hands a state back once, or with a progress bar after every step, and then copies those of
+    chains that ran one after the other. NumPyro calls no kernel after a run.
+    """
+    frame = sys._getframe(1)
+    while frame is not None:
+        module, name = frame.f_globals.get("__name__"), frame.f_code.co_name
+        if (module, name) == ("numpyro.util", "fori_collect"):
+            step = frame.f_locals.get("i")
+            return step is None or step == frame.f_locals["upper"] - 1
+        if module == "numpyro.infer.mcmc" and name in ("_laxmap", "run"):
+            return name == "run"
+        frame = frame.f_back
+    return False
+
+
+def warn_whoever_runs(message: str) -> None:
+    """Warn in the place where `MCMC` was told to run; where it was not, at the caller's.
+
+    Args:
+        message: What a `RuntimeWarning` says.
+    """
+    found, frame, is_within = sys._getframe(1), sys._getframe(1), False
+    while frame is not None:
+        is_run = frame.f_globals.get("__name__") == "numpyro.infer.mcmc"
+        if is_within and not is_run:
+            found = frame
+            break
+        is_within = is_within or (is_run and frame.f_code.co_name == "run")
+        frame = frame.f_back
+    warnings.warn_explicit(
+        message,
+        RuntimeWarning,
+        found.f_code.co_filename,
+        found.f_lineno,
+        found.f_globals.get("__name__"),
+        found.f_globals.setdefault("__warningregistry__", {}),
+    )

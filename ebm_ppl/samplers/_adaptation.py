@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float, Int
 
-from ebm_ppl._numpyro import build_adaptation_schedule
+from ebm_ppl._numpyro import build_adaptation_schedule, identity
 from ebm_ppl._types import Scalar
 from ebm_ppl.samplers._dual_averaging import DualAveragingState, search, start_search
 from ebm_ppl.samplers._mass_matrix import (
@@ -31,6 +31,9 @@ WARMUP_MEMORY = 20
 _LEAST_ACCEPTANCE = 1e-3
 """Floor of a chain's acceptance in the harmonic mean, so that one stuck chain does not make it 0."""
 
+_STEPS_OF_ROUNDING = 4.0
+"""Rounding errors of a position that the shortest step spans, so that most of its proposals are others."""
+
 
 class AdaptationState(NamedTuple):
     """What the transition is tuned by, and what warm-up needs to go on tuning.
@@ -43,6 +46,7 @@ class AdaptationState(NamedTuple):
         dual_averaging: State of the search for the step size.
         moments: Moments of the positions of the current window.
         window_ends: Last iteration of each adaptation window; empty without warm-up.
+        least_step_size: Shortest step that changes a position in the precision of the run.
         learned: What else the kernel learns from all chains, as `AbstractKernel.init_learned` makes it.
     """
 
@@ -52,6 +56,7 @@ class AdaptationState(NamedTuple):
     dual_averaging: DualAveragingState
     moments: MomentsState
     window_ends: Int[Array, " windows"]
+    least_step_size: Scalar
     learned: Any = ()
 
     @property
@@ -100,12 +105,14 @@ class Adaptation:
         adapt_mass_matrix: Whether to tune the mass matrix.
         target_accept_prob: Mean acceptance probability that the step size is tuned to.
         pace: How fast warm-up learns.
+        step_for: The step size with which a chain moves so far in whitened coordinates.
     """
 
     adapt_step_size: bool
     adapt_mass_matrix: bool
     target_accept_prob: float
     pace: Pace = STAN
+    step_for: Callable[[Scalar], Scalar] = identity
 
     def init(
         self,
@@ -122,6 +129,7 @@ class Adaptation:
             start_search(step_size),
             no_moments(inverse_mass_matrix),
             jnp.asarray(self.pace.windows(num_warmup) if num_warmup else [], dtype=int),
+            jnp.zeros_like(step_size),
             learned,
         )
 
@@ -150,6 +158,8 @@ class Adaptation:
             return state
 
         def learn(state: AdaptationState) -> AdaptationState:
+            resolved = resolution(positions, state.inverse_mass_matrix_sqrt)
+            state = state._replace(least_step_size=self.step_for(_STEPS_OF_ROUNDING * resolved))
             if self.adapt_step_size:
                 is_last = iteration == state.window_ends[-1]
                 accepted = pooled_acceptance(accept_prob, recent_accept_prob)
@@ -176,9 +186,15 @@ class Adaptation:
         found = search(
             self.target_accept_prob - accepted, state.dual_averaging, self.pace.shrinkage
         )
-        log_step_size = jnp.where(is_last, found.average_log_step_size, found.log_step_size)
         limits = jnp.finfo(state.step_size.dtype)
-        step_size = jnp.clip(jnp.exp(log_step_size), limits.tiny, limits.max)
+        least = jnp.maximum(state.least_step_size, limits.tiny)
+        # What is below the floor is not remembered, or the search would not find back.
+        found = found._replace(
+            log_step_size=jnp.maximum(found.log_step_size, jnp.log(least)),
+            average_log_step_size=jnp.maximum(found.average_log_step_size, jnp.log(least)),
+        )
+        log_step_size = jnp.where(is_last, found.average_log_step_size, found.log_step_size)
+        step_size = jnp.clip(jnp.exp(log_step_size), least, limits.max)
         return state._replace(step_size=step_size, dual_averaging=found)
 
     def _end_window(self, state: AdaptationState) -> AdaptationState:
@@ -196,6 +212,21 @@ class Adaptation:
         if self.adapt_step_size:
             state = state._replace(dual_averaging=start_search(state.step_size))
         return state
+
+
+def resolution(positions: Float[Array, "chains dim"], root: Matrix) -> Scalar:
+    """Distance in whitened coordinates below which no coordinate of a position changes.
+
+    Args:
+        positions: Flat unconstrained position of each chain.
+        root: Root of the inverse mass matrix.
+
+    Returns:
+        The smallest rounding error of all coordinates, each in units of its scale; 0 where one is 0.
+    """
+    scales = root if root.ndim == 1 else jnp.linalg.norm(root, axis=1)
+    spacing = jnp.finfo(positions.dtype).eps * jnp.min(jnp.abs(positions), axis=0)
+    return jnp.min(jnp.nan_to_num(spacing / scales, nan=0.0))
 
 
 def pooled_acceptance(

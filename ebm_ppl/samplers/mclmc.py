@@ -161,6 +161,10 @@ class MCLMC(AbstractUnadjustedKernel):
         self._searches_step_size = adapt_step_size
         self._adapt_length = adapt_length
 
+    def bearable_energy_error(self, dim: int) -> Any:
+        """The energy error of a step, in the units of rounding below which steps are not tuned."""
+        return (self._energy_variance * dim) ** 0.5 / _UNITS
+
     def init_auxiliary(self, rng_key: PRNGKey, position: Float[Array, " dim"]) -> Moving:
         """Draw the direction from its invariant law, which is uniform."""
         direction = draw_direction(rng_key, position)

@@ -1,0 +1,111 @@
+"""Runs that do nothing, or little, say so once they end, whatever the way in which NumPyro runs them."""
+
+import warnings
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from numpyro.infer import MCMC
+
+from ebm_ppl.samplers import (
+    MALA,
+    MAMS,
+    ChEESHMC,
+    Langevin,
+    RandomWalkMetropolis,
+)
+
+pytestmark = pytest.mark.usefixtures("light_compilation")
+
+METHODS = ["sequential", "vectorized", "parallel", jax.vmap]
+
+
+def norm(z: jax.Array) -> jax.Array:
+    """Its gradient at 0 is NaN."""
+    return jnp.sqrt(jnp.sum(z**2))
+
+
+def standard(z: jax.Array) -> jax.Array:
+    return 0.5 * jnp.sum(z**2)
+
+
+def coarse(z: jax.Array) -> jax.Array:
+    """A normal law of scale 0.016 around 7.2, in steps of 64 in single precision."""
+    return (0.5 * jnp.sum(((z - 7.2) / 0.016) ** 2) + jnp.float32(1e9)) - jnp.float32(1e9)
+
+
+def run(kernel: Any, starts: jax.Array, **options: Any) -> tuple[MCMC, list[str]]:
+    """A run, and its warnings about itself."""
+    options = {"num_warmup": 30, "num_samples": 30, "progress_bar": False, **options}
+    mcmc = MCMC(kernel, num_chains=len(starts), **options)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        mcmc.run(jax.random.key(0), init_params=starts if len(starts) > 1 else starts[0])
+    ours = [one for one in caught if one.category is RuntimeWarning]
+    assert all(one.filename == __file__ for one in ours)
+    return mcmc, [str(one.message) for one in ours]
+
+
+@pytest.mark.parametrize("method", METHODS, ids=str)
+def test_a_start_without_a_gradient_is_named(method: Any) -> None:
+    _, found = run(MALA(potential_fn=norm), jnp.zeros((2, 2)), chain_method=method)
+    assert len(found) == (2 if method == "sequential" else 1)
+    assert all("MALA refused every step of" in one and "`init_params`" in one for one in found)
+
+
+@pytest.mark.parametrize("num_chains", [1, 2])
+def test_a_progress_bar_changes_nothing(num_chains: int) -> None:
+    options = {"chain_method": "vectorized", "progress_bar": True}
+    _, found = run(MALA(potential_fn=norm), jnp.zeros((num_chains, 2)), **options)
+    assert len(found) == 1
+
+
+def test_the_end_of_warm_up_is_soon_enough() -> None:
+    mcmc = MCMC(MALA(potential_fn=norm), num_warmup=30, num_samples=1, progress_bar=False)
+    with pytest.warns(RuntimeWarning, match="refused every step of the chain"):
+        mcmc.warmup(jax.random.key(0), init_params=jnp.zeros(2))
+
+
+def test_one_dead_chain_is_told_from_the_others() -> None:
+    starts = jnp.ones((3, 2)).at[1].set(0.0)
+    _, found = run(MALA(potential_fn=norm), starts, chain_method="vectorized")
+    assert len(found) == 1
+    assert "1 of 3 chains (number 1)" in found[0]
+
+
+def test_a_chain_that_hardly_moves_is_named() -> None:
+    kernel = RandomWalkMetropolis(potential_fn=standard, step_size=1e4, adapt_step_size=False)
+    _, found = run(kernel, jnp.zeros((2, 2)), num_samples=200, chain_method="vectorized")
+    assert len(found) == 1
+    assert "accepted less than 1%" in found[0]
+
+
+@pytest.mark.parametrize("method", METHODS, ids=str)
+@pytest.mark.parametrize("kernel", [MALA, Langevin, ChEESHMC], ids=lambda kernel: kernel.__name__)
+def test_healthy_runs_say_nothing(kernel: Any, method: Any) -> None:
+    starts = jax.random.normal(jax.random.key(1), (2, 2))
+    _, found = run(kernel(potential_fn=standard), starts, num_samples=200, chain_method=method)
+    assert not found
+
+
+@pytest.mark.parametrize(
+    "kernel", [MALA, RandomWalkMetropolis, ChEESHMC, MAMS], ids=lambda kernel: kernel.__name__
+)
+def test_steps_that_rounding_swallows_are_no_acceptance(kernel: Any) -> None:
+    """Energies round to so much that short steps change none: without a floor steps fell to 1e-38."""
+    starts = jnp.linspace(7.1, 7.3, 8)[:, None]
+    options = {"num_warmup": 300, "num_samples": 200, "chain_method": "vectorized"}
+    mcmc, found = run(kernel(potential_fn=coarse), starts, **options)
+    assert any("would no longer change the position" in one for one in found)
+    draws = mcmc.get_samples(group_by_chain=True)
+    unmoved = np.mean(draws[:, 1:] == draws[:, :-1], axis=1)
+    assert np.min(unmoved) < 0.5
+
+
+def test_a_proposal_where_the_chain_stands_counts_as_refused() -> None:
+    kernel = RandomWalkMetropolis(potential_fn=standard, step_size=1e-12)
+    state = jax.jit(kernel.sample)(kernel.init(jax.random.key(0), 0, jnp.ones(2)))
+    assert float(state.accept_prob) == 0.0
+    np.testing.assert_array_equal(state.z, jnp.ones(2))
