@@ -481,6 +481,7 @@ class AbstractKernel(AbstractModelKernel):
                 jnp.atleast_1d(mean),
                 positions,
                 adaptation,
+                jnp.atleast_1d(new.diverging).astype(mean.dtype),
             ),
         )
         after = self._tuned(state, after)
@@ -542,6 +543,7 @@ class AbstractKernel(AbstractModelKernel):
             target(dim) if callable(target) else target,
             self._pace,
             self.step_for,
+            self.remedy_for_divergences is not None,
         )
 
     def _evaluate(self, potential_fn: PotentialFn, z: Position) -> tuple[Scalar, Any]:

@@ -82,8 +82,8 @@ class Health:
             found.append(self._dead(np.flatnonzero(dead), dead.size))
         if stuck.any():
             found.append(self._stuck(np.flatnonzero(stuck), stuck.size))
-        if self.remedy is not None and not dead.any():
-            found.extend(self._divergent(diverging, num_steps))
+        if self.remedy is not None and not dead.all():
+            found.extend(self._divergent(diverging[~dead], num_steps))
         if np.any(self.is_floored):
             found.append(self._floored())
         if np.min(self.rounding) > 1:
@@ -92,10 +92,10 @@ class Health:
 
     def _dead(self, chains: np.ndarray, size: int) -> str:
         return (
-            f"{self.kernel} refused every step of {_named(chains, size)}, for its potential energy or "
-            "gradient is not finite: these draws are where the chain started. Start elsewhere with "
-            "`init_params` or another `init_strategy`, where potential and gradient are finite (a norm has "
-            "no gradient at 0), or lower `step_size`."
+            f"{self.kernel} refused every step of {_named(chains, size)}, since its potential energy or "
+            "gradient is not finite, or far too steep: these draws are where the chain was. Start elsewhere "
+            "with `init_params` or another `init_strategy`, where potential and gradient are finite (a norm "
+            "has no gradient at 0), run a longer warm-up, or lower `step_size`."
         )
 
     def _stuck(self, chains: np.ndarray, size: int) -> str:

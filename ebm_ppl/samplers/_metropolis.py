@@ -11,8 +11,12 @@ from ebm_ppl._types import PRNGKey, Scalar
 from ebm_ppl.samplers._base import AbstractKernel
 from ebm_ppl.samplers._target import Point, Transition, WhitenedTarget, select
 
-BEARABLE_IN_ACCEPTANCE = 0.25
-"""Error of the log of an acceptance ratio that distorts a law by less than a chain's own noise shows."""
+BEARABLE_IN_ACCEPTANCE = 1.0
+"""Rounding error of an acceptance ratio's log that leaves draws as they are.
+
+With a constant of 1e7 added to a normal law's potential, variances are right to 0.1% (MALA and ChEESHMC, 128
+chains in 10 dimensions), but MAMS takes a thousand times shorter steps.
+"""
 
 
 class AbstractMetropolisKernel(AbstractKernel):
