@@ -1,11 +1,12 @@
 """What a run has to say against itself, read on the host once NumPyro's `MCMC` has run it."""
 
+import dataclasses
 import weakref
 from typing import Any
 
 import jax
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Float
 
 from ebm_ppl._checks import is_traced
 from ebm_ppl._numpyro import run_has_ended, warn_whoever_runs
@@ -20,6 +21,7 @@ _DIVERGENT, _DIVERGENT_COUNT = 0.01, 10
 
 
 @jax.tree_util.register_pytree_node_class
+@dataclasses.dataclass(frozen=True)
 class Health:
     """A part of the state of a kernel that looks at itself where a run of `MCMC` hands it back.
 
@@ -36,19 +38,13 @@ class Health:
         rounding: Rounding error of the potential energy in units of what the kernel bears.
     """
 
-    def __init__(
-        self,
-        kernel: str,
-        remedy: str | None,
-        num_steps: Int[Array, "*runs"],
-        accept_prob: Float[Array, "*chains"],
-        diverging: Float[Array, "*chains"],
-        is_floored: Bool[Array, "*runs"],
-        rounding: Float[Array, "*runs"],
-    ) -> None:
-        self.kernel, self.remedy = kernel, remedy
-        self.num_steps, self.accept_prob, self.diverging = num_steps, accept_prob, diverging
-        self.is_floored, self.rounding = is_floored, rounding
+    kernel: str
+    remedy: str | None
+    num_steps: Any  # JAX puts anything in the place of arrays, such as axes and types
+    accept_prob: Any
+    diverging: Any
+    is_floored: Any
+    rounding: Any
 
     def tree_flatten(self) -> tuple[tuple[Any, ...], tuple[str, str | None]]:
         """The arrays, and the texts."""

@@ -73,8 +73,8 @@ class MCLMC(AbstractUnadjustedKernel):
     chains. On normal laws in 10 and 100 dimensions second moments then come out 2% too small; lower
     `energy_variance` where that is too much: the bias goes like its cube root. An error below a few units in
     the last place of $U$ is rounding, which no smaller step makes less: where `energy_variance` asks for
-    that, steps are tuned to two such units, and the bias is larger. Subtract large constants from $U$, or
-    compute in 64 bits.
+    that, steps are tuned to two such units, the bias is larger, and the run warns. Subtract large constants
+    from $U$, or compute in 64 bits.
 
     `extra_fields=("auxiliary.energy_error",)` collects the energy error of each step.
 
