@@ -103,24 +103,30 @@ def run_has_ended() -> bool:
 
 
 def warn_whoever_runs(message: str) -> None:
-    """Warn in the place where `MCMC` was told to run; where it was not, at the caller's.
+    """Warn in the place where `MCMC`, or a run of this package, was told to run.
 
     Args:
         message: What a `RuntimeWarning` says.
     """
-    found, frame, is_within = sys._getframe(1), sys._getframe(1), False
+    user = frame = sys._getframe(1)
+    was_run = False
     while frame is not None:
-        is_run = frame.f_globals.get("__name__") == "numpyro.infer.mcmc"
-        if is_within and not is_run:
-            found = frame
-            break
-        is_within = is_within or (is_run and frame.f_code.co_name == "run")
-        frame = frame.f_back
+        is_run = (frame.f_globals.get("__name__"), frame.f_code.co_name) in _RUNS
+        if was_run and not is_run:
+            user = frame
+        was_run, frame = is_run, frame.f_back
     warnings.warn_explicit(
         message,
         RuntimeWarning,
-        found.f_code.co_filename,
-        found.f_lineno,
-        found.f_globals.get("__name__"),
-        found.f_globals.setdefault("__warningregistry__", {}),
+        user.f_code.co_filename,
+        user.f_lineno,
+        user.f_globals.get("__name__"),
+        user.f_globals.setdefault("__warningregistry__", {}),
     )
+
+
+_RUNS = {
+    ("numpyro.infer.mcmc", "run"),
+    ("numpyro.infer.mcmc", "warmup"),
+    ("ebm_ppl.streaming._run", "stream"),
+}
