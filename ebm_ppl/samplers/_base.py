@@ -79,8 +79,8 @@ class AbstractKernel(AbstractModelKernel):
             position.
         gradient_evaluations_per_step: Number of gradients that one step costs.
         potential_evaluations_per_step: Number of evaluations of the potential that one step costs.
-        remedy_for_divergences: What a run advises of which more than 1% of the steps are refused for not
-            being finite; `None` where such a refusal is exact and proves nothing.
+        remedy_for_divergences: What a run advises of which more than 0.1% of the steps are refused for
+            not being finite; `None` where such a refusal is exact and proves nothing.
 
     Examples:
         An independence sampler with a standard normal proposal, for a target near one:

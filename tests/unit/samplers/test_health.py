@@ -158,6 +158,18 @@ def test_divergences_raise_the_target_until_the_tails_are_reached() -> None:
     assert float(np.mean(mcmc.get_extra_fields()["diverging"])) < 0.003
 
 
+def funnel(z: jax.Array) -> jax.Array:
+    """Its neck is too narrow for any step that suits the rest."""
+    return z[0] ** 2 / 18 + z[0] + 0.5 * jnp.exp(-z[0]) * jnp.sum(z[1:] ** 2)
+
+
+def test_a_law_that_no_target_suits_is_named() -> None:
+    options = {"num_warmup": 300, "num_samples": 300, "chain_method": "vectorized"}
+    starts = jax.random.normal(jax.random.key(1), (16, 3))
+    _, found = run(ChEESHMC(potential_fn=funnel), starts, **options)
+    assert any("diverged after warm-up" in one and "other coordinates" in one for one in found)
+
+
 def trapped(z: jax.Array) -> jax.Array:
     """A normal law, and a trap far away that no step of the others' size leaves or stays in."""
     return -jnp.logaddexp(-standard(z), -0.5 * jnp.sum(((z - 30) / 1e-3) ** 2))
