@@ -218,7 +218,7 @@ def test_divergences_raise_the_target_in_the_second_half_alone() -> None:
         return float(update(jnp.asarray(iteration), half, half, positions, state, shares).missed)
 
     assert missed(10, 0.5) == pytest.approx(0.2)
-    assert missed(60, 0.5) < 0.15
+    assert 0.15 < missed(60, 0.5) < 0.19
     assert missed(60, 0.0) == pytest.approx(0.2)
     assert missed(60, 1.0) >= 0.01
 
