@@ -14,12 +14,13 @@ class DoublyIntractableError(ValueError):
 
     def __init__(self, energy_name: str) -> None:
         super().__init__(
-            f"The parameters of {energy_name} are traced by JAX (random in a model, or optimised), so "
-            "`log_prob` needs log Z(theta), and `log_z` is None. Leaving it out would give a wrong "
+            f"The parameters of {energy_name} depend on values that JAX traces: random ones of a model, "
+            "optimised ones, or arguments of a compiled function, which look alike. If nothing random or "
+            "optimised reaches them, make the energy outside of that function, or say log_z=0.0. If it "
+            "does, `log_prob` needs log Z(theta), and `log_z` is None; leaving it out would give a wrong "
             "posterior. Ways out: log_z=QuadratureNormalizer(...) for one or two coordinates; a callable "
-            "energy -> log Z where it has a closed form or can be enumerated; a kernel with auxiliary "
-            "draws, such as the exchange algorithm. If Z does not depend on the parameters, say so with "
-            "log_z=0.0."
+            "energy -> log Z where it has a closed form or can be enumerated; a kernel with auxiliary draws, "
+            "such as the exchange algorithm. If Z does not depend on the parameters, say so with log_z=0.0."
         )
 
 

@@ -5,10 +5,13 @@ of MCMC stand in `KERNEL_ATTRIBUTES` and `MCMC_READS`, which a test holds agains
 """
 
 import copy
+import sys
+import warnings
 from collections.abc import Callable
 from typing import Any
 
 import numpyro
+from numpyro.distributions import Distribution
 from numpyro.infer import HMC
 from numpyro.infer.mcmc import MCMCKernel
 
@@ -37,6 +40,9 @@ KERNEL_ATTRIBUTES = {
 MCMC_READS = "_sample_fn"
 """Attribute by which MCMC learns whether `init` has to run before a resumed run may sample."""
 
+_WRAPPERS = 8
+"""Calls that may lie between two distributions: type checkers wrap each function in up to three."""
+
 
 def with_potential(kernel: MCMCKernel, potential_fn: Callable) -> MCMCKernel:
     """A copy of a kernel of NumPyro for another potential function, as if it had never run."""
@@ -57,3 +63,70 @@ def parts(kernel: Any) -> tuple[Callable | None, Callable | None, Callable]:
 def differentiates_forward(kernel: Any) -> bool:
     """Whether a kernel of NumPyro takes gradients in forward mode."""
     return bool(getattr(kernel, "_forward_mode_differentiation", False))
+
+
+def asking_laws() -> list[Distribution]:
+    """The distributions on whose behalf the caller, a `log_prob` of NumPyro's kind, was called.
+
+    A mixture asks its components, an expanded law its base. NumPyro hands nothing down that would say so.
+
+    Returns:
+        The distributions from the innermost outwards, the caller's own first.
+    """
+    laws: list[Distribution] = []
+    frame, strangers = sys._getframe(1), 0
+    while frame is not None and strangers < _WRAPPERS:
+        law = frame.f_locals.get("self")
+        strangers = 0 if isinstance(law, Distribution) else strangers + 1
+        if isinstance(law, Distribution) and not any(law is known for known in laws):
+            laws.append(law)
+        frame = frame.f_back
+    return laws
+
+
+def run_has_ended() -> bool:
+    """Whether `MCMC` is being handed the last state of a run by the call that this one is part of.
+
+    Its loop hands a state back once, or with a progress bar after every step, and then copies those of
+    chains that ran one after the other. NumPyro calls no kernel after a run.
+    """
+    frame = sys._getframe(1)
+    while frame is not None:
+        module, name = frame.f_globals.get("__name__"), frame.f_code.co_name
+        if (module, name) == ("numpyro.util", "fori_collect"):
+            step = frame.f_locals.get("i")
+            return step is None or step == frame.f_locals["upper"] - 1
+        if module == "numpyro.infer.mcmc" and name in ("_laxmap", "run"):
+            return name == "run"
+        frame = frame.f_back
+    return False
+
+
+def warn_whoever_runs(message: str) -> None:
+    """Warn in the place where `MCMC`, or a run of this package, was told to run.
+
+    Args:
+        message: What a `RuntimeWarning` says.
+    """
+    user = frame = sys._getframe(1)
+    was_run = False
+    while frame is not None:
+        is_run = (frame.f_globals.get("__name__"), frame.f_code.co_name) in _RUNS
+        if was_run and not is_run:
+            user = frame
+        was_run, frame = is_run, frame.f_back
+    warnings.warn_explicit(
+        message,
+        RuntimeWarning,
+        user.f_code.co_filename,
+        user.f_lineno,
+        user.f_globals.get("__name__"),
+        user.f_globals.setdefault("__warningregistry__", {}),
+    )
+
+
+_RUNS = {
+    ("numpyro.infer.mcmc", "run"),
+    ("numpyro.infer.mcmc", "warmup"),
+    ("ebm_ppl.streaming._run", "stream"),
+}

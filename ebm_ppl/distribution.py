@@ -1,19 +1,28 @@
 """An energy as a NumPyro distribution, with an explicit normaliser."""
 
 import copy
-from typing import Any, TypeAlias
+from collections.abc import Callable
+from typing import Any, NoReturn, TypeAlias
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float
-from numpyro.distributions import Distribution
+from numpyro.distributions import (
+    Distribution,
+    ExpandedDistribution,
+    Independent,
+    MaskedDistribution,
+    MixtureSameFamily,
+    TransformedDistribution,
+)
 from numpyro.distributions.constraints import Constraint
 
 from ebm_ppl._checks import check_finite, check_shape, is_traced
+from ebm_ppl._dependence import depends_on_argument
 from ebm_ppl._errors import DoublyIntractableError
-from ebm_ppl._numpyro import promote_batch_shape, validate_sample
+from ebm_ppl._numpyro import asking_laws, promote_batch_shape, validate_sample
 from ebm_ppl._types import PRNGKey, Scalar
 from ebm_ppl.energies import AbstractEnergy
 from ebm_ppl.quadrature import (
@@ -24,9 +33,20 @@ from ebm_ppl.quadrature import (
     enumerate_states,
     normalize,
 )
+from ebm_ppl.quadrature._known import KnownLaw
 
 LogZ: TypeAlias = Any
 """A normaliser: `None`, a number, an object with a `log_z` attribute, or a callable `energy -> log_z`."""
+
+
+_PASSING_ON = (
+    ExpandedDistribution,
+    Independent,
+    MaskedDistribution,
+    MixtureSameFamily,
+    TransformedDistribution,
+)
+"""Laws in whose density that of their base is a factor: a family of equal energies is one, too."""
 
 
 class EnergyDistribution(Distribution):
@@ -43,7 +63,12 @@ class EnergyDistribution(Distribution):
 
     Without a normaliser, parameters that JAX traces (because they are random in a model, or optimised)
     raise `DoublyIntractableError`: their posterior needs $\log Z(\theta)$, and leaving it out would give
-    a wrong posterior without a sign.
+    a wrong posterior without a sign. Constants that a compiled model makes are no such parameters.
+
+    With fixed parameters $Z$ is a constant that no draw depends on, as long as the density is a factor of
+    the joint one. Draws do depend on it where other laws weigh the density: a mixture or an inflated law is
+    refused without a normaliser; a mask or a scale that hangs on a random value is not seen, and needs one
+    too, as do the evidence and any comparison of models.
 
     Args:
         energy: The energy.
@@ -80,7 +105,8 @@ class EnergyDistribution(Distribution):
             raise TypeError(f"`energy` must be an AbstractEnergy; got {type(energy).__name__}.")
         self.energy = energy
         self.log_z = _as_normalizer(log_z)
-        self._density = log_z if isinstance(log_z, (QuadratureDensity, StateTable)) else None
+        is_law = isinstance(log_z, (QuadratureDensity, StateTable))
+        self._density = KnownLaw(log_z) if is_law else None
         self._ranks = self._current_ranks()
         super().__init__((), tuple(energy.event_shape), validate_args=validate_args)
 
@@ -89,6 +115,18 @@ class EnergyDistribution(Distribution):
         """The energy's support."""
         return self.energy.support
 
+    @property
+    def has_rsample(self) -> bool:
+        r"""Whether draws have gradients in the energy's parameters.
+
+        They do for one or two real coordinates and a `QuadratureNormalizer`, whose grid gives the
+        distribution function $F_\theta$ of
+        $\partial x / \partial \theta = -(\partial F_\theta / \partial \theta) / p_\theta$
+        (Figurnov, Mohamed & Mnih 2018).
+        """
+        is_tabulated = isinstance(self.log_z, QuadratureNormalizer)
+        return is_tabulated and not self.support.is_discrete and self.energy.event_size <= 2
+
     def log_normalizer(self) -> Scalar:
         r"""The log partition function $\log Z$ in use; 0 where there is none and none is needed.
 
@@ -96,7 +134,7 @@ class EnergyDistribution(Distribution):
             DoublyIntractableError: If there is none although the energy's parameters are traced.
         """
         if self.log_z is None:
-            if is_traced(self.energy):
+            if depends_on_argument(self.energy):
                 raise DoublyIntractableError(type(self.energy).__name__)
             return jnp.zeros(())
         if callable(self.log_z):
@@ -116,18 +154,27 @@ class EnergyDistribution(Distribution):
         Raises:
             ValueError: If the trailing axes of `value` are not `event_shape`.
             DoublyIntractableError: As `log_normalizer` does.
+            ValueError: If there is no normaliser although a mixture weighs this density against others.
         """
+        if self.log_z is None:
+            _refuse_weighing(type(self.energy).__name__, asking_laws())
         value = jnp.asarray(value)
         split = value.ndim - len(self.event_shape)
         check_shape("value (event axes)", np.empty(value.shape[max(split, 0) :]), self.event_shape)
         points = value.reshape((-1, *self.event_shape))
         energies = jax.vmap(self.energy)(points).reshape(value.shape[:split])
-        if self.log_z is None and is_traced(energies) and _has_traced_constants(self.energy):
+        if (
+            self.log_z is None
+            and is_traced(energies)
+            and _closes_over(self.energy, depends_on_argument)
+        ):
             raise DoublyIntractableError(type(self.energy).__name__)
         return -energies - self.log_normalizer()
 
     def sample(self, key: PRNGKey | None, sample_shape: tuple[int, ...] = ()) -> Array:
         """Draw exactly, by inverse transform on a quadrature grid or the table of all states.
+
+        Draws may be differentiated in the energy's parameters where `has_rsample`.
 
         Args:
             key: Random key.
@@ -139,13 +186,18 @@ class EnergyDistribution(Distribution):
         Raises:
             ValueError: If `key` is `None`.
             NotImplementedError: If the energy has more than two real coordinates, or its parameters are
-                traced and `log_z` is not a `QuadratureNormalizer`; run an MCMC kernel there.
+                traced and `log_z` is not a `QuadratureNormalizer`; run an MCMC kernel there. Also if draws
+                are differentiated in the energy's parameters although `has_rsample` is `False`.
         """
         if key is None:
             raise ValueError("`key` must be a random key; got None.")
         if self.support.is_discrete:
-            return self._table_of_states("sample").sample(key, tuple(sample_shape))
-        return _draw(self._grid_table(), key, tuple(sample_shape))
+            draws = self._table_of_states("sample").sample(key, tuple(sample_shape))
+        else:
+            draws = _draw(self._grid_table(), key, tuple(sample_shape))
+        if self.has_rsample or not is_traced(self.energy):
+            return draws
+        return _without_gradient(draws, eqx.filter(self.energy, eqx.is_inexact_array))
 
     @property
     def mean(self) -> Float[Array, "..."]:
@@ -171,7 +223,7 @@ class EnergyDistribution(Distribution):
             NotImplementedError: As `sample` and `mean` do.
         """
         ready = copy.copy(self)
-        ready._density = self._law("sample")
+        ready._density = KnownLaw(self._law("sample"))
         return ready
 
     def _current_ranks(self) -> tuple[int, ...]:
@@ -195,14 +247,14 @@ class EnergyDistribution(Distribution):
         return self._table_of_states(purpose) if is_discrete else self._quadrature(purpose)
 
     def _table_of_states(self, purpose: str) -> StateTable:
-        known = self._density or self._computed
+        known = self._density.law if self._density else self._computed
         if not isinstance(known, StateTable):
             self._refuse_traced(purpose)
             self._computed = known = enumerate_states(self.energy)
         return known
 
     def _quadrature(self, purpose: str) -> QuadratureDensity:
-        known = self._density or self._computed
+        known = self._density.law if self._density else self._computed
         if isinstance(known, QuadratureDensity):
             return known
         self._refuse_dimension(purpose, most=3)
@@ -219,7 +271,7 @@ class EnergyDistribution(Distribution):
             )
 
     def _refuse_traced(self, purpose: str) -> None:
-        if is_traced(self.energy):
+        if is_traced(self.energy) or _closes_over(self.energy, is_traced):
             raise NotImplementedError(
                 f"`{purpose}` needs fixed parameters, or log_z=QuadratureNormalizer(...); those of "
                 f"{type(self.energy).__name__} are traced by JAX."
@@ -244,10 +296,39 @@ def _draw(table: GridTable, key: PRNGKey, sample_shape: tuple[int, ...]) -> Arra
     return table.sample(key, sample_shape)
 
 
-def _has_traced_constants(energy: AbstractEnergy) -> bool:
-    """Whether an energy reads traced values that are no parameters of it, such as those of a closure."""
+@jax.custom_jvp
+def _without_gradient(draws: Array, parameters: Any) -> Array:  # noqa: ARG001
+    """The draws; whoever differentiates them in the parameters is refused, for they would get 0."""
+    return draws
+
+
+@_without_gradient.defjvp
+def _refuse_gradient(primals: Any, tangents: Any) -> NoReturn:
+    raise NotImplementedError(
+        "`sample` must have `has_rsample` where its draws are differentiated in the energy's parameters, as "
+        "in a guide of SVI; this law has False, and its gradient would be 0 in silence. Give "
+        "`log_z=QuadratureNormalizer(...)`, for one or two real coordinates, or apply "
+        "`jax.lax.stop_gradient` to the energy that is drawn from."
+    )
+
+
+def _closes_over(energy: AbstractEnergy, quality: Callable[[Any], bool]) -> bool:
+    """Whether an energy reads values with a quality that are no parameters of it, as a closure does."""
     jaxpr = jax.make_jaxpr(energy)(jnp.zeros(energy.event_shape))
-    return any(map(is_traced, jaxpr.consts))
+    return any(map(quality, jaxpr.consts))
+
+
+def _refuse_weighing(energy: str, laws: list[Distribution]) -> None:
+    """Refuse to be weighed against other densities without a normaliser."""
+    harmless = (EnergyDistribution, *_PASSING_ON)
+    for law in laws:
+        if not isinstance(law, harmless):
+            raise ValueError(
+                f"`log_z` must be given to the EnergyDistribution of {energy} within a {type(law).__name__}, "
+                "which weighs densities against each other, so that its law depends on Z; got None. Give "
+                "log_z=quadrature.normalize(energy), an estimate of `ebm_ppl.partition`, or log_z=0.0 if "
+                "exp(-E) is normalised as it is."
+            )
 
 
 def _as_normalizer(log_z: LogZ) -> Any:

@@ -63,6 +63,7 @@ class AbstractPairwiseEnergy(AbstractBlockwiseEnergy):
         total = self._site_biases.at[left].add(weights * x[right]).at[right].add(weights * x[left])
         return (upper - lower) * total
 
+    @eqx.filter_jit
     def gibbs_sweep(self, rng_key: PRNGKey, x: Event) -> Event:
         """Redraw the sites of one colour after the other.
 

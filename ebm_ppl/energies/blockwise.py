@@ -3,6 +3,7 @@
 import abc
 from typing import ClassVar
 
+import equinox as eqx
 import jax
 from jaxtyping import Array, Float
 
@@ -15,7 +16,8 @@ class AbstractBlockwiseEnergy(AbstractEnergy):
 
     One Gibbs sweep redraws every block once from that law, which leaves $p(x)$ invariant. The kernel
     `BlockGibbs` runs such sweeps in NumPyro's `MCMC` and in the negative phase of contrastive divergence.
-    Those who write one implement `gibbs_sweep` for one point beside `_energy`.
+    Those who write one implement `gibbs_sweep` for one point beside `_energy`, under `equinox.filter_jit`:
+    a loop or a condition that runs outside of a compiled function is otherwise compiled at each call.
 
     Attributes:
         sweeps_batches: Whether `gibbs_sweep` also takes a batch of points, with leading axes, all of which
@@ -89,6 +91,7 @@ class AbstractLatentEnergy(AbstractBlockwiseEnergy):
     def hidden_marginal(self) -> AbstractEnergy:
         r"""Energy of the hidden units, $-\log \int e^{-E(x, h)} dx$, of the same partition function."""
 
+    @eqx.filter_jit
     def gibbs_sweep(self, rng_key: PRNGKey, x: Event) -> Event:
         """Draw the hidden layer given the visible one, and the visible layer back.
 

@@ -3,6 +3,7 @@
 import math
 from typing import Any, ClassVar
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -143,10 +144,12 @@ class GaussianBernoulliRBM(AbstractLatentEnergy):
         """Mean $b + W h$ of the visible units given the hidden ones, shape `(visible,)`."""
         return self.visible_bias + product(hidden, self.weights.T)
 
+    @eqx.filter_jit
     def sample_hidden(self, rng_key: PRNGKey, x: Event) -> Float[Array, "*points hidden"]:
         """Draw the hidden units given the visible ones, shape `(hidden,)`; of a batch by one key."""
         return draw_bernoulli(rng_key, self.hidden_logits(x))
 
+    @eqx.filter_jit
     def sample_visible(self, rng_key: PRNGKey, hidden: Float[Array, "*points hidden"]) -> Event:
         """Draw the visible units given the hidden ones, shape `(visible,)`; of a batch by one key."""
         mean = self.visible_mean(hidden)

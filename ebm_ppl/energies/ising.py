@@ -118,6 +118,7 @@ class Ising(AbstractBlockwiseEnergy):
         levels = jnp.asarray(self._levels, dtype=self.coupling.dtype)
         return as_thresholds(2 * (self.coupling * levels + self.field))
 
+    @eqx.filter_jit
     def gibbs_sweep(self, rng_key: PRNGKey, x: Event) -> Event:
         """Redraw the spins of one colour after the other.
 

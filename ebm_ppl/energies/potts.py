@@ -92,6 +92,7 @@ class Potts(AbstractBlockwiseEnergy, AbstractCategoricalEnergy):
         """
         return -jax.grad(self._energy_of_indicators)(self.indicators(x))
 
+    @eqx.filter_jit
     def gibbs_sweep(self, rng_key: PRNGKey, x: Event) -> Event:
         """Redraw the sites of one colour after the other.
 

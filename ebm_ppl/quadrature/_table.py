@@ -13,6 +13,7 @@ from ebm_ppl._types import PRNGKey
 from ebm_ppl.energies._base import AbstractEnergy
 from ebm_ppl.quadrature._chart import forward
 from ebm_ppl.quadrature._density import QuadratureDensity
+from ebm_ppl.quadrature._implicit import follow
 from ebm_ppl.quadrature._normalizer import QuadratureNormalizer
 
 _REFINEMENT = {1: 4, 2: 2}
@@ -151,6 +152,8 @@ class GridTable(eqx.Module):
     def sample(self, rng_key: PRNGKey, sample_shape: tuple[int, ...] = ()) -> Float[Array, "..."]:
         """Draw independently from the interpolated density.
 
+        Draws have implicit gradients in what the densities depend on.
+
         Args:
             rng_key: Random key.
             sample_shape: Shape of the batch of draws.
@@ -159,19 +162,23 @@ class GridTable(eqx.Module):
             Draws in the support, shape sample_shape + event_shape.
         """
         size = int(np.prod(sample_shape, dtype=int))
-        pick_row, pick_cell, place_first, place_second = jax.random.uniform(rng_key, (4, size))
-        zero = jnp.zeros(size, int)
+        drawn = jax.lax.stop_gradient(self)._draw(jax.random.uniform(rng_key, (4, size)))
+        nodes = (self.first, self.second, self.density)
+        points = jax.vmap(lambda z: follow(nodes, z))(drawn).reshape(size, *self.event_shape)
+        x = jax.vmap(lambda point: forward(self.support, point))(points)
+        return x.reshape(*sample_shape, *self.event_shape)
+
+    def _draw(self, uniforms: Float[Array, "4 k"]) -> Float[Array, "k dim"]:
+        """Turn uniform variates into unconstrained positions."""
+        pick_row, pick_cell, place_first, place_second = uniforms
+        zero = jnp.zeros(pick_row.size, int)
         if self.second is None:
             cell = _pick(self.cumulative, zero, pick_row)
             s = draw_linear(place_first, self.density[cell], self.density[cell + 1])
-            z = (self.first[cell] * (1 - s) + self.first[cell + 1] * s)[:, None]
-        else:
-            row = _pick(jnp.cumsum(self.cumulative[:, -1])[None], zero, pick_row)
-            cell = _pick(self.cumulative, row, pick_cell)
-            z = self._place(row, cell, place_first, place_second)
-        points = z.reshape(size, *self.event_shape)
-        x = jax.vmap(lambda point: forward(self.support, point))(points)
-        return x.reshape(*sample_shape, *self.event_shape)
+            return (self.first[cell] * (1 - s) + self.first[cell + 1] * s)[:, None]
+        row = _pick(jnp.cumsum(self.cumulative[:, -1])[None], zero, pick_row)
+        cell = _pick(self.cumulative, row, pick_cell)
+        return self._place(row, cell, place_first, place_second)
 
     def _place(
         self,

@@ -24,6 +24,7 @@ from ebm_ppl.samplers._adaptation import (
     AdaptationState,
     Pace,
 )
+from ebm_ppl.samplers._health import Health, rounding_of
 from ebm_ppl.samplers._mass_matrix import as_inverse_mass_matrix
 from ebm_ppl.samplers._model_kernel import AbstractModelKernel
 from ebm_ppl.samplers._source import ModelArgs, ModelKwargs, PotentialSource
@@ -32,9 +33,10 @@ from ebm_ppl.samplers._start import (
     check_finite_start,
     check_returns_scalar,
     flat_positions,
+    has_no_coordinates,
     split_in_three,
 )
-from ebm_ppl.samplers._state import KernelState
+from ebm_ppl.samplers._state import KernelState, without_moving
 from ebm_ppl.samplers._target import Point, Transition, WhitenedTarget
 
 _CLAIMS = (
@@ -77,6 +79,8 @@ class AbstractKernel(AbstractModelKernel):
             position.
         gradient_evaluations_per_step: Number of gradients that one step costs.
         potential_evaluations_per_step: Number of evaluations of the potential that one step costs.
+        remedy_for_divergences: What a run advises of which more than 0.1% of the steps are refused for
+            not being finite; `None` where such a refusal is exact and proves nothing.
 
     Examples:
         An independence sampler with a standard normal proposal, for a target near one:
@@ -115,6 +119,7 @@ class AbstractKernel(AbstractModelKernel):
     reversible: ClassVar[bool]
     gradient_evaluations_per_step: ClassVar[int]
     potential_evaluations_per_step: ClassVar[int]
+    remedy_for_divergences: ClassVar[str | None] = None
 
     def __init__(
         self,
@@ -249,6 +254,28 @@ class AbstractKernel(AbstractModelKernel):
         """
         return ()
 
+    def step_for(self, distance: Scalar) -> Scalar:
+        """The step size with which a step moves so far in whitened coordinates; by default the distance.
+
+        Args:
+            distance: A distance.
+
+        Returns:
+            The step size.
+        """
+        return distance
+
+    def bearable_energy_error(self, dim: int) -> Any:  # noqa: ARG002
+        """Error of the potential energy that leaves draws as they are; by default any.
+
+        Args:
+            dim: Number of coordinates.
+
+        Returns:
+            The error.
+        """
+        return jnp.inf
+
     def settings(
         self,
         adaptation: AdaptationState,
@@ -353,7 +380,10 @@ class AbstractKernel(AbstractModelKernel):
         potential_fn = self.get_potential_fn(model_args, model_kwargs)
         one_z = jax.tree.map(lambda leaf: leaf[0], z) if self._is_batched else z
         check_returns_scalar(potential_fn, one_z)
-        potential_energy, z_grad = over_chains(lambda z: self._evaluate(potential_fn, z))(z)
+        # Keys go along, since a model without latent sites has no axis over chains in its position.
+        potential_energy, z_grad = over_chains(lambda _, z: self._evaluate(potential_fn, z))(
+            rng_key, z
+        )
         check_finite_start(potential_energy)
 
         position = ravel_pytree(one_z)[0]
@@ -375,8 +405,9 @@ class AbstractKernel(AbstractModelKernel):
                 num_warmup,
                 step_size,
                 matrix,
-                self.init_learned(flat_positions(z, self._is_batched)),
+                self.init_learned(flat_positions(z, potential_energy.shape)),
             ),
+            health=self._healthy(zeros, num_warmup),
         )
 
     def sample(
@@ -392,6 +423,8 @@ class AbstractKernel(AbstractModelKernel):
         Returns:
             The state after.
         """
+        if has_no_coordinates(state.z):
+            return without_moving(state)
         potential_fn = self.get_potential_fn(model_args, model_kwargs)
         context = self.context(model_args, model_kwargs)
         adaptation = state.adaptation
@@ -448,23 +481,58 @@ class AbstractKernel(AbstractModelKernel):
                 jnp.atleast_1d(mean),
                 positions,
                 adaptation,
+                jnp.atleast_1d(new.diverging).astype(mean.dtype),
             ),
         )
+        after = self._tuned(state, after)
+        return after._replace(health=self._health_after(state, after, count))
+
+    def _tuned(self, state: KernelState, after: KernelState) -> KernelState:
+        """The state after a step, with what else the kernel learns from it."""
+        adaptation = state.adaptation
         if not jax.tree.leaves(adaptation.learned) or adaptation.window_ends.size == 0:
             return after
 
         def learn() -> tuple[Any, Scalar]:
             learned = self.learn(state, after)
             new = after.adaptation._replace(learned=learned)
-            return learned, self.learned_step_size(new)
+            return learned, jnp.maximum(self.learned_step_size(new), new.least_step_size)
 
         learned, step_size = lax.cond(
-            state.iteration < num_warmup,
+            state.iteration < adaptation.num_warmup,
             learn,
             lambda: (adaptation.learned, after.adaptation.step_size),
         )
         return after._replace(
             adaptation=after.adaptation._replace(learned=learned, step_size=step_size)
+        )
+
+    def _healthy(self, zeros: Float[Array, "*chains"], num_warmup: int) -> Health | None:
+        """What is known of a run before its first step; nothing where it is part of another."""
+        if self._axis_name is not None:
+            return None
+        zero, no = jnp.zeros((), zeros.dtype), jnp.asarray(False)
+        texts = type(self).__name__, self.remedy_for_divergences
+        return Health(*texts, jnp.asarray(-num_warmup), zeros, zeros, no, zero)
+
+    def _health_after(
+        self, state: KernelState, after: KernelState, count: Int[Array, ""]
+    ) -> Health | None:
+        """What is known of a run after a step, the last of so many that are remembered."""
+        health, adaptation = state.health, after.adaptation
+        if health is None:
+            return None
+        share = health.diverging
+        share = share + (after.diverging - share) / count.astype(share.dtype)
+        bearable = self.bearable_energy_error(adaptation.inverse_mass_matrix.shape[0])
+        return Health(
+            health.kernel,
+            health.remedy,
+            health.num_steps + 1,
+            after.mean_accept_prob,
+            share,
+            adaptation.step_size <= 1.01 * adaptation.least_step_size,  # which is rounded, too
+            rounding_of(after.potential_energy, bearable),
         )
 
     def _rules(self, dim: int) -> Adaptation:
@@ -474,6 +542,8 @@ class AbstractKernel(AbstractModelKernel):
             self._adapt_mass_matrix,
             target(dim) if callable(target) else target,
             self._pace,
+            self.step_for,
+            self.remedy_for_divergences is not None,
         )
 
     def _evaluate(self, potential_fn: PotentialFn, z: Position) -> tuple[Scalar, Any]:
@@ -507,9 +577,10 @@ class AbstractKernel(AbstractModelKernel):
         """Evaluate the potential of the current position anew, for other model arguments."""
         potential_fn = self.get_potential_fn(model_args, model_kwargs)
 
-        def evaluate(z: Position) -> tuple[Scalar, Any]:
+        def evaluate(_: Scalar, z: Position) -> tuple[Scalar, Any]:
             return self._evaluate(potential_fn, z)
 
         is_batched = state.potential_energy.ndim > 0
-        potential_energy, z_grad = (jax.vmap(evaluate) if is_batched else evaluate)(state.z)
+        over_chains = jax.vmap(evaluate) if is_batched else evaluate
+        potential_energy, z_grad = over_chains(state.potential_energy, state.z)
         return state._replace(potential_energy=potential_energy, z_grad=z_grad)

@@ -79,7 +79,9 @@ class AbstractEnergyKernel(AbstractKernel):
         """
         state = super().init(rng_key, num_warmup, init_params, model_args, model_kwargs)
         potential = EnergyPotential(self._energy)
-        z = flat_positions(state.z, self._is_batched).reshape(-1, *potential.position_shape)
+        z = flat_positions(state.z, state.potential_energy.shape).reshape(
+            -1, *potential.position_shape
+        )
         inside = self._energy.support(potential.constrain(z))
         if not is_traced(inside) and not np.all(inside):
             raise ValueError(

@@ -11,6 +11,13 @@ from ebm_ppl._types import PRNGKey, Scalar
 from ebm_ppl.samplers._base import AbstractKernel
 from ebm_ppl.samplers._target import Point, Transition, WhitenedTarget, select
 
+BEARABLE_IN_ACCEPTANCE = 1.0
+"""Rounding error of an acceptance ratio's log that leaves draws as they are.
+
+With a constant of 1e7 added to a normal law's potential, variances are right to 0.1% (MALA and ChEESHMC, 128
+chains in 10 dimensions), but MAMS takes a thousand times shorter steps.
+"""
+
 
 class AbstractMetropolisKernel(AbstractKernel):
     r"""A kernel that makes a proposal and accepts it with the Metropolis-Hastings probability.
@@ -33,6 +40,10 @@ class AbstractMetropolisKernel(AbstractKernel):
     bias_order = None
     reversible = True
     potential_evaluations_per_step = 1
+
+    def bearable_energy_error(self, dim: int) -> float:  # noqa: ARG002
+        """By how much acceptance ratios may be off for rounding."""
+        return BEARABLE_IN_ACCEPTANCE
 
     @abc.abstractmethod
     def propose(
@@ -103,12 +114,14 @@ def accept_or_stay(
         start: The current point.
         end: The proposed point.
         log_ratio: Log of the acceptance ratio; the proposal is refused and flagged where it is not
-            finite.
+            finite. One that is where the chain stands counts as refused.
         auxiliary: Carried variables, which stay as they are.
 
     Returns:
         The transition.
     """
     diverging = ~jnp.isfinite(log_ratio)
-    accept_prob = jnp.where(diverging, 0.0, jnp.exp(jnp.minimum(log_ratio, 0.0)))
+    # Warm-up would else take a step that rounding swallows for one that is always accepted.
+    refused = diverging | jnp.all(end.z == start.z)
+    accept_prob = jnp.where(refused, 0.0, jnp.exp(jnp.minimum(log_ratio, 0.0)))
     return Transition(select(uniform < accept_prob, end, start), auxiliary, accept_prob, diverging)

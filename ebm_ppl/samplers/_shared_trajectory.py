@@ -14,7 +14,7 @@ from ebm_ppl._random import normals_and_uniform
 from ebm_ppl._types import PotentialFn, PRNGKey, Scalar
 from ebm_ppl.samplers._adaptation import POOLED, AdaptationState
 from ebm_ppl.samplers._base import AbstractKernel
-from ebm_ppl.samplers._metropolis import accept_or_stay
+from ebm_ppl.samplers._metropolis import BEARABLE_IN_ACCEPTANCE, accept_or_stay
 from ebm_ppl.samplers._start import flat_positions
 from ebm_ppl.samplers._state import KernelState
 from ebm_ppl.samplers._target import Matrix, Point, Transition, WhitenedTarget
@@ -66,6 +66,10 @@ class AbstractSharedTrajectoryKernel(AbstractKernel):
     reversible = True
     gradient_evaluations_per_step = 1  # for each step of the integrator
     potential_evaluations_per_step = 1
+    remedy_for_divergences = (
+        "Raise `target_accept_prob` (to 0.95, say), run a longer warm-up, or write the model in other "
+        "coordinates."
+    )
 
     def __init__(
         self,
@@ -104,6 +108,10 @@ class AbstractSharedTrajectoryKernel(AbstractKernel):
         Returns:
             Where it led.
         """
+
+    def bearable_energy_error(self, dim: int) -> float:  # noqa: ARG002
+        """By how much acceptance ratios may be off for rounding."""
+        return BEARABLE_IN_ACCEPTANCE
 
     def noise_size(self, dim: int) -> int:
         """Number of normal numbers of which the momentum is made; by default one for each coordinate.
@@ -173,10 +181,10 @@ class AbstractSharedTrajectoryKernel(AbstractKernel):
         search: TrajectoryState = before.adaptation.learned
         if not self._adapt_trajectory_length:
             return search
-        is_batched = before.potential_energy.ndim > 0
-        positions = flat_positions(before.z, is_batched)
+        chains = before.potential_energy.shape
+        positions = flat_positions(before.z, chains)
         proposal, accept_prob = after.auxiliary, jnp.atleast_1d(after.accept_prob)
-        if not is_batched:
+        if not chains:
             proposal = jax.tree.map(lambda leaf: leaf[None], proposal)
         search = visit(search, positions, before.iteration)
         return lax.cond(

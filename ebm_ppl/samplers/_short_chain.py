@@ -24,7 +24,8 @@ def run_short_chain(
     """Take a few steps of one chain with a kernel as it is: nothing is adapted.
 
     For kernels of this package it costs as many gradients as there are steps, since nobody reads the one
-    at the end, and little else; `jax.vmap` gives many chains.
+    at the end, and little else; `jax.vmap` gives many chains. Call it within a function that `jax.jit`
+    compiles: its loop is otherwise compiled anew at each call.
 
     Args:
         kernel: A kernel of NumPyro or of this package, made with `potential_fn`.

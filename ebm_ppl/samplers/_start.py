@@ -13,10 +13,17 @@ from ebm_ppl._checks import is_traced
 from ebm_ppl._types import Position, PotentialFn, PRNGKey
 
 
-def flat_positions(z: Position, is_batched: bool) -> Float[Array, "chains dim"]:
-    """The flat position of each chain; of a chain that runs alone, one row."""
-    z = z if is_batched else jax.tree.map(lambda leaf: leaf[None], z)
+def flat_positions(z: Position, chains: tuple[int, ...]) -> Float[Array, "chains dim"]:
+    """The flat position of each chain; of a chain that runs alone, whose shape is (), one row."""
+    if not jax.tree.leaves(z):
+        return jnp.zeros((*chains, 0) if chains else (1, 0))
+    z = z if chains else jax.tree.map(lambda leaf: leaf[None], z)
     return jax.vmap(lambda z: ravel_pytree(z)[0])(z)
+
+
+def has_no_coordinates(z: Position) -> bool:
+    """Whether there is nothing to move: a model without latent sites has the position `{}`."""
+    return sum(leaf.size for leaf in jax.tree.leaves(z)) == 0
 
 
 class CompiledOnce:

@@ -9,6 +9,7 @@ from jaxtyping import Array, Bool, Float, Int
 from ebm_ppl._numpyro import is_prng_key
 from ebm_ppl._types import Position, PRNGKey
 from ebm_ppl.samplers._adaptation import AdaptationState
+from ebm_ppl.samplers._health import Health
 
 
 class _Fields(NamedTuple):
@@ -22,13 +23,14 @@ class _Fields(NamedTuple):
     rng_key: PRNGKey
     iteration: Int[Array, ""]
     adaptation: AdaptationState
+    health: Health | None = None
 
 
 class KernelState(_Fields):
     """State of one chain, or of all chains of a vectorised run.
 
-    In a vectorised run every field has a leading axis over chains, except `iteration` and
-    `adaptation`, of which all chains share one. To change the step size of a state, write
+    In a vectorised run every field has a leading axis over chains, except `iteration`, `adaptation` and
+    parts of `health`, of which all chains share one. To change the step size of a state, write
     `state._replace(adaptation=state.adaptation._replace(step_size=...))`. MCMC's `extra_fields` takes fields
     with that axis: `adapt_state` and `i` in place of the two.
 
@@ -45,6 +47,8 @@ class KernelState(_Fields):
         rng_key: Key of the chain, whose steps are told apart by `iteration`.
         iteration: Number of steps taken, warm-up included.
         adaptation: Step size, mass matrix and what warm-up has learned.
+        health: What warns at the end of a run if something is wrong with it; `None` where the kernel moves
+            the replicas of another.
     """
 
     __slots__ = ()
@@ -72,6 +76,12 @@ class KernelState(_Fields):
         if "rng_key" in changes:
             changes["rng_key"] = keys_like(self.potential_energy, changes["rng_key"])
         return super()._replace(**changes)
+
+
+def without_moving(state: KernelState) -> KernelState:
+    """The state after a step where there is no coordinate to move: there every proposal is accepted."""
+    ones = jnp.ones_like(state.accept_prob)
+    return state._replace(iteration=state.iteration + 1, accept_prob=ones, mean_accept_prob=ones)
 
 
 def keys_like(potential_energy: Any, rng_key: Any) -> Any:

@@ -92,9 +92,10 @@ def ascend(
     their means over chains, $p'$ the momentum at the end and $\alpha$ the acceptance probability, the slope
     is
 
-    $$\tau \frac{\sum \alpha\, u \left(\|q' - m'\|^2 - \|q - m\|^2\right) (q' - m') \cdot p'}{\sum \alpha}.$$
+    $$\tau \operatorname{mean} \alpha\, u \left(\|q' - m'\|^2 - \|q - m\|^2\right) (q' - m') \cdot p'.$$
 
-    A chain that runs alone takes for $m$ the mean of where it has been.
+    (Hoffman, Radul & Sountsov divide by the mean of $\alpha$; where most ends are refused, the few others
+    would then decide alone.) A chain that runs alone takes for $m$ the mean of where it has been.
 
     Args:
         state: The state before.
@@ -119,7 +120,7 @@ def ascend(
     end = _whiten(scale, ends - (state.centre if is_alone else weight @ ends / total))
     gain = jnp.sum(end**2, axis=1) - jnp.sum(start**2, axis=1)
     slope = jnp.exp(state.log_length) * factor
-    slope = slope * jnp.sum(weight * gain * jnp.sum(end * momentum, axis=1)) / total
+    slope = slope * jnp.mean(weight * gain * jnp.sum(end * momentum, axis=1))
 
     count = state.num_steps + 1
     mean_square = _MEMORY_OF_SQUARES * state.mean_square + (1 - _MEMORY_OF_SQUARES) * slope**2

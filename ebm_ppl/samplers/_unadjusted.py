@@ -29,6 +29,9 @@ class AbstractUnadjustedKernel(AbstractKernel):
     reversible = False
     gradient_evaluations_per_step = 1
     potential_evaluations_per_step = 1
+    remedy_for_divergences = (
+        "Lower the step size, or use a kernel that is adjusted, such as MALA or ChEESHMC."
+    )
 
     @abc.abstractmethod
     def move(

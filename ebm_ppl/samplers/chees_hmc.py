@@ -70,7 +70,8 @@ class ChEESHMC(AbstractSharedTrajectoryKernel):
         dense_mass: Whether the mass matrix is dense rather than diagonal.
         target_accept_prob: Acceptance probability to tune the step size to. For many independent
             coordinates 0.651 is optimal (Beskos et al. 2013); where the curvature varies, chains stick
-            at steps as long as that.
+            at steps as long as that. Trajectories that diverge in the second half of warm-up raise it, up to
+            0.99.
         init_strategy: NumPyro initialisation strategy for models.
 
     Raises:

@@ -93,6 +93,10 @@ class MALA(AbstractMetropolisKernel):
             init_strategy=init_strategy,
         )
 
+    def step_for(self, distance: Scalar) -> Scalar:
+        r"""$\epsilon$ for which the noise moves so far, $\sqrt{2 \epsilon}$."""
+        return 0.5 * distance**2
+
     def propose(
         self, noise: Float[Array, " dim"], start: Point, step_size: Scalar
     ) -> Float[Array, " dim"]:

@@ -65,7 +65,8 @@ class MAMS(AbstractSharedTrajectoryKernel):
         adapt_trajectory_length: Whether warm-up tunes the trajectory length.
         adapt_mass_matrix: Whether warm-up tunes the mass matrix.
         dense_mass: Whether the mass matrix is dense rather than diagonal.
-        target_accept_prob: Acceptance probability to tune the step size to.
+        target_accept_prob: Acceptance probability to tune the step size to. Trajectories that diverge in the
+            second half of warm-up raise it, up to 0.99.
         init_strategy: NumPyro initialisation strategy for models.
 
     Raises:

@@ -73,8 +73,8 @@ class MCLMC(AbstractUnadjustedKernel):
     chains. On normal laws in 10 and 100 dimensions second moments then come out 2% too small; lower
     `energy_variance` where that is too much: the bias goes like its cube root. An error below a few units in
     the last place of $U$ is rounding, which no smaller step makes less: where `energy_variance` asks for
-    that, steps are tuned to two such units, and the bias is larger. Subtract large constants from $U$, or
-    compute in 64 bits.
+    that, steps are tuned to two such units, the bias is larger, and the run warns. Subtract large constants
+    from $U$, or compute in 64 bits.
 
     `extra_fields=("auxiliary.energy_error",)` collects the energy error of each step.
 
@@ -161,6 +161,10 @@ class MCLMC(AbstractUnadjustedKernel):
         self._searches_step_size = adapt_step_size
         self._adapt_length = adapt_length
 
+    def bearable_energy_error(self, dim: int) -> Any:
+        """The energy error of a step, in the units of rounding below which steps are not tuned."""
+        return (self._energy_variance * dim) ** 0.5 / _UNITS
+
     def init_auxiliary(self, rng_key: PRNGKey, position: Float[Array, " dim"]) -> Moving:
         """Draw the direction from its invariant law, which is uniform."""
         direction = draw_direction(rng_key, position)
@@ -244,7 +248,7 @@ class MCLMC(AbstractUnadjustedKernel):
         """Correct step size and length by one step of all chains."""
         adaptation = before.adaptation
         search, ends = adaptation.learned, adaptation.window_ends
-        positions = flat_positions(after.z, before.potential_energy.ndim > 0)
+        positions = flat_positions(after.z, before.potential_energy.shape)
         errors = jnp.atleast_1d(after.auxiliary.energy_error)
         diverging = jnp.atleast_1d(after.diverging)
         potential_energy = jnp.atleast_1d(after.potential_energy)

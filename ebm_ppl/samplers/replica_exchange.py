@@ -32,6 +32,7 @@ from ebm_ppl.samplers._start import (
     check_finite_start,
     check_returns_scalar,
     flat_positions,
+    has_no_coordinates,
     split_in_three,
 )
 from ebm_ppl.samplers._temperature_ladder import (
@@ -259,7 +260,7 @@ class ReplicaExchange(AbstractModelKernel):
 
         Raises:
             ValueError: If the initial position is missing, malformed, or its potential is not
-                finite; if the base law does not fit it.
+                finite; if the base law does not fit it; if the model has no latent site.
         """
         check_count("num_warmup", num_warmup, 0)
         self._is_batched, self._num_warmup = not is_prng_key(rng_key), num_warmup
@@ -267,6 +268,11 @@ class ReplicaExchange(AbstractModelKernel):
         rng_key, key_position, key_levels = over_chains(split_in_three)(rng_key)
         z = self._source.initialise(key_position, init_params, model_args, model_kwargs)
         z = as_floating(z, rng_key.shape[:1] if self._is_batched else ())
+        if has_no_coordinates(z):
+            raise ValueError(
+                "`inner_kernel` must have something to move; got a model without latent sites. Run the inner "
+                "kernel by itself: its draws hold the deterministic sites."
+            )
         like = jax.tree.map(lambda leaf: leaf[0], z) if self._is_batched else z
         check_returns_scalar(self.get_potential_fn(model_args, model_kwargs), like)
 
@@ -463,7 +469,8 @@ class ReplicaExchange(AbstractModelKernel):
     ) -> tuple[LadderState, ExchangeRecord]:
         """Count a step of warm-up; at the end of a round, place the levels anew."""
         if self._adapt_base:
-            moments = merge(ladder.moments, flat_positions(z, is_batched))
+            chains = jax.tree.leaves(z)[0].shape[:1] if is_batched else ()
+            moments = merge(ladder.moments, flat_positions(z, chains))
             ladder = ladder._replace(moments=moments)
 
         def end_round() -> tuple[LadderState, ExchangeRecord]:

@@ -25,7 +25,7 @@ from ebm_ppl.energies import (
     from_callable,
     from_logdensity,
 )
-from ebm_ppl.quadrature import QuadratureNormalizer, normalize
+from ebm_ppl.quadrature import QuadratureNormalizer, enumerate_states, normalize
 
 pytestmark = pytest.mark.usefixtures("light_compilation")
 
@@ -66,6 +66,26 @@ def test_every_form_of_normaliser_gives_the_same_density(log_z, normal_density):
     expected = -NORMAL(jnp.zeros(2)) - normal_density.log_z
     for one in (distribution, rebuilt):
         np.testing.assert_allclose(one.log_prob(jnp.zeros(2)), expected, rtol=1e-4)
+
+
+def _found_twice(kind):
+    energy = {"real": Gamma(2.0, 1.0), "discrete": ebm.energies.Ising((3, 3), 0.3)}
+    energies = energy[kind], jax.tree.map(jnp.array, energy[kind])
+    normalise = {"real": normalize, "discrete": enumerate_states}[kind]
+    return [ebm.EnergyDistribution(one, log_z=normalise(one)) for one in energies]
+
+
+@pytest.mark.parametrize("kind", ["real", "discrete"])
+def test_equal_laws_are_equal_pytrees(kind):
+    one, other = _found_twice(kind)
+    assert jax.tree.structure(one) == jax.tree.structure(other)
+    chosen = jax.lax.cond(True, lambda: one, lambda: other)
+    np.testing.assert_allclose(chosen.mean, one.mean)
+
+
+def test_laws_of_different_parameters_are_different_pytrees():
+    first, second = (ebm.EnergyDistribution(Gamma(2.0, rate)).with_table() for rate in (1.0, 2.0))
+    assert jax.tree.structure(first) != jax.tree.structure(second)
 
 
 def test_without_a_normaliser_log_prob_is_minus_the_energy():
@@ -224,6 +244,56 @@ def test_random_values_in_a_closure_without_a_normaliser_raise(adapter, is_compi
     density = jax.jit(density) if is_compiled else jax.grad(density)
     with pytest.raises(ebm.DoublyIntractableError, match="log_z=QuadratureNormalizer"):
         density(1.0, jnp.zeros(3))
+
+
+@pytest.mark.parametrize(
+    "kernel", [NUTS, ebm.RandomWalkMetropolis], ids=lambda kernel: kernel.__name__
+)
+def test_constants_of_a_compiled_model_need_no_normaliser(kernel):
+    def model():
+        numpyro.sample("x", ebm.EnergyDistribution(Gaussian(jnp.zeros(2), jnp.eye(2))))
+        centre = jnp.ones(2)
+        energy = from_callable(lambda x: jnp.sum((x - centre) ** 2), (2,))
+        numpyro.sample("y", ebm.EnergyDistribution(energy))
+
+    mcmc = MCMC(kernel(model), num_warmup=2, num_samples=2, progress_bar=False)
+    mcmc.run(jax.random.key(0))
+    compiled = jax.jit(lambda values: log_density(model, (), {}, values)[0])
+    np.testing.assert_allclose(compiled({"x": jnp.ones(2), "y": jnp.zeros(2)}), -3.0)
+
+
+def _mixture(log_z):
+    narrow = ebm.EnergyDistribution(from_callable(lambda x: 0.5 * x**2, ()), log_z)
+    components = [narrow, dist.Normal(5.0, 1.0)]
+    return dist.MixtureGeneral(
+        dist.Categorical(probs=jnp.ones(2) / 2), components, support=dist.constraints.real
+    )
+
+
+def test_a_mixture_weighs_densities_and_needs_their_normalisers():
+    at = jnp.array([0.0, 5.0])
+    with pytest.raises(ValueError, match=r"`log_z` must be given .* within a MixtureGeneral"):
+        _mixture(None).log_prob(at)
+    with pytest.raises(ValueError, match="within a MixtureGeneral"):
+        _mixture(None).expand([2]).to_event(1).log_prob(at)
+    same = _mixture(0.5 * np.log(2 * np.pi)).log_prob(at)
+    np.testing.assert_allclose(same[0], same[1], rtol=1e-5)
+
+
+def test_an_inflated_law_needs_a_normaliser():
+    bit = from_callable(lambda x: 0.7 * x, (), dist.constraints.boolean)
+    law = dist.ZeroInflatedDistribution(ebm.EnergyDistribution(bit), gate=0.5)
+    with pytest.raises(ValueError, match="within a ZeroInflated"):
+        law.log_prob(0)
+
+
+def test_laws_that_pass_a_density_on_need_none():
+    at = jnp.array([0.3, -0.2])
+    law = ebm.EnergyDistribution(NORMAL)
+    for one in (law.expand([1]), law.expand([1]).to_event(1), law.mask(True)):
+        np.testing.assert_allclose(one.log_prob(at), -NORMAL(at))
+    swapped = dist.TransformedDistribution(law, dist.transforms.PermuteTransform(jnp.array([1, 0])))
+    np.testing.assert_allclose(swapped.log_prob(at), -NORMAL(at[::-1]))
 
 
 def test_constants_in_a_closure_need_no_normaliser():

@@ -12,7 +12,12 @@ from hypothesis import strategies as st
 from jax import lax
 
 from ebm_ppl.samplers import MALA, RandomWalkMetropolis, _adaptation
-from ebm_ppl.samplers._adaptation import Adaptation, AdaptationState, pooled_acceptance
+from ebm_ppl.samplers._adaptation import (
+    Adaptation,
+    AdaptationState,
+    mean_of_most,
+    pooled_acceptance,
+)
 from ebm_ppl.samplers._mass_matrix import merge, no_moments, regularised_covariance
 
 pytestmark = pytest.mark.usefixtures("light_compilation")
@@ -192,3 +197,34 @@ def test_warmup_costs_nothing_once_it_has_ended() -> None:
 
     assert step(100) == 1
     assert step(0) == 0
+
+
+def test_stuck_chains_are_left_out_as_long_as_they_are_few() -> None:
+    recent = jnp.full(8, 0.9).at[0].set(0.0)
+    values = jnp.ones(8).at[0].set(jnp.nan)
+    assert float(mean_of_most(values, recent)) == 1.0
+    many = recent.at[1:4].set(0.0)
+    assert float(mean_of_most(values, many)) == 7 / 8
+
+
+def test_divergences_raise_the_target_in_the_second_half_alone() -> None:
+    rules = Adaptation(True, False, 0.8, avoids_divergences=True)
+    state = rules.init(100, jnp.asarray(0.5), jnp.ones(2))
+    half, positions = jnp.full(4, 0.8), jnp.ones((4, 2))
+    update = jax.jit(rules.update)
+
+    def missed(iteration: int, diverging: float) -> float:
+        shares = jnp.full(4, diverging)
+        return float(update(jnp.asarray(iteration), half, half, positions, state, shares).missed)
+
+    assert missed(10, 0.5) == pytest.approx(0.2)
+    assert 0.15 < missed(60, 0.5) < 0.19
+    assert missed(60, 0.0) == pytest.approx(0.2)
+    assert missed(60, 1.0) >= 0.01
+
+
+def test_steps_stay_above_the_rounding_of_positions() -> None:
+    found = learn(lambda step_size: 0.0 * step_size, 300, positions=jnp.full((3, 2), 100.0))
+    resolved = 100 * np.finfo(np.float32).eps
+    assert resolved <= float(found.step_size) < 10 * resolved
+    assert float(found.step_size) == pytest.approx(float(found.least_step_size), rel=1e-3)

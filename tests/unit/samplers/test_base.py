@@ -1,5 +1,6 @@
 """The plumbing of the base class that no single kernel shows."""
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -10,7 +11,18 @@ import numpyro.distributions as dist
 import pytest
 from numpyro.infer import MCMC, Gibbs
 
-from ebm_ppl.samplers import MALA, AbstractKernel, RandomWalkMetropolis, WhitenedTarget
+from ebm_ppl.samplers import (
+    MALA,
+    MAMS,
+    MCLMC,
+    AbstractKernel,
+    ChEESHMC,
+    Langevin,
+    RandomWalkMetropolis,
+    ReplicaExchange,
+    UnderdampedLangevin,
+    WhitenedTarget,
+)
 from ebm_ppl.samplers._start import CompiledOnce
 
 pytestmark = pytest.mark.usefixtures("light_compilation")
@@ -115,3 +127,39 @@ def test_a_kernel_with_a_mass_matrix_is_built_inside_a_trace(matrix: Any) -> Non
         return kernel.sample(kernel.init(rng_key, 0, jnp.zeros(2))).z
 
     np.testing.assert_allclose(jax.jit(draw)(jax.random.key(0)), draw(jax.random.key(0)), rtol=1e-6)
+
+
+def _without_latent_sites() -> None:
+    numpyro.deterministic("w", jnp.ones(2))
+    numpyro.sample("y", dist.Normal(0.0, 1.0), obs=0.3)
+
+
+KERNELS = [MALA, RandomWalkMetropolis, Langevin, UnderdampedLangevin, ChEESHMC, MAMS, MCLMC]
+
+
+@pytest.mark.parametrize("chain_method", ["sequential", "vectorized"])
+@pytest.mark.parametrize("kernel", KERNELS, ids=lambda kernel: kernel.__name__)
+def test_a_model_without_latent_sites_has_empty_draws(
+    kernel: Callable[..., AbstractKernel], chain_method: str
+) -> None:
+    mcmc = MCMC(
+        kernel(_without_latent_sites),
+        num_warmup=3,
+        num_samples=4,
+        num_chains=2,
+        chain_method=chain_method,
+        progress_bar=False,
+    )
+    mcmc.run(jax.random.key(0))
+    draws = mcmc.get_samples(group_by_chain=True)
+    assert list(draws) == ["w"]
+    np.testing.assert_array_equal(draws["w"], jnp.ones((2, 4, 2)))
+    state: Any = mcmc.last_state
+    assert jnp.all(state.mean_accept_prob == 1.0)
+    assert not mcmc.get_extra_fields()["diverging"].any()
+
+
+def test_replica_exchange_has_nothing_to_heat_there() -> None:
+    kernel = ReplicaExchange(MALA(_without_latent_sites))
+    with pytest.raises(ValueError, match="got a model without latent sites"):
+        kernel.init(jax.random.key(0), 0)

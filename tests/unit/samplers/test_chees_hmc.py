@@ -106,7 +106,7 @@ def test_the_search_climbs_the_criterion(num_chains: int) -> None:
             after = 0.0 if alone else lax.stop_gradient(weight @ end(log_length)[0] / weight.sum())
             moved = jnp.sum((end(log_length)[0] - after) ** 2, axis=1)
             change = moved - jnp.sum((z - before) ** 2, axis=1)
-            return jnp.sum(weight * change**2) / (4 * jnp.sum(weight))
+            return jnp.mean(weight * change**2) / 4  # a refused proposal changes nothing
 
         state = start_trajectory(jnp.exp(log_length), jnp.zeros(3))
         ends, momenta = end(log_length)

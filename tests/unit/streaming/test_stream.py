@@ -336,3 +336,10 @@ def test_bad_pairs_of_arguments(run_and_draws, tmp_path):
         run.results["histogram"].quantile(2.0)
     with pytest.raises(ValueError, match="`of` must be a function of one draw; got 3"):
         Summary(of=3)
+
+
+def test_a_run_that_does_nothing_says_so():
+    """The gradient of a norm is NaN at 0, where all chains start."""
+    lost = ebm.MALA(potential_fn=lambda z: jnp.sqrt(jnp.sum(z**2)))
+    with pytest.warns(RuntimeWarning, match="MALA refused every step of 3 of 3 chains"):
+        stream(lost, **start(init_params=jnp.zeros((NUM_CHAINS, DIM))))
