@@ -12,7 +12,7 @@ import optax
 from jaxtyping import Array
 from tqdm.auto import tqdm
 
-from ebm_ppl._checks import check_count, check_instance, check_key
+from ebm_ppl._checks import check_count, check_flag, check_instance, check_key
 from ebm_ppl._types import PRNGKey
 from ebm_ppl.energies import (
     AbstractConditionalEnergy,
@@ -20,6 +20,7 @@ from ebm_ppl.energies import (
     AbstractNoiseConditionalEnergy,
     AbstractNoisyConditionalEnergy,
 )
+from ebm_ppl.energies._supports import real_support, same_support
 from ebm_ppl.trainers import _checkpoint
 from ebm_ppl.trainers._base import AbstractObjective, Model
 from ebm_ppl.trainers._batch import Batch
@@ -30,6 +31,7 @@ from ebm_ppl.trainers._history import History, Recorder
 from ebm_ppl.trainers._loop import Pace, raise_diverged, run_chunk
 from ebm_ppl.trainers._standard_errors import StandardErrors, standard_errors
 from ebm_ppl.trainers._step import Optimizer, Trainer, TrainState
+from ebm_ppl.trainers._units import Units
 from ebm_ppl.trainers._validation import Best, Validation, Watch
 
 _DEFAULT_BATCH_SIZE = 256
@@ -47,7 +49,8 @@ class Fit:
         state: The complete state after the last step.
         stopped_early: Whether the validation stopped the fit before its last step.
         objective: The objective.
-        data: The examples that it learned from.
+        data: The examples that it learned from; in `units`, as `state` is.
+        units: The means and standard deviations by which the data were standardised, or `None`.
     """
 
     energy: Any
@@ -57,6 +60,7 @@ class Fit:
     stopped_early: bool
     objective: AbstractObjective
     data: Batch
+    units: Units | None = None
 
     @property
     def num_refused(self) -> int:
@@ -77,6 +81,8 @@ class Fit:
             jax.random.fold_in(self.state.rng_key, self.state.step) if rng_key is None else rng_key
         )
         model, state = Model(self.energy, self.learned), self.state
+        if self.units is not None:
+            model = self.units.standardised(model)
         return standard_errors(
             self.objective,
             model,
@@ -104,6 +110,7 @@ def fit(
     validation: Validation | None = None,
     checkpoint: Checkpoint | None = None,
     max_refused: int = 10,
+    standardise: bool = False,
     progress_bar: bool = True,
 ) -> Fit:
     r"""Train an energy on data.
@@ -132,6 +139,11 @@ def fit(
         validation: Evaluation on held-out data and early stopping.
         checkpoint: File for the complete state, from which the same call goes on if it was stopped.
         max_refused: Number of refused steps in a row that stops the fit.
+        standardise: Whether to train in standard units: on columns less their means, in units of their
+            standard deviations, found in double precision. `energy`, the objective's own settings and
+            the metric of `validation` then refer to standard units. The energy of the fit is an
+            `AffineEnergy` in the units of the data, and so is a learned log Z; standard errors are those
+            of the parameters, which stay in standard units.
         progress_bar: Whether to show progress, with the loss, the energy gap where the objective has
             one, and the gradient norm.
 
@@ -163,6 +175,11 @@ def fit(
     _check_kinds(energy, objective, optimizer, validation, checkpoint)
     check_key("rng_key", rng_key)
     check_count("max_refused", max_refused)
+    check_flag("standardise", standardise)
+    units = _units(energy, data) if standardise else None
+    if units is not None:
+        data = units.standardise(data)
+        validation = None if validation is None else validation.in_units(units)
     examples = as_batch(energy, data, condition)
     key_fit, key_split, key_watch = jax.random.split(rng_key, 3)
     held_out = None
@@ -231,6 +248,7 @@ def fit(
         )
     last = trainer.averaged_model(state)
     model = last if watch is None else watch.chosen(best, last)
+    model = model if units is None else units.restored(model)
     return Fit(
         energy=model.energy,
         learned=model.learned,
@@ -239,7 +257,21 @@ def fit(
         stopped_early=step < num_steps,
         objective=objective,
         data=examples,
+        units=units,
     )
+
+
+def _units(energy: Any, data: Any) -> Units:
+    """The units of a data set that an energy on all reals is to learn."""
+    as_energy = isinstance(energy, AbstractEnergy)
+    if not (as_energy and same_support(energy.support, real_support(energy.event_shape))):
+        raise ValueError(
+            "`standardise` must be False but for an energy on all reals without a condition; got "
+            f"{type(energy).__name__}."
+        )
+    with jax.enable_x64(True):  # reads the data as they are, and refuses what is no data set
+        as_batch(energy, data)
+    return Units.of(data, energy.event_shape)
 
 
 def _check_kinds(

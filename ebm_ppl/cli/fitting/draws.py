@@ -11,7 +11,8 @@ from numpyro.infer import MCMC, NUTS
 from numpyro.infer.mcmc import MCMCKernel
 
 from ebm_ppl import MALA, BlockGibbs, ChEESHMC, GibbsWithGradients, ReplicaExchange, as_model
-from ebm_ppl.energies import AbstractEnergy
+from ebm_ppl.energies import AbstractEnergy, AffineEnergy
+from ebm_ppl.trainers import Units
 from ebm_ppl.validation import diagnostics
 from ebm_ppl.validation.report._atomic import write_text
 
@@ -60,8 +61,10 @@ def draw(
             f"`kernel` must be one of {', '.join(kernels)}, for {type(energy).__name__} has "
             f"{'discrete' if is_discrete else 'continuous'} points; got {name!r}."
         )
+    # In standard units: floats do not resolve a spread of 1 beside an offset of 1e8.
+    inner = energy.energy if isinstance(energy, AffineEnergy) else energy
     mcmc = MCMC(
-        kernels[name](as_model(energy)),
+        kernels[name](as_model(inner)),
         num_warmup=num_warmup,
         num_samples=num_samples,
         num_chains=num_chains,
@@ -69,9 +72,10 @@ def draw(
         progress_bar=False,
     )
     mcmc.run(jax.random.key(seed))
-    return np.asarray(mcmc.get_samples(group_by_chain=True)["x"]).reshape(
-        num_chains, num_samples, -1
-    )
+    draws = np.asarray(mcmc.get_samples(group_by_chain=True)["x"])
+    if isinstance(energy, AffineEnergy):
+        draws = Units.within(energy).restore(draws)
+    return draws.reshape(num_chains, num_samples, -1)
 
 
 def write_draws(

@@ -98,7 +98,7 @@ def _course_lead(run: FitRun) -> str:
 
 def _parameters(run: FitRun) -> Section | None:
     """The parameters with standard errors, of an energy that has few."""
-    energy = run.fit.energy
+    energy = run.fit.energy.energy
     leaves = jax.tree_util.tree_leaves_with_path(energy)
     if sum(np.size(leaf) for _, leaf in leaves) > MAX_PARAMETERS:
         return None

@@ -125,6 +125,27 @@ def test_from_a_table_to_draws(data, tmp_path):
     assert len(lines) == 801
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("offset", [1e5, -1e9])
+def test_draws_beside_a_large_offset_have_the_spread_of_the_data(tmp_path, offset):
+    """400 draws of effective size above 100: a spread is off by more than half in one of 1e9 runs."""
+    x = offset + 2.0 * np.random.default_rng(1).normal(size=400)
+    data = _csv(tmp_path / "data.csv", "a\n" + "\n".join(f"{value:.6f}" for value in x) + "\n")
+    model, draws, page = (tmp_path / name for name in ("model.eqx", "draws.csv", "fit.html"))
+    result = _run(
+        "fit", data, "--energy", "gaussian", "--objective", "exact", "--steps", 200,
+        "--out", model, "--report", page,
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    held_out, normal = re.findall(r"^negative log .*held out +([\d.]+)$", result.stdout, re.M)
+    assert abs(float(held_out) - float(normal)) < 0.02
+    result = _run("sample", model, "--num-samples", 500, "--out", draws)
+    assert result.exit_code == 0, result.output
+    values = np.loadtxt(draws, delimiter=",", skiprows=1)[:, 2]
+    assert 0.5 < values.std() / x.std() < 1.5
+    assert abs(values.mean() - x.mean()) < 0.5 * x.std()
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
