@@ -164,9 +164,11 @@ def _place(values: Any, index: tuple[int, ...]) -> str:
 
 def _refuse_masked(name: str, values: Any) -> None:
     """Refuse entries that are masked, whose mask no array of JAX keeps."""
-    parts = values if isinstance(values, (list, tuple)) else (values,)
+    is_list = isinstance(values, (list, tuple))
+    parts = values if is_list else (values,)
     if any(isinstance(part, np.ma.MaskedArray) and np.ma.is_masked(part) for part in parts):
-        mask = np.ma.getmaskarray(np.ma.asarray(values))
+        masks = [np.ma.getmaskarray(part) for part in parts]
+        mask = np.stack(masks) if is_list else masks[0]
         row = int(np.argmax(mask.reshape(len(mask), -1).any(axis=1)))
         raise ValueError(
             f"`{name}` must have no masked entries; got {int(mask.sum())}, the first in row {row}. Leave "

@@ -146,7 +146,10 @@ class Watch:
     def is_over(self, best: Best) -> bool:
         """Whether the fit is to stop."""
         patience = self.settings.patience
-        return patience is not None and int(best.num_since) >= patience
+        # Where nothing was finite yet, there is no best value that later ones could miss.
+        if patience is None or not bool(jnp.isfinite(best.value)):
+            return False
+        return int(best.num_since) >= patience
 
     def chosen(self, best: Best, last: Model) -> Model:
         """The model to return."""

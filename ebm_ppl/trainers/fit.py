@@ -26,6 +26,14 @@ from ebm_ppl.trainers._base import AbstractObjective, Model
 from ebm_ppl.trainers._batch import Batch
 from ebm_ppl.trainers._checkpoint import Checkpoint
 from ebm_ppl.trainers._data import as_batch
+from ebm_ppl.trainers._decay import sparing_learned
+from ebm_ppl.trainers._doubts import (
+    check_parameters,
+    warn_of_constant_data,
+    warn_of_evaluations,
+    warn_of_frozen_chains,
+    warn_of_idle_energy,
+)
 from ebm_ppl.trainers._fingerprint import fingerprint, program_of
 from ebm_ppl.trainers._history import History, Recorder
 from ebm_ppl.trainers._loop import Pace, raise_diverged, run_chunk
@@ -118,7 +126,9 @@ def fit(
     Each step draws what the objective needs, takes the gradient of the mean loss of a batch and hands it
     to the optimiser. All steps between two looks from Python (the progress bar, an evaluation, a
     checkpoint) are one call of a compiled loop. A step of which anything is not finite is refused, and a
-    warning at the end says how many were. A program is compiled once for each set of energy, objective
+    warning at the end says how many were; others, that no parameter changed, that chains hardly moved, or
+    that evaluations were not finite. Weight decay is for the energy alone: a log partition function that is
+    learned beside it is left out. A program is compiled once for each set of energy, objective
     and optimiser *objects*: reuse them in a series of fits.
 
     Args:
@@ -151,7 +161,8 @@ def fit(
         The trained energy with the history and the complete state.
 
     Raises:
-        ValueError: If an argument is outside its bounds, or they do not fit one another.
+        ValueError: If an argument is outside its bounds, they do not fit one another, or there are no
+            parameters to train.
         TrainingDivergedError: If `max_refused` steps in a row, or all, were refused; it names the step, the
             objective and the first thing that was not finite, and holds the last finite state.
 
@@ -194,6 +205,10 @@ def fit(
     if validation is not None and held_out is not None:
         watch = Watch(validation, held_out, objective, num_steps, key_watch)
     state = trainer.init(energy, examples, key_fit)
+    start = state.model
+    check_parameters(start)
+    warn_of_constant_data(energy, examples)
+    trainer = dataclasses.replace(trainer, optimizer=sparing_learned(optimizer, start))
     best = Best.none_yet(trainer.averaged_model(state))
     recorder = Recorder()
     mark = ""
@@ -246,13 +261,17 @@ def fit(
             "`history['refused']` says which.",
             stacklevel=2,
         )
+    warn_of_idle_energy(start.energy, state.model.energy, step - int(state.num_refused))
+    history = recorder.history()
+    warn_of_frozen_chains(history)
+    warn_of_evaluations(history.get("validation", np.zeros(0)))
     last = trainer.averaged_model(state)
     model = last if watch is None else watch.chosen(best, last)
     model = model if units is None else units.restored(model)
     return Fit(
         energy=model.energy,
         learned=model.learned,
-        history=recorder.history(),
+        history=history,
         state=state,
         stopped_early=step < num_steps,
         objective=objective,
