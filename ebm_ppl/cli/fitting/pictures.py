@@ -85,7 +85,11 @@ def _column_panel(run: FitRun, k: int) -> Panel:
             )
         ax.set_xlabel(run.names[k])
 
-    line = "density of the energy, by quadrature" if run.density is not None else "draws by NUTS"
+    line = (
+        "density of the energy, by quadrature"
+        if run.density is not None
+        else "draws by replica exchange"
+    )
     caption = f"Filled: {len(data):,} rows of the data. Line: {line}."
     return Panel(f"Column {run.names[k]}", caption, render(draw, f"fit-column-{k}"))
 
@@ -149,7 +153,7 @@ def energy_panels(run: FitRun) -> list[Panel]:
         ),
         Panel(
             "Chains",
-            f"{run.names[0]} along each of {run.draws.shape[0]} NUTS chains from examples. Shaded: the "
+            f"{run.names[0]} along each of {run.draws.shape[0]} chains with replica exchange. Shaded: the "
             "middle 90% of the data.",
             render(traces, "fit-chains"),
         ),

@@ -8,10 +8,9 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from numpyro.infer import MCMC, NUTS
 
-from ebm_ppl import potential_fn
 from ebm_ppl._errors import NonFiniteEnergyError, NotNormalizableError
+from ebm_ppl.cli.fitting.draws import draw
 from ebm_ppl.cli.fitting.recipes import ENERGIES, OBJECTIVES, optimizer_for
 from ebm_ppl.cli.fitting.table import Table
 from ebm_ppl.energies import AbstractEnergy, AffineEnergy
@@ -41,7 +40,7 @@ class FitRun:
         fit: The fit, whose state and examples are in standard units.
         train: Rows that training saw, shape `(num_rows, dim)`.
         held_out: Rows that it did not see.
-        draws: Draws of the energy by NUTS, shape `(num_chains, num_samples, dim)`.
+        draws: Draws of the energy by the default kernel of `sample`, shape `(num_chains, num_samples, dim)`.
         density: The normalised energy in standard units, where quadrature serves; `None` with more than two
             columns. A scan for mass from 0 on, as quadrature makes it, would miss a spread of 1 at 1e9.
         figures: Named numbers: held-out negative log likelihood, log Z, R-hat, ESS, ...
@@ -126,7 +125,7 @@ def run_fit(
     ):
         if limit is not None and dim > limit:
             raise ValueError(f"`{kind}` {name!r} takes at most {limit} column(s); got {dim}.")
-    key_split, key_energy, key_fit, key_draws = jax.random.split(jax.random.key(seed), 4)
+    key_split, key_energy, key_fit, _ = jax.random.split(jax.random.key(seed), 4)
     rows = np.asarray(jax.random.permutation(key_split, len(table.values)))
     count = max(1, round(HELD_OUT * len(rows)))
     held_out, train = table.values[rows[:count]], table.values[rows[count:]]
@@ -146,7 +145,7 @@ def run_fit(
         progress_bar=progress_bar,
     )
     energy = result.energy
-    draws = _draw(result, key_draws)
+    draws = draw(energy, None, NUM_DRAWS, NUM_WARMUP, NUM_CHAINS, seed)
     density = _normalised(result) if dim <= 2 else None
     return FitRun(
         names=table.names,
@@ -167,24 +166,6 @@ def run_fit(
 @eqx.filter_jit
 def _energies(energy: AbstractEnergy, points: jax.Array) -> jax.Array:
     return jax.vmap(energy)(points)
-
-
-def _draw(result: Fit, rng_key: jax.Array) -> np.ndarray:
-    """Draws from chains that start at examples, made in standard units."""
-    key_start, key_run = jax.random.split(rng_key)
-    points = result.data.x
-    rows = jax.random.choice(key_start, len(points), (NUM_CHAINS,))
-    mcmc = MCMC(
-        NUTS(potential_fn=potential_fn(result.energy.energy)),
-        num_warmup=NUM_WARMUP,
-        num_samples=NUM_DRAWS,
-        num_chains=NUM_CHAINS,
-        chain_method="vectorized",
-        progress_bar=False,
-    )
-    mcmc.run(key_run, init_params=points[rows])
-    draws = np.asarray(mcmc.get_samples(group_by_chain=True), np.float64)
-    return Units.within(result.energy).restore(draws).reshape(NUM_CHAINS, NUM_DRAWS, -1)
 
 
 def log_density(density: QuadratureDensity, units: Units, rows: np.ndarray) -> np.ndarray:

@@ -14,7 +14,7 @@ import ebm_ppl as ebm
 from ebm_ppl.cli import main
 from ebm_ppl.cli._fit import ENERGY_NAMES, KERNEL_NAMES, OBJECTIVE_NAMES
 from ebm_ppl.cli.fitting import ENERGIES, OBJECTIVES, TableError, read_csv
-from ebm_ppl.cli.fitting.draws import CONTINUOUS, DISCRETE
+from ebm_ppl.cli.fitting.draws import CONTINUOUS, DISCRETE, doubt
 
 
 def _csv(path, text):
@@ -89,6 +89,37 @@ def test_a_network_can_be_fitted_with_the_exact_likelihood(data, tmp_path, colum
     assert re.search(r"^refused steps +0$", result.stdout, re.M)
 
 
+@pytest.mark.parametrize(
+    ("rhat", "kernel", "is_discrete", "expected"),
+    [
+        ({"a": 1.0, "b": 1.01}, "nuts", False, None),
+        ({"a": 1.0, "b": 1.3}, "nuts", False, "R-hat of b is 1.3, .*--kernel replica-exchange"),
+        ({"a": 1.2, "b": np.nan}, None, False, "R-hat of b is nan, .* Raise `--num-warmup`"),
+        ({"a": 1.2}, "gibbs-with-gradients", True, "R-hat of a is 1.2, .* Raise `--num-warmup`"),
+    ],
+)
+def test_chains_that_disagree_are_doubted_and_the_kernel_that_mixes_named(
+    rhat, kernel, is_discrete, expected
+):
+    problem = doubt(rhat, kernel, is_discrete)
+    assert (problem is None) if expected is None else re.search(expected, problem)
+
+
+@pytest.mark.slow
+def test_the_default_kernel_crosses_between_modes_and_nuts_is_not_believed(tmp_path):
+    """Two wells of 6.5 nats: chains of NUTS that begin in both agree with probability below 1e-6."""
+    model, out = tmp_path / "model.eqx", tmp_path / "draws.csv"
+    ebm.save_energy(ebm.energies.Quartic(a=-3.6, b=0.3, gamma=-0.7), model)
+    result = _run("sample", model, "--out", out)
+    assert result.exit_code == 0, result.output
+    draws = np.loadtxt(out, delimiter=",", skiprows=1)[:, 2]
+    truth = ebm.quadrature.normalize(ebm.load_energy(model)).cdf(0.0)
+    assert abs(np.mean(draws < 0) - truth) < 0.1  # 1000 effective draws: six standard errors
+    result = _run("sample", model, "--kernel", "nuts", "--out", out)
+    assert result.exit_code == 1
+    assert "replica-exchange" in result.output
+
+
 @pytest.mark.slow
 def test_from_a_table_to_draws(data, tmp_path):
     model, page = tmp_path / "model.eqx", tmp_path / "fit.html"
@@ -116,10 +147,23 @@ def test_from_a_table_to_draws(data, tmp_path):
     assert "width: R-hat" in drawn.output
     stored = arviz.from_netcdf(str(tmp_path / "draws.nc"))
     assert stored.posterior["width"].shape == (4, 200)
-    drawn = _run(
-        "sample", model, "--num-samples", 200, "--kernel", "mala", "--out", tmp_path / "draws.csv"
+    # In 200 draws MALA seldom crosses between the wells.
+    slow = (
+        "sample",
+        model,
+        "--num-samples",
+        200,
+        "--kernel",
+        "mala",
+        "--out",
+        tmp_path / "draws.csv",
     )
-    assert drawn.exit_code == 0, drawn.output
+    drawn = _run(*slow)
+    assert drawn.exit_code == 1
+    assert re.search(
+        r"Warning: The chains disagree: R-hat of width is .*--kernel replica-exchange", drawn.output
+    )
+    assert _run(*slow, "--allow-unconverged").exit_code == 0
     lines = (tmp_path / "draws.csv").read_text().splitlines()
     assert lines[0] == "chain,draw,width"
     assert len(lines) == 801
@@ -190,7 +234,8 @@ def test_a_model_of_discrete_points_is_sampled_by_a_kernel_for_them(tmp_path):
     assert "must be one of gibbs-with-gradients, block-gibbs" in refused.output
     assert "got 'mala'" in refused.output
     assert not out.exists()
-    result = _run("sample", path, "--num-samples", 20, "--num-warmup", 0, "--out", out)
+    options = ("--num-samples", 20, "--num-warmup", 0, "--allow-unconverged")
+    result = _run("sample", path, *options, "--out", out)
     assert result.exit_code == 0, result.output
     values = np.loadtxt(out, delimiter=",", skiprows=1)[:, 2:]
     assert values.shape == (80, 9)
