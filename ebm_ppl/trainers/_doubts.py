@@ -11,9 +11,12 @@ import numpy as np
 from ebm_ppl._checks import is_traced
 from ebm_ppl.trainers._base import Model
 from ebm_ppl.trainers._batch import Batch
+from ebm_ppl.trainers.newton import NewtonState
 
 LEAST_ACCEPTANCE = 0.01
 """Mean acceptance of a healthy chain is above a tenth; below this the model moves and its chains do not."""
+
+_LONGEST_STEP = 3.0  # fresh noise alone moves the minimum by one
 
 _STACKLEVEL = 3  # where `fit` was called
 
@@ -82,6 +85,25 @@ def warn_of_frozen_chains(metrics: Mapping[str, np.ndarray]) -> None:
             "and the energy has not learned the law of the data. Take a smaller step, such as "
             "`functools.partial(MALA, step_size=...)` at about a tenth of the data's spread squared, or fit "
             "with `standardise=True`.",
+            RuntimeWarning,
+            stacklevel=_STACKLEVEL,
+        )
+
+
+def warn_of_unfinished_newton(optimizer_state: Any, model: Model, num_examples: int) -> None:
+    """Warn if Newton's method ended with a step of more than three standard errors a parameter.
+
+    For a loss of `num_examples` examples that is minus a log likelihood, the squared length of a step in
+    standard errors is the number of examples times its decrement.
+    """
+    nodes = jax.tree.leaves(optimizer_state, is_leaf=lambda node: isinstance(node, NewtonState))
+    states = [node for node in nodes if isinstance(node, NewtonState)]
+    squared = [num_examples * float(state.decrement) / _num_parameters(model) for state in states]
+    if any(value > _LONGEST_STEP**2 for value in squared):
+        warnings.warn(
+            f"Newton's method has not converged: its last step was {max(squared) ** 0.5:.2g} standard "
+            "errors a parameter long. Take more steps, or begin nearer to the minimum; noise of the loss that is "
+            "drawn anew in each step has to be small.",
             RuntimeWarning,
             stacklevel=_STACKLEVEL,
         )

@@ -33,6 +33,7 @@ from ebm_ppl.trainers._doubts import (
     warn_of_evaluations,
     warn_of_frozen_chains,
     warn_of_idle_energy,
+    warn_of_unfinished_newton,
 )
 from ebm_ppl.trainers._fingerprint import fingerprint, program_of
 from ebm_ppl.trainers._history import History, Recorder
@@ -264,6 +265,7 @@ def fit(
     warn_of_idle_energy(start.energy, state.model.energy, step - int(state.num_refused))
     history = recorder.history()
     warn_of_frozen_chains(history)
+    warn_of_unfinished_newton(state.optimizer_state, start, batch_size)
     warn_of_evaluations(history.get("validation", np.zeros(0)))
     last = trainer.averaged_model(state)
     model = last if watch is None else watch.chosen(best, last)

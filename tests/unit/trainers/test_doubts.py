@@ -100,6 +100,17 @@ def test_parameters_that_never_change_are_warned_of():
         _fit(START, jnp.array([1.0, 2.0]), Pull(), optax.sgd(0.0))
 
 
+def test_newtons_method_that_has_not_converged_is_warned_of():
+    wells = ebm.energies.Quartic(a=-3.0, b=0.0, gamma=1.0)
+    data = 2.0 + 0.3 * X[:, 0]
+    settings = {"batch_size": len(data)}
+    with pytest.warns(RuntimeWarning, match="Newton's method has not converged: its last step was"):
+        _fit(wells, data, ebm.ScoreMatching(), newton(), 2, **settings)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        _fit(wells, data, ebm.ScoreMatching(), newton(), 30, **settings)
+
+
 DATA = 1.0 + 0.5 * jax.random.normal(jax.random.key(4), (2000, 1))
 NEAR = ebm.NoiseContrastive(dist.Normal(0.0, 2.0).expand((1,)), num_noise=4, fresh_noise=False)
 
