@@ -101,8 +101,8 @@ def warn_of_unfinished_newton(optimizer_state: Any, model: Model, num_examples: 
     squared = [num_examples * float(state.decrement) / _num_parameters(model) for state in states]
     if any(value > _LONGEST_STEP**2 for value in squared):
         warnings.warn(
-            f"Newton's method has not converged: its last step was {max(squared) ** 0.5:.2g} standard "
-            "errors a parameter long. Take more steps, or begin nearer to the minimum; noise of the loss that "
+            f"Newton's method has not converged: the last step was {max(squared) ** 0.5:.2g} "
+            "standard errors a parameter long. Take more steps, or begin nearer; noise of the loss that "
             "is drawn anew in each step has to be small.",
             RuntimeWarning,
             stacklevel=_STACKLEVEL,

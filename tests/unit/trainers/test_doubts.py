@@ -104,7 +104,7 @@ def test_newtons_method_that_has_not_converged_is_warned_of():
     wells = ebm.energies.Quartic(a=-3.0, b=0.0, gamma=1.0)
     data = 2.0 + 0.3 * X[:, 0]
     settings = {"batch_size": len(data)}
-    with pytest.warns(RuntimeWarning, match="Newton's method has not converged: its last step was"):
+    with pytest.warns(RuntimeWarning, match="Newton's method has not converged: the last step was"):
         _fit(wells, data, ebm.ScoreMatching(), newton(), 2, **settings)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
