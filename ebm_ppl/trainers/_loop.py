@@ -1,14 +1,17 @@
 """The compiled part of the loop: many steps in one call, and when to come back to Python."""
 
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array
 
 from ebm_ppl._errors import TrainingDivergedError
+from ebm_ppl.trainers._base import AbstractObjective
 from ebm_ppl.trainers._batch import Batch
 from ebm_ppl.trainers._step import Trainer, TrainState
 
@@ -80,3 +83,14 @@ def raise_diverged(trainer: Trainer, state: TrainState, data: Batch) -> None:
         "finite. The parameters are those before that step.",
         state,
     )
+
+
+def raise_troubled(
+    objective: AbstractObjective, metrics: Mapping[str, np.ndarray], state: TrainState
+) -> None:
+    """Stop a fit if its objective sees in the metrics that it has gone wrong."""
+    cause = objective.trouble(metrics)
+    if cause is not None:
+        raise TrainingDivergedError(
+            f"{objective.name} stopped by step {int(state.step)}: {cause}.", state
+        )

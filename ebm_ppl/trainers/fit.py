@@ -37,7 +37,7 @@ from ebm_ppl.trainers._doubts import (
 )
 from ebm_ppl.trainers._fingerprint import fingerprint, program_of
 from ebm_ppl.trainers._history import History, Recorder
-from ebm_ppl.trainers._loop import Pace, raise_diverged, run_chunk
+from ebm_ppl.trainers._loop import Pace, raise_diverged, raise_troubled, run_chunk
 from ebm_ppl.trainers._standard_errors import StandardErrors, standard_errors
 from ebm_ppl.trainers._step import Optimizer, Trainer, TrainState
 from ebm_ppl.trainers._units import Units
@@ -165,7 +165,8 @@ def fit(
         ValueError: If an argument is outside its bounds, they do not fit one another, or there are no
             parameters to train.
         TrainingDivergedError: If `max_refused` steps in a row, or all, were refused; it names the step, the
-            objective and the first thing that was not finite, and holds the last finite state.
+            objective and the first thing that was not finite, and holds the last finite state. Likewise if
+            the objective's metrics show that the fit has gone wrong.
 
     Examples:
         >>> import jax, jax.numpy as jnp, optax
@@ -241,6 +242,7 @@ def fit(
             metrics = recorder.add_steps(buffers, count)
             if int(state.refused_in_a_row) >= max_refused:
                 raise_diverged(trainer, state, examples)
+            raise_troubled(objective, metrics, state)
             pace.took(count)
             step += count
             if watch is not None and watch.is_due(step):
