@@ -19,7 +19,6 @@ from ebm_ppl.quadrature import QuadratureNormalizer
 from ebm_ppl.trainers._base import AbstractObjective, Model, Prepared
 from ebm_ppl.trainers._batch import Batch, energies_of, per_example
 
-
 GAP = "log_z_gap"
 """Name of the metric: how far log Z on a finer grid was, in the steps that looked; 0 in the others."""
 
@@ -143,8 +142,8 @@ class ExactMaximumLikelihood(AbstractObjective):
         return (
             f"log Z on the grid of {type(self).__name__} and on one {_REFINEMENT} times as fine are "
             f"{worst:.2g} nats apart: the energy has learned what lies between the nodes. Give "
-            "`QuadratureNormalizer` a larger `num_intervals` or narrower `bounds`, or take a smaller learning "
-            "rate"
+            "`QuadratureNormalizer` a larger `num_intervals` or narrower `bounds`, or take a smaller "
+            "learning rate"
         )
 
     def _log_z(
