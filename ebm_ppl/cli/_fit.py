@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from ebm_ppl.cli._options import seed_option, writable
+from ebm_ppl.cli._refusal import refuse
 from ebm_ppl.cli._width import wrapped
 
 # JAX takes seconds to import, so the commands import it; `--help` needs none.
@@ -31,6 +32,8 @@ KERNEL_NAMES = (
     "block-gibbs",
 )
 
+_FORMATS = (".nc", ".csv")
+
 _FILE = click.Path(path_type=pathlib.Path, dir_okay=False)
 
 
@@ -43,6 +46,15 @@ def _refuse_same(**paths: pathlib.Path | None) -> None:
         other = names.setdefault(path.resolve(), name)
         if other != name:
             raise click.UsageError(f"{name} must be another file than {other}; got {str(path)!r}.")
+
+
+def _of_draws(
+    context: click.Context, parameter: click.Parameter, value: pathlib.Path
+) -> pathlib.Path | None:
+    """Refuse a name that promises another format than those that are written."""
+    if value.suffix not in _FORMATS:
+        refuse(parameter.opts[0], f"must end in {' or '.join(_FORMATS)}; got {str(value)!r}.")
+    return writable(context, parameter, value)
 
 
 @click.command()
@@ -163,10 +175,10 @@ def fit(
 @click.option(
     "--out",
     type=_FILE,
-    callback=writable,
+    callback=_of_draws,
     default=pathlib.Path("draws.nc"),
     show_default=True,
-    help="File of the draws: NetCDF for ArviZ, or CSV if its name ends in .csv.",
+    help="File of the draws: .nc for NetCDF, which ArviZ reads, or .csv.",
 )
 @click.option(
     "--allow-unconverged",

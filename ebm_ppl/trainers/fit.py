@@ -308,11 +308,24 @@ def _check_kinds(
         AbstractNoisyConditionalEnergy,
     )
     check_instance("energy", energy, kinds, "an energy; `energies.from_callable` makes one")
-    check_instance("objective", objective, AbstractObjective, "an objective")
+    check_instance("objective", objective, AbstractObjective, _objective_bound(objective))
     transformations = (optax.GradientTransformation, optax.MultiSteps)
     check_instance("optimizer", optimizer, transformations, "an Optax transformation")
     check_instance("validation", validation, (Validation, type(None)), "a `Validation` or None")
     check_instance("checkpoint", checkpoint, (Checkpoint, type(None)), "a `Checkpoint` or None")
+
+
+def _objective_bound(objective: Any) -> str:
+    """What an objective must be, said to whoever gave something else."""
+    if isinstance(objective, type) and issubclass(objective, AbstractObjective):
+        return f"an objective and not its class: call it, as in `{objective.__name__}(...)`"
+    ours = [
+        kind
+        for kind in AbstractObjective.__subclasses__()
+        if kind.__module__.startswith("ebm_ppl.trainers.")
+    ]
+    names = ", ".join(sorted(kind.__name__ for kind in ours))
+    return f"an objective, one of {names}, or one of your own"
 
 
 def _checked_num_steps(num_steps: int | None, num_epochs: int | None, steps_per_epoch: int) -> int:

@@ -24,6 +24,9 @@ HELD_OUT = 0.1
 NUM_CHAINS, NUM_WARMUP, NUM_DRAWS = 4, 500, 1000
 EMA_DECAY = 0.999
 
+_LEAST_REST = 1e-5
+"""Least spread of a column about its regression on others, in standard deviations; float32 loses more."""
+
 HELD_OUT_LOSS = "negative log likelihood, held out"
 """The figure by which fits of the same data compare."""
 
@@ -113,7 +116,8 @@ def run_fit(
         The run.
 
     Raises:
-        ValueError: If the energy or objective does not take so many columns.
+        ValueError: If the energy or objective does not take so many columns, or one is a linear function of
+            others.
         TrainingDivergedError: If training met one non-finite thing after another.
     """
     began = time.perf_counter()
@@ -125,6 +129,7 @@ def run_fit(
     ):
         if limit is not None and dim > limit:
             raise ValueError(f"`{kind}` {name!r} takes at most {limit} column(s); got {dim}.")
+    _refuse_collinear(table)
     key_split, key_energy, key_fit, _ = jax.random.split(jax.random.key(seed), 4)
     rows = np.asarray(jax.random.permutation(key_split, len(table.values)))
     count = max(1, round(HELD_OUT * len(rows)))
@@ -161,6 +166,20 @@ def run_fit(
         seed=seed,
         seconds=time.perf_counter() - began,
     )
+
+
+def _refuse_collinear(table: Table) -> None:
+    """Refuse a column that the ones before it determine: the likelihood of its rest has no maximum."""
+    columns = (table.values - table.values.mean(axis=0)) / table.values.std(axis=0)
+    rest = np.abs(np.diag(np.linalg.qr(columns / np.sqrt(len(columns)), mode="r")))
+    if len(rest) < columns.shape[1] or rest.min() < _LEAST_REST:
+        column = len(rest) if rest.min() >= _LEAST_REST else int(np.argmax(rest < _LEAST_REST))
+        others = ", ".join(map(repr, table.names[:column]))
+        raise ValueError(
+            "`data` must have columns of which none follows from the others; got "
+            f"{table.names[column]!r}, a linear function of {others} up to rounding. Leave it out with "
+            "`--columns`."
+        )
 
 
 @eqx.filter_jit

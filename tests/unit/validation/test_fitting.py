@@ -26,7 +26,8 @@ def _csv(path, text):
 def data(tmp_path):
     rng = np.random.default_rng(0)
     x = np.where(rng.random(400) < 0.4, -2.0, 1.5) + 0.5 * rng.standard_normal(400)
-    rows = "\n".join(f"{value:.6f},{10 + 3 * value:.6f}" for value in x)
+    width = 10 + 3 * x + rng.standard_normal(400)
+    rows = "\n".join(f"{first:.6f},{second:.6f}" for first, second in zip(x, width, strict=True))
     return _csv(tmp_path / "data.csv", "length,width\n" + rows + "\n")
 
 
@@ -68,7 +69,8 @@ def test_a_file_that_holds_no_table_is_refused_in_one_line(tmp_path, text, colum
 def test_columns_are_read_in_the_order_asked_for(data):
     table = read_csv(data, ["width", "length"])
     assert table.names == ("width", "length")
-    np.testing.assert_allclose(table.values[:, 0], 10 + 3 * table.values[:, 1], atol=1e-5)
+    np.testing.assert_array_equal(table.values, read_csv(data).values[:, ::-1])
+    assert table.values[:, 0].mean() > 5.0 > table.values[:, 1].mean()
 
 
 def test_the_command_line_offers_what_there_is():
@@ -207,6 +209,27 @@ def test_bad_options_are_refused_and_nothing_is_written(data, tmp_path, argument
     assert [file.name for file in tmp_path.iterdir()] == ["data.csv"]
 
 
+def test_a_column_that_follows_from_others_is_refused_before_any_step(tmp_path):
+    rows = "".join(f"{k % 7},{k % 5},{3 * (k % 7) - 2 * (k % 5) + 1}\n" for k in range(30))
+    data = _csv(tmp_path / "data.csv", "a,b,c\n" + rows)
+    result = _run("fit", data, "--out", tmp_path / "model.eqx")
+    assert result.exit_code == 1
+    assert "got 'c', a linear function of 'a', 'b' up to rounding" in " ".join(
+        result.output.split()
+    )
+    assert "step" not in result.output
+    assert [file.name for file in tmp_path.iterdir()] == ["data.csv"]
+
+
+@pytest.mark.parametrize("name", ["draws.parquet", "draws"])
+def test_a_name_that_promises_another_format_is_refused(tmp_path, name):
+    path = tmp_path / "model.eqx"
+    ebm.save_energy(ebm.energies.Quartic(), path)
+    result = _run("sample", path, "--out", tmp_path / name)
+    assert result.exit_code == 2
+    assert "must end in .nc or .csv; got" in " ".join(result.output.split())
+
+
 def test_a_file_that_is_no_model_is_refused(tmp_path):
     path = tmp_path / "model.eqx"
     path.write_text(json.dumps({"a": 1}))
@@ -272,16 +295,16 @@ def test_no_file_is_written_over_another(data, options, message, monkeypatch):
 
 def test_draws_are_not_written_over_their_model(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    ebm.save_energy(ebm.energies.Quartic(), "model.eqx")
-    before = (tmp_path / "model.eqx").read_bytes()
-    result = _run("sample", "model.eqx", "--out", "model.eqx")
+    ebm.save_energy(ebm.energies.Quartic(), "model.nc")
+    before = (tmp_path / "model.nc").read_bytes()
+    result = _run("sample", "model.nc", "--out", "model.nc")
     assert result.exit_code == 2
-    assert "'--out' must be another file than MODEL; got 'model.eqx'" in result.output
-    assert (tmp_path / "model.eqx").read_bytes() == before
+    assert "'--out' must be another file than MODEL; got 'model.nc'" in result.output
+    assert (tmp_path / "model.nc").read_bytes() == before
 
 
 def test_an_energy_without_a_start_is_refused_in_one_line(tmp_path):
-    path, out = tmp_path / "model.eqx", tmp_path / "draws.nc"
+    path, out = tmp_path / "model.nc", tmp_path / "draws.nc"
     broken = eqx.tree_at(lambda energy: energy.gamma, ebm.energies.Quartic(), jnp.asarray(jnp.nan))
     ebm.save_energy(broken, path, metadata={"columns": 5})
     result = _run("sample", path, "--out", out)
