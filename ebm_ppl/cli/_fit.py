@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from ebm_ppl.cli._options import seed_option, writable
+from ebm_ppl.cli._refusal import refuse
+from ebm_ppl.cli._width import wrapped
 
 # JAX takes seconds to import, so the commands import it; `--help` needs none.
 if TYPE_CHECKING:
@@ -22,13 +24,15 @@ OBJECTIVE_NAMES = (
     "sliced-score-matching",
 )
 KERNEL_NAMES = (
+    "replica-exchange",
     "nuts",
     "mala",
     "chees-hmc",
-    "replica-exchange",
     "gibbs-with-gradients",
     "block-gibbs",
 )
+
+_FORMATS = (".nc", ".csv")
 
 _FILE = click.Path(path_type=pathlib.Path, dir_okay=False)
 
@@ -42,6 +46,15 @@ def _refuse_same(**paths: pathlib.Path | None) -> None:
         other = names.setdefault(path.resolve(), name)
         if other != name:
             raise click.UsageError(f"{name} must be another file than {other}; got {str(path)!r}.")
+
+
+def _of_draws(
+    context: click.Context, parameter: click.Parameter, value: pathlib.Path
+) -> pathlib.Path | None:
+    """Refuse a name that promises another format than those that are written."""
+    if value.suffix not in _FORMATS:
+        refuse(parameter.opts[0], f"must end in {' or '.join(_FORMATS)}; got {str(value)!r}.")
+    return writable(context, parameter, value)
 
 
 @click.command()
@@ -152,8 +165,8 @@ def fit(
 @click.option(
     "--kernel",
     type=click.Choice(KERNEL_NAMES),
-    help="Kernel that samples: by default nuts, or gibbs-with-gradients, which like block-gibbs is for "
-    "discrete points.",
+    help="Kernel that samples: by default replica-exchange, which crosses between modes, or "
+    "gibbs-with-gradients, which like block-gibbs is for discrete points.",
 )
 @click.option("--num-samples", type=click.IntRange(min=4), default=1000, show_default=True)
 @click.option("--num-warmup", type=click.IntRange(min=0), default=1000, show_default=True)
@@ -162,10 +175,15 @@ def fit(
 @click.option(
     "--out",
     type=_FILE,
-    callback=writable,
+    callback=_of_draws,
     default=pathlib.Path("draws.nc"),
     show_default=True,
-    help="File of the draws: NetCDF for ArviZ, or CSV if its name ends in .csv.",
+    help="File of the draws: .nc for NetCDF, which ArviZ reads, or .csv.",
+)
+@click.option(
+    "--allow-unconverged",
+    is_flag=True,
+    help="Leave with status 0 although the chains disagree.",
 )
 def sample(
     model: pathlib.Path,
@@ -175,12 +193,18 @@ def sample(
     num_chains: int,
     seed: int,
     out: pathlib.Path,
+    allow_unconverged: bool,
 ) -> None:
-    """Draw from a trained energy, the file MODEL that `ebm-ppl fit` or `ebm_ppl.save_energy` wrote."""
+    """Draw from a trained energy, the file MODEL that `ebm-ppl fit` or `ebm_ppl.save_energy` wrote.
+
+    The exit status is 1 if R-hat of a column is above 1.01: the chains disagree, and the draws, which are
+    written all the same, do not show the energy's law.
+    """
     from ebm_ppl import AbstractEnergy, load_energy
     from ebm_ppl.cli import _process
-    from ebm_ppl.cli.fitting.draws import draw, write_draws
+    from ebm_ppl.cli.fitting.draws import by_column, doubt, draw, write_draws
     from ebm_ppl.serialization import load_metadata
+    from ebm_ppl.validation import diagnostics
 
     _refuse_same(**{"MODEL": model, "'--out'": out})
     _process.prepare()
@@ -202,12 +226,23 @@ def sample(
         raise click.ClickException(f"{model}: {error}") from error
     except KeyboardInterrupt:
         _stop("Interrupted; nothing was written.")
+    columns = by_column(draws, names)
     try:
-        figures = write_draws(draws, names, out)
+        write_draws(columns, out)
     except OSError as error:
         raise click.ClickException(f"The draws could not be written: {error}.") from error
+    found = {name: diagnostics.convergence(values) for name, values in columns.items()}
+    figures = {}
+    for name, one in found.items():
+        figures |= {f"{name}: R-hat": one.rhat, f"{name}: bulk ESS": one.ess_bulk}
     _table(figures)
     click.echo(f"Wrote {out}")
+    rhat = {name: one.rhat for name, one in found.items()}
+    problem = doubt(rhat, kernel, energy.support.is_discrete)
+    if problem is not None:
+        _warn(problem)
+        if not allow_unconverged:
+            raise SystemExit(1)
 
 
 def _read(path: pathlib.Path, columns: str | None) -> "Table":
@@ -238,9 +273,18 @@ def _metadata(run: "FitRun") -> dict[str, Any]:
 
 
 def _summarise(run: "FitRun", paths: list[pathlib.Path]) -> None:
+    from ebm_ppl.cli.fitting.draws import doubt
+
     _table(run.figures)
     for path in paths:
         click.echo(f"Wrote {path}")
+    problem = doubt({"the worst column": run.figures["R-hat"]}, None, False)
+    if problem is not None:
+        _warn(problem)
+
+
+def _warn(message: str) -> None:
+    click.echo("Warning: " + wrapped(message, initial="Warning: "), err=True)
 
 
 def _table(figures: Any) -> None:

@@ -1,7 +1,7 @@
 """Draws from an energy for the auxiliary variables of the exchange algorithm."""
 
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 import equinox as eqx
 import jax
@@ -41,6 +41,8 @@ class ExactDraws(eqx.Module):
         >>> from ebm_ppl.quadrature import QuadratureNormalizer
         >>> auxiliary = ExactDraws(QuadratureNormalizer(bounds=(-6.0, 6.0)))
     """
+
+    exact: ClassVar[bool] = True
 
     normalizer: QuadratureNormalizer | None = None
 
@@ -87,6 +89,8 @@ class ShortChains(eqx.Module):
         F. Liang (2010). A double Metropolis-Hastings sampler for spatial models with intractable
         normalizing constants. *Journal of Statistical Computation and Simulation* 80(9), 1007-1022.
     """
+
+    exact: ClassVar[bool] = False
 
     kernel: Any = eqx.field(static=True)
     num_steps: int = eqx.field(static=True)

@@ -29,7 +29,7 @@ class Exchange(AbstractDoublyIntractableKernel):
     Args:
         model: NumPyro model with observed energies, `EnergyDistribution(energy)` without normaliser.
         auxiliary: Where auxiliary draws come from: `ExactDraws`, `ShortChains`, or any function of an
-            `EnergySite` and a random key.
+            `EnergySite` and a random key; one with an attribute `exact` that is `True` is taken at its word.
         step_size: Standard deviation of the random walk in whitened coordinates.
         inverse_mass_matrix: Initial inverse mass matrix; `None` for the identity.
         adapt_step_size: Whether warm-up tunes the step size to `target_accept_prob`.
@@ -70,7 +70,6 @@ class Exchange(AbstractDoublyIntractableKernel):
         *Uncertainty in Artificial Intelligence* 22.
     """
 
-    exact = True
     bias_order = None
 
     def __init__(
@@ -101,6 +100,11 @@ class Exchange(AbstractDoublyIntractableKernel):
                 "`auxiliary` must be a function of a site and a random key, such as "
                 f"`ExactDraws(normalizer)`; got {auxiliary!r}."
             )
+
+    @property
+    def exact(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]  # a claim of its draws
+        """Whether the posterior is invariant: if the auxiliary draws are exact, and say so."""
+        return getattr(self._auxiliary, "exact", False)
 
     def log_z_difference(self, start: Sites, end: Sites, rng_key: PRNGKey) -> Scalar:
         r"""$\sum_i E_\theta(w_i) - E_{\theta'}(w_i)$ with $w_i \sim p(\cdot \mid \theta')$."""

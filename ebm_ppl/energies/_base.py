@@ -12,6 +12,7 @@ from numpyro.distributions.constraints import Constraint
 
 from ebm_ppl._checks import check_shape, is_traced
 from ebm_ppl._types import Event, Scalar
+from ebm_ppl.energies._tracing import written_in_jax
 
 
 def as_parameter(value: Any) -> Array:
@@ -91,11 +92,13 @@ class AbstractEnergy(eqx.Module):
 
         Raises:
             ValueError: If `x` does not have shape `event_shape`, or the energy is not one number.
+            TypeError: If JAX cannot trace the energy, such as a function of NumPy.
         """
         check_shape("x", x, self.event_shape)
         x = jnp.asarray(x)
         # States of a discrete energy come as truth values and integers too.
-        value = self._energy(x if jnp.issubdtype(x.dtype, jnp.floating) else x.astype(float))
+        with written_in_jax(type(self).__name__):
+            value = self._energy(x if jnp.issubdtype(x.dtype, jnp.floating) else x.astype(float))
         check_shape("_energy(x)", value, ())
         return value
 

@@ -72,6 +72,12 @@ class AffineEnergy(AbstractEnergy):
         return as_parameter(np.reshape(self._scale, self.event_shape))
 
     @property
+    def constants(self) -> tuple[np.ndarray, np.ndarray]:
+        """$m$ and $s$ in double precision, which `loc` and `scale` round to that of the energy."""
+        shape = self.event_shape
+        return np.array(self._loc).reshape(shape), np.array(self._scale).reshape(shape)
+
+    @property
     def event_shape(self) -> tuple[int, ...]:
         """Shape of one point."""
         return self.energy.event_shape

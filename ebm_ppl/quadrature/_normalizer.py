@@ -126,12 +126,18 @@ class QuadratureNormalizer(eqx.Module):
             )
         return normalizer
 
-    def nodes(self, energy: AbstractEnergy, refinement: int = 1) -> tuple[Float[Array, " n"], ...]:
+    def nodes(
+        self,
+        energy: AbstractEnergy,
+        refinement: int = 1,
+        shift: Float[Array, " dim"] | None = None,
+    ) -> tuple[Float[Array, " n"], ...]:
         """Nodes of each coordinate in the unconstrained space of an energy.
 
         Args:
             energy: The energy.
             refinement: Factor by which the number of intervals is multiplied.
+            shift: How far to move the grid along each axis, in intervals; not at all by default.
 
         Returns:
             Per coordinate, shape (refinement * num_intervals + 1,).
@@ -150,28 +156,43 @@ class QuadratureNormalizer(eqx.Module):
         ends = jax.vmap(lambda x: backward(energy.support, x))(corners).reshape(2, -1)
         ends = jnp.clip(ends, *_resolved_range(energy.support))
         fraction = jnp.linspace(0.0, 1.0, count + 1)
-        return tuple(low + (high - low) * fraction for low, high in ends.T)
+        moved = jnp.zeros(len(self.bounds)) if shift is None else shift / count
+        return tuple(
+            low + (high - low) * (fraction + move)
+            for (low, high), move in zip(ends.T, moved, strict=True)
+        )
 
     def log_density_table(
-        self, energy: AbstractEnergy, refinement: int = 1
+        self,
+        energy: AbstractEnergy,
+        refinement: int = 1,
+        shift: Float[Array, " dim"] | None = None,
     ) -> tuple[tuple[Float[Array, " n"], ...], Float[Array, "..."]]:
         """Nodes, as `nodes` gives them, and the unnormalised log density of z at them."""
-        nodes = self.nodes(energy, refinement)
+        nodes = self.nodes(energy, refinement, shift)
         mesh = jnp.stack(jnp.meshgrid(*nodes, indexing="ij"), -1)
         points = mesh.reshape(-1, *energy.event_shape)
         values, resolved = jax.vmap(lambda z: log_density_unconstrained(energy, z))(points)
         return nodes, jnp.where(resolved, values, -jnp.inf).reshape(mesh.shape[:-1])
 
-    def __call__(self, energy: AbstractEnergy) -> Scalar:
+    def __call__(
+        self,
+        energy: AbstractEnergy,
+        shift: Float[Array, " dim"] | None = None,
+        refinement: int = 1,
+    ) -> Scalar:
         r"""Log partition function $\log Z$; $+\infty$ where the grid does not hold the mass.
 
         Args:
             energy: The energy; its parameters may be traced.
+            shift: How far to move the grid along each axis, in intervals; not at all by default. Over
+                uniform shifts the mean of $Z$ is the integral, whatever lies between the nodes.
+            refinement: Factor by which the number of intervals is multiplied.
 
         Returns:
             The log partition function, a scalar.
         """
-        nodes, log_density = self.log_density_table(energy)
+        nodes, log_density = self.log_density_table(energy, refinement, shift)
         is_usable = jnp.any(log_density > -jnp.inf) & ~jnp.any(
             jnp.isnan(log_density) | (log_density == jnp.inf)
         )

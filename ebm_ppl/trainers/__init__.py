@@ -21,6 +21,7 @@ from ebm_ppl.trainers._standard_errors import StandardErrors as StandardErrors
 from ebm_ppl.trainers._standard_errors import standard_errors as standard_errors
 from ebm_ppl.trainers._step import Trainer as Trainer
 from ebm_ppl.trainers._step import TrainState as TrainState
+from ebm_ppl.trainers._units import Units as Units
 from ebm_ppl.trainers._validation import Validation as Validation
 from ebm_ppl.trainers.annealed_denoising_score_matching import (
     AnnealedDenoisingScoreMatching as AnnealedDenoisingScoreMatching,

@@ -1,9 +1,11 @@
 """The objective interface: what is random, what is differentiated, and what is claimed."""
 
 import abc
+from collections.abc import Mapping
 from typing import Any, ClassVar, NamedTuple
 
 import equinox as eqx
+import numpy as np
 from jaxtyping import Array, Float
 
 from ebm_ppl._types import PRNGKey
@@ -148,6 +150,17 @@ class AbstractObjective(eqx.Module):
             By default what the fit carries; something else if that belongs to the fit's own examples.
         """
         return carried
+
+    def trouble(self, metrics: Mapping[str, np.ndarray]) -> str | None:
+        """What the metrics of some steps say against going on; a fit is stopped with it.
+
+        Args:
+            metrics: Metrics by name, one value per step.
+
+        Returns:
+            The cause and its remedy, a sentence without its full stop; by default `None`.
+        """
+        return None
 
     @abc.abstractmethod
     def losses(self, model: Model, batch: Batch, sample: Any) -> Float[Array, " num_examples"]:

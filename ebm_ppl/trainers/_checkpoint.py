@@ -31,7 +31,8 @@ class Checkpoint:
     bit by bit, as if it had never stopped.
 
     The same fit is one of the same program and data: whoever changes the learning rate or edits the
-    energy's code is told so, and has to name another file. More steps may be asked for.
+    energy's code is told so, and has to name another file. More steps may be asked for. A program that calls
+    Python back (`jax.pure_callback`) hides what it does, and has no checkpoint.
 
     Attributes:
         path: File to write; its folder must exist.

@@ -1,6 +1,7 @@
 """Data sets: checked once against the energy, then held on the device as they are."""
 
-from typing import Any
+import numbers
+from typing import Any, NoReturn
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +12,7 @@ from ebm_ppl._checks import check_interval, is_traced
 from ebm_ppl._types import PRNGKey
 from ebm_ppl.energies import AbstractConditionalEnergy, AbstractNoisyConditionalEnergy
 from ebm_ppl.trainers._batch import Batch, Condition
+from ebm_ppl.trainers._units import check_resolution
 
 _REAL_NUMBERS = (jnp.floating, jnp.integer, jnp.bool_)
 
@@ -29,8 +31,9 @@ def as_batch(energy: Any, data: Any, condition: Any = None) -> Batch:
         All examples, as floating-point arrays on the device; NumPy arrays are copied there.
 
     Raises:
-        ValueError: If a shape does not fit, a value is not finite or outside the support, or a
-            condition is given to an energy that takes none or not to one that does.
+        ValueError: If a shape does not fit, a value is masked, not finite or outside the support, a
+            column's offset takes the digits of its spread, or a condition is given to an energy that
+            takes none or not to one that does.
 
     Examples:
         >>> import jax.numpy as jnp
@@ -100,12 +103,8 @@ def renumbered(data: Batch) -> Batch:
 
 def _as_examples(name: str, values: Any, shape: tuple[int, ...]) -> Array:
     """Read a non-empty batch of finite values of one shape; the values of tracers are not checked."""
-    try:
-        array = values if isinstance(values, jax.Array) else np.asarray(values)
-    except ValueError:  # rows of different lengths
-        array = np.asarray(None)
-    if not any(jnp.issubdtype(array.dtype, kind) for kind in _REAL_NUMBERS):
-        raise ValueError(f"`{name}` must be an array of real numbers; got {type(values).__name__}.")
+    _refuse_masked(name, values)
+    array = _as_numbers(name, values)
     if array.shape[1:] != tuple(shape) or array.ndim == 0:
         expected = ", ".join(("num_examples", *map(str, shape)))
         raise ValueError(f"Expected `{name}` of shape ({expected}); got {array.shape}.")
@@ -116,7 +115,65 @@ def _as_examples(name: str, values: Any, shape: tuple[int, ...]) -> Array:
         points = jnp.array(array, dtype=float, copy=not isinstance(array, jax.Array))
     if not is_traced(points):
         _check_rows(name, values, np.isfinite(np.asarray(points)), "be finite everywhere")
+        check_resolution(name, np.asarray(array), points.dtype)
     return points
+
+
+def _as_numbers(name: str, values: Any) -> Any:
+    """Read an array of real numbers in the precision that it has."""
+    try:
+        array = values if isinstance(values, jax.Array) else np.asarray(values)
+    except ValueError:
+        _refuse_kind(name, f"{type(values).__name__} with rows of different lengths")
+    if not any(jnp.issubdtype(array.dtype, kind) for kind in _REAL_NUMBERS):
+        _refuse_kind(name, _described(values, array))
+    return array
+
+
+def _refuse_kind(name: str, got: str) -> NoReturn:
+    raise ValueError(f"`{name}` must be an array of real numbers; got {got}.")
+
+
+def _described(values: Any, array: Any) -> str:
+    """What stands in the place of numbers, and where first."""
+    kind = type(values).__name__
+    if array.ndim == 0:
+        return kind
+    if array.dtype != object:
+        return f"{kind} of {array.dtype}"
+    for index, entry in np.ndenumerate(array):
+        if not isinstance(entry, numbers.Real):
+            return (
+                f"{kind} with {entry!r}, {_article(type(entry).__name__)}, {_place(values, index)}"
+            )
+    return f"{kind} of {array.dtype}, which `.astype(float)` makes numbers of"
+
+
+def _article(word: str) -> str:
+    return f"{'an' if word[0] in 'aeiou' else 'a'} {word}"
+
+
+def _place(values: Any, index: tuple[int, ...]) -> str:
+    """Row and column of an entry; a data frame's columns have names."""
+    if len(index) == 1:
+        return f"in row {index[0]}"
+    labels = getattr(values, "columns", None)
+    column = ", ".join(map(str, index[1:])) if labels is None else repr(labels[index[1]])
+    return f"in row {index[0]}, column {column}"
+
+
+def _refuse_masked(name: str, values: Any) -> None:
+    """Refuse entries that are masked, whose mask no array of JAX keeps."""
+    is_list = isinstance(values, (list, tuple))
+    parts = values if is_list else (values,)
+    if any(isinstance(part, np.ma.MaskedArray) and np.ma.is_masked(part) for part in parts):
+        masks = [np.ma.getmaskarray(part) for part in parts]
+        mask = np.stack(masks) if is_list else masks[0]
+        row = int(np.argmax(mask.reshape(len(mask), -1).any(axis=1)))
+        raise ValueError(
+            f"`{name}` must have no masked entries; got {int(mask.sum())}, the first in row {row}. Leave "
+            "these rows out, or fill them."
+        )
 
 
 def _check_rows(name: str, values: Any, good: np.ndarray, bound: str) -> None:

@@ -2,13 +2,16 @@
 
 import hashlib
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.extend import core
+
+_CALLBACKS = ("pure_callback", "io_callback")  # whose results a program uses; not those that print
 
 
 def program_of(function: Callable[..., Any], *args: Any) -> Any:
@@ -20,17 +23,54 @@ def fingerprint(programs: Sequence[Any], values: Any) -> str:
     """Digest of programs and of every bit of the arrays and numbers of a pytree.
 
     Two fits of one fingerprint take the same steps. Learning rates, schedules and step sizes hide in
-    closures, which have no equality; in the programs they are constants.
+    closures, which have no equality; in the programs they are constants, those of a function under `jax.jit`
+    in a program within the program.
+
+    Raises:
+        ValueError: If a program calls Python back, whose functions have no equality.
     """
     digest = hashlib.sha256()
     for program in programs:
         digest.update(re.sub(r"0x[0-9a-f]+", "", str(program.jaxpr)).encode())
-    constants = [program.consts for program in programs]
+    constants = [list(_constants(program, set())) for program in programs]
     for leaf in jax.tree.leaves(eqx.filter((constants, values), eqx.is_array_like)):
         array = to_numpy(leaf)
         digest.update(f"{array.shape}{array.dtype}".encode())
         digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()
+
+
+def _constants(part: Any, seen: set[int]) -> Iterator[Any]:
+    """The arrays in a program, in the programs that its operations call, and in their settings."""
+    if isinstance(part, (core.ClosedJaxpr, core.Jaxpr)):
+        if id(part) in seen:  # a function that is called twice
+            return
+        seen.add(id(part))
+    if isinstance(part, core.ClosedJaxpr):
+        yield from part.consts
+        yield from _constants(part.jaxpr, seen)
+    elif isinstance(part, core.Jaxpr):
+        for equation in part.eqns:
+            _refuse_callback(equation.primitive.name)
+            yield from (var.val for var in equation.invars if isinstance(var, core.Literal))
+            yield from _constants(equation.params, seen)
+    elif isinstance(part, dict):
+        for key in sorted(part):
+            yield from _constants(part[key], seen)
+    elif isinstance(part, (tuple, list)):
+        for one in part:
+            yield from _constants(one, seen)
+    elif eqx.is_array(part):
+        yield part
+
+
+def _refuse_callback(primitive: str) -> None:
+    if primitive in _CALLBACKS:
+        raise ValueError(
+            f"`checkpoint` must be None for a fit that calls Python back (`jax.{primitive}`): whether what "
+            "is called is the same as before the interruption cannot be seen. Write it in JAX, or fit "
+            "without a checkpoint."
+        )
 
 
 def to_numpy(leaf: Any) -> np.ndarray:

@@ -1,20 +1,25 @@
 """The compiled part of the loop: many steps in one call, and when to come back to Python."""
 
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array
 
 from ebm_ppl._errors import TrainingDivergedError
-from ebm_ppl.trainers._batch import Batch
+from ebm_ppl.energies import AbstractNoiseConditionalEnergy, AbstractNoisyConditionalEnergy
+from ebm_ppl.trainers._base import AbstractObjective
+from ebm_ppl.trainers._batch import Batch, per_example
 from ebm_ppl.trainers._step import Trainer, TrainState
 
 CHUNK = 1024
 """Largest number of steps of one call; the length of the buffers that take its metrics."""
 
+_WITH_NOISE = (AbstractNoiseConditionalEnergy, AbstractNoisyConditionalEnergy)
 _SECONDS = 0.2  # of a chunk while a progress bar is shown
 
 
@@ -77,6 +82,38 @@ def raise_diverged(trainer: Trainer, state: TrainState, data: Batch) -> None:
     raise TrainingDivergedError(
         f"{trainer.objective.name} stopped after {int(state.refused_in_a_row)} refused steps in a row: "
         f"at step {step} `{trainer.failure_names(state, data)[number]}` was the first thing not "
-        "finite. The parameters are those before that step.",
+        f"finite. The parameters are those before that step.{_bad_example(state, data)}",
         state,
     )
+
+
+def _bad_example(state: TrainState, data: Batch) -> str:
+    """The first example at which the energy, or its slope, is not finite, in a sentence; or nothing."""
+    if isinstance(state.model.energy, _WITH_NOISE):
+        return ""  # never taken at the examples themselves
+
+    def both(energy: Any, x: Array) -> tuple[Array, Array]:
+        return jax.value_and_grad(energy)(x)
+
+    values, slopes = eqx.filter_jit(per_example)(both, state.model.energy, data)
+    slopes = slopes.reshape(len(slopes), -1)
+    bad = np.asarray(~(jnp.isfinite(values) & jnp.isfinite(slopes).all(axis=1)))
+    if not bad.any():
+        return ""
+    row = int(np.argmax(bad))
+    example = np.asarray(data.x)[row].tolist()
+    return (
+        f" The energy of the example in row {row}, {example!r}, is {values[row]:.3g} and its slope there "
+        f"{slopes[row].tolist()!r}: leave such rows out, or move them inside the support."
+    )
+
+
+def raise_troubled(
+    objective: AbstractObjective, metrics: Mapping[str, np.ndarray], state: TrainState
+) -> None:
+    """Stop a fit if its objective sees in the metrics that it has gone wrong."""
+    cause = objective.trouble(metrics)
+    if cause is not None:
+        raise TrainingDivergedError(
+            f"{objective.name} stopped by step {int(state.step)}: {cause}.", state
+        )

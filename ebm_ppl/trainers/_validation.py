@@ -16,6 +16,7 @@ from ebm_ppl.trainers._base import AbstractObjective, Model
 from ebm_ppl.trainers._batch import Batch
 from ebm_ppl.trainers._data import as_batch, split_off
 from ebm_ppl.trainers._fingerprint import program_of
+from ebm_ppl.trainers._units import Units
 
 Metric = Callable[[Model, Batch], Any]
 """A number to make small, from the model and the held-out examples."""
@@ -73,6 +74,12 @@ class Validation:
         if self.fraction is not None:
             return split_off(data, self.fraction, rng_key)
         return data, as_batch(energy, self.data, self.condition)
+
+    def in_units(self, units: Units) -> "Validation":
+        """The same with held-out points in other units."""
+        if self.data is None:
+            return self
+        return dataclasses.replace(self, data=units.standardise(self.data))
 
 
 class Best(eqx.Module):
@@ -139,7 +146,10 @@ class Watch:
     def is_over(self, best: Best) -> bool:
         """Whether the fit is to stop."""
         patience = self.settings.patience
-        return patience is not None and int(best.num_since) >= patience
+        # Where nothing was finite yet, there is no best value that later ones could miss.
+        if patience is None or not bool(jnp.isfinite(best.value)):
+            return False
+        return int(best.num_since) >= patience
 
     def chosen(self, best: Best, last: Model) -> Model:
         """The model to return."""

@@ -28,7 +28,9 @@ class AnnealedDenoisingScoreMatching(AbstractObjective):
     = \tfrac12 \left\|\sigma \nabla E_{\theta, \sigma}(\tilde x) - \xi\right\|^2 - \tfrac12 \|\xi\|^2.$$
     The minimiser $E_\sigma$ is, at every level, the energy of the data under noise of that level. Strong
     noise joins the modes, and so teaches their weights, to which score matching alone is blind; weak noise
-    teaches the detail. [`annealed_langevin`][ebm_ppl.samplers.annealed_langevin.annealed_langevin] draws
+    teaches the detail. It is the draws that learn weights, on their way from strong noise to weak; the fitted
+    energy at a weak level alone may have any, since between modes there are no examples to teach it.
+    [`annealed_langevin`][ebm_ppl.samplers.annealed_langevin.annealed_langevin] draws
     from the result.
 
     **Why $\sigma^2$**: with it the loss has the same magnitude at every level, and if $\log \sigma$ is

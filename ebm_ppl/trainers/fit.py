@@ -12,7 +12,7 @@ import optax
 from jaxtyping import Array
 from tqdm.auto import tqdm
 
-from ebm_ppl._checks import check_count, check_instance, check_key
+from ebm_ppl._checks import check_count, check_flag, check_instance, check_key
 from ebm_ppl._types import PRNGKey
 from ebm_ppl.energies import (
     AbstractConditionalEnergy,
@@ -20,16 +20,27 @@ from ebm_ppl.energies import (
     AbstractNoiseConditionalEnergy,
     AbstractNoisyConditionalEnergy,
 )
+from ebm_ppl.energies._supports import real_support, same_support
 from ebm_ppl.trainers import _checkpoint
 from ebm_ppl.trainers._base import AbstractObjective, Model
 from ebm_ppl.trainers._batch import Batch
 from ebm_ppl.trainers._checkpoint import Checkpoint
 from ebm_ppl.trainers._data import as_batch
+from ebm_ppl.trainers._decay import sparing_learned
+from ebm_ppl.trainers._doubts import (
+    check_parameters,
+    warn_of_constant_data,
+    warn_of_evaluations,
+    warn_of_frozen_chains,
+    warn_of_idle_energy,
+    warn_of_unfinished_newton,
+)
 from ebm_ppl.trainers._fingerprint import fingerprint, program_of
 from ebm_ppl.trainers._history import History, Recorder
-from ebm_ppl.trainers._loop import Pace, raise_diverged, run_chunk
+from ebm_ppl.trainers._loop import Pace, raise_diverged, raise_troubled, run_chunk
 from ebm_ppl.trainers._standard_errors import StandardErrors, standard_errors
 from ebm_ppl.trainers._step import Optimizer, Trainer, TrainState
+from ebm_ppl.trainers._units import Units
 from ebm_ppl.trainers._validation import Best, Validation, Watch
 
 _DEFAULT_BATCH_SIZE = 256
@@ -47,7 +58,8 @@ class Fit:
         state: The complete state after the last step.
         stopped_early: Whether the validation stopped the fit before its last step.
         objective: The objective.
-        data: The examples that it learned from.
+        data: The examples that it learned from; in `units`, as `state` is.
+        units: The means and standard deviations by which the data were standardised, or `None`.
     """
 
     energy: Any
@@ -57,6 +69,7 @@ class Fit:
     stopped_early: bool
     objective: AbstractObjective
     data: Batch
+    units: Units | None = None
 
     @property
     def num_refused(self) -> int:
@@ -77,6 +90,8 @@ class Fit:
             jax.random.fold_in(self.state.rng_key, self.state.step) if rng_key is None else rng_key
         )
         model, state = Model(self.energy, self.learned), self.state
+        if self.units is not None:
+            model = self.units.standardised(model)
         return standard_errors(
             self.objective,
             model,
@@ -104,6 +119,7 @@ def fit(
     validation: Validation | None = None,
     checkpoint: Checkpoint | None = None,
     max_refused: int = 10,
+    standardise: bool = False,
     progress_bar: bool = True,
 ) -> Fit:
     r"""Train an energy on data.
@@ -111,7 +127,9 @@ def fit(
     Each step draws what the objective needs, takes the gradient of the mean loss of a batch and hands it
     to the optimiser. All steps between two looks from Python (the progress bar, an evaluation, a
     checkpoint) are one call of a compiled loop. A step of which anything is not finite is refused, and a
-    warning at the end says how many were. A program is compiled once for each set of energy, objective
+    warning at the end says how many were; others, that no parameter changed, that chains hardly moved, or
+    that evaluations were not finite. Weight decay is for the energy alone: a log partition function that is
+    learned beside it is left out. A program is compiled once for each set of energy, objective
     and optimiser *objects*: reuse them in a series of fits.
 
     Args:
@@ -132,6 +150,11 @@ def fit(
         validation: Evaluation on held-out data and early stopping.
         checkpoint: File for the complete state, from which the same call goes on if it was stopped.
         max_refused: Number of refused steps in a row that stops the fit.
+        standardise: Whether to train in standard units: on columns less their means, in units of their
+            standard deviations, found in double precision. `energy`, the objective's own settings and
+            the metric of `validation` then refer to standard units. The energy of the fit is an
+            `AffineEnergy` in the units of the data, and so is a learned log Z; standard errors are those
+            of the parameters, which stay in standard units.
         progress_bar: Whether to show progress, with the loss, the energy gap where the objective has
             one, and the gradient norm.
 
@@ -139,9 +162,11 @@ def fit(
         The trained energy with the history and the complete state.
 
     Raises:
-        ValueError: If an argument is outside its bounds, or they do not fit one another.
+        ValueError: If an argument is outside its bounds, they do not fit one another, or there are no
+            parameters to train.
         TrainingDivergedError: If `max_refused` steps in a row, or all, were refused; it names the step, the
-            objective and the first thing that was not finite, and holds the last finite state.
+            objective and the first thing that was not finite, and holds the last finite state. Likewise if
+            the objective's metrics show that the fit has gone wrong.
 
     Examples:
         >>> import jax, jax.numpy as jnp, optax
@@ -163,6 +188,11 @@ def fit(
     _check_kinds(energy, objective, optimizer, validation, checkpoint)
     check_key("rng_key", rng_key)
     check_count("max_refused", max_refused)
+    check_flag("standardise", standardise)
+    units = _units(energy, data) if standardise else None
+    if units is not None:
+        data = units.standardise(data)
+        validation = None if validation is None else validation.in_units(units)
     examples = as_batch(energy, data, condition)
     key_fit, key_split, key_watch = jax.random.split(rng_key, 3)
     held_out = None
@@ -177,6 +207,10 @@ def fit(
     if validation is not None and held_out is not None:
         watch = Watch(validation, held_out, objective, num_steps, key_watch)
     state = trainer.init(energy, examples, key_fit)
+    start = state.model
+    check_parameters(start)
+    warn_of_constant_data(energy, examples)
+    trainer = dataclasses.replace(trainer, optimizer=sparing_learned(optimizer, start))
     best = Best.none_yet(trainer.averaged_model(state))
     recorder = Recorder()
     mark = ""
@@ -208,6 +242,7 @@ def fit(
             metrics = recorder.add_steps(buffers, count)
             if int(state.refused_in_a_row) >= max_refused:
                 raise_diverged(trainer, state, examples)
+            raise_troubled(objective, metrics, state)
             pace.took(count)
             step += count
             if watch is not None and watch.is_due(step):
@@ -229,17 +264,37 @@ def fit(
             "`history['refused']` says which.",
             stacklevel=2,
         )
+    warn_of_idle_energy(start.energy, state.model.energy, step - int(state.num_refused))
+    history = recorder.history()
+    warn_of_frozen_chains(history)
+    warn_of_unfinished_newton(state.optimizer_state, start, batch_size)
+    warn_of_evaluations(history.get("validation", np.zeros(0)))
     last = trainer.averaged_model(state)
     model = last if watch is None else watch.chosen(best, last)
+    model = model if units is None else units.restored(model)
     return Fit(
         energy=model.energy,
         learned=model.learned,
-        history=recorder.history(),
+        history=history,
         state=state,
         stopped_early=step < num_steps,
         objective=objective,
         data=examples,
+        units=units,
     )
+
+
+def _units(energy: Any, data: Any) -> Units:
+    """The units of a data set that an energy on all reals is to learn."""
+    as_energy = isinstance(energy, AbstractEnergy)
+    if not (as_energy and same_support(energy.support, real_support(energy.event_shape))):
+        raise ValueError(
+            "`standardise` must be False but for an energy on all reals without a condition; got "
+            f"{type(energy).__name__}."
+        )
+    with jax.enable_x64(True):  # reads the data as they are, and refuses what is no data set
+        as_batch(energy, data)
+    return Units.of(data, energy.event_shape)
 
 
 def _check_kinds(
@@ -253,11 +308,24 @@ def _check_kinds(
         AbstractNoisyConditionalEnergy,
     )
     check_instance("energy", energy, kinds, "an energy; `energies.from_callable` makes one")
-    check_instance("objective", objective, AbstractObjective, "an objective")
+    check_instance("objective", objective, AbstractObjective, _objective_bound(objective))
     transformations = (optax.GradientTransformation, optax.MultiSteps)
     check_instance("optimizer", optimizer, transformations, "an Optax transformation")
     check_instance("validation", validation, (Validation, type(None)), "a `Validation` or None")
     check_instance("checkpoint", checkpoint, (Checkpoint, type(None)), "a `Checkpoint` or None")
+
+
+def _objective_bound(objective: Any) -> str:
+    """What an objective must be, said to whoever gave something else."""
+    if isinstance(objective, type) and issubclass(objective, AbstractObjective):
+        return f"an objective and not its class: call it, as in `{objective.__name__}(...)`"
+    ours = [
+        kind
+        for kind in AbstractObjective.__subclasses__()
+        if kind.__module__.startswith("ebm_ppl.trainers.")
+    ]
+    names = ", ".join(sorted(kind.__name__ for kind in ours))
+    return f"an objective, one of {names}, or one of your own"
 
 
 def _checked_num_steps(num_steps: int | None, num_epochs: int | None, steps_per_epoch: int) -> int:

@@ -1,7 +1,7 @@
 """Newton's method for small models, as an Optax transformation."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -19,6 +19,16 @@ _MOST_HALVINGS = 100  # where the Hessian all but vanishes, Newton's step is tha
 _ROUNDING = 32.0  # in units of the last place of the loss
 
 
+class NewtonState(NamedTuple):
+    r"""What the last step knew of its distance from the minimum.
+
+    Attributes:
+        decrement: $g^\top |H|^{-1} g$, twice the decrease that the step was to bring.
+    """
+
+    decrement: Scalar
+
+
 def newton(damping: float = 1e-6) -> optax.GradientTransformationExtraArgs:
     r"""Newton's method with a line search, for models of at most 1000 parameters.
 
@@ -32,7 +42,8 @@ def newton(damping: float = 1e-6) -> optax.GradientTransformationExtraArgs:
     and parameters without influence on the loss stay where they are. If no $t$ brings a decrease, the
     parameters do not move.
 
-    It wants an exact loss: the whole data set in each step, and noise that stays.
+    It wants an exact loss: the whole data set in each step, and noise that stays. `fit` warns if the last
+    step was still a long one.
 
     Args:
         damping: Least absolute eigenvalue that is inverted, relative to the largest, in (0, 1).
@@ -70,14 +81,14 @@ def newton(damping: float = 1e-6) -> optax.GradientTransformationExtraArgs:
     """
     check_interval("damping", damping, 0.0, 1.0)
 
-    def init_fn(params: Any) -> optax.EmptyState:
+    def init_fn(params: Any) -> NewtonState:
         size = sum(leaf.size for leaf in jax.tree.leaves(params))
         if size > _MOST_PARAMETERS:
             raise ValueError(
                 f"`params` must have at most {_MOST_PARAMETERS} entries for Newton's method; got "
                 f"{size}."
             )
-        return optax.EmptyState()
+        return NewtonState(jnp.asarray(jnp.inf, dtype=float))
 
     def update_fn(
         updates: Any, state: Any, params: Any = None, **extra_args: Any
@@ -93,7 +104,8 @@ def newton(damping: float = 1e-6) -> optax.GradientTransformationExtraArgs:
 
         direction = _direction(_hessian(loss_fn, flat), gradient, damping)
         fraction = _line_search(loss_fn, flat, value, gradient, direction)
-        return unravel(fraction * direction), state
+        decrement = -jnp.dot(gradient, direction)
+        return unravel(fraction * direction), NewtonState(decrement.astype(state.decrement.dtype))
 
     return optax.GradientTransformationExtraArgs(init_fn, update_fn)
 

@@ -11,6 +11,7 @@ from ebm_ppl._types import Event, PRNGKey, Scalar
 from ebm_ppl.trainers._base import AbstractObjective, Model
 from ebm_ppl.trainers._batch import Batch, energies_of
 from ebm_ppl.trainers._derivatives import check_no_boundary, for_each
+from ebm_ppl.trainers._kinks import check_no_kinks
 
 
 class ScoreMatching(AbstractObjective):
@@ -27,7 +28,7 @@ class ScoreMatching(AbstractObjective):
 
     Raises:
         ValueError: When the fit begins, if the energy's support has a boundary, at which the
-            integration by parts would fail.
+            integration by parts would fail, or its Hessian misses what bends it, as with ReLU units.
 
     Examples:
         >>> import jax.numpy as jnp
@@ -49,6 +50,7 @@ class ScoreMatching(AbstractObjective):
     def init(self, energy: Any, data: Batch, rng_key: PRNGKey) -> tuple[None, None]:
         """Nothing is learned or carried; the support must have no boundary."""
         check_no_boundary(energy)
+        check_no_kinks(energy, data)
         return None, None
 
     def losses(self, model: Model, batch: Batch, sample: Any) -> Float[Array, " num_examples"]:

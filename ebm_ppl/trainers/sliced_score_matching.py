@@ -17,6 +17,7 @@ from ebm_ppl.trainers._derivatives import (
     gradient_and_products,
     slopes_and_products,
 )
+from ebm_ppl.trainers._kinks import check_no_kinks
 
 _LAWS = ("rademacher", "normal", "sphere")
 
@@ -46,7 +47,8 @@ class SlicedScoreMatching(AbstractObjective):
 
     Raises:
         ValueError: If `num_projections` is no positive integer or `directions` is none of those; when
-            the fit begins, if the energy's support has a boundary.
+            the fit begins, if the energy's support has a boundary, or its Hessian misses what bends it,
+            as with ReLU units.
 
     Examples:
         >>> import jax.numpy as jnp
@@ -82,6 +84,7 @@ class SlicedScoreMatching(AbstractObjective):
     def init(self, energy: Any, data: Batch, rng_key: PRNGKey) -> tuple[None, None]:
         """Nothing is learned or carried; the support must have no boundary."""
         check_no_boundary(energy)
+        check_no_kinks(energy, data)
         return None, None
 
     def prepare(

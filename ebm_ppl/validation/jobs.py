@@ -4,6 +4,7 @@ import dataclasses
 import time
 import zlib
 from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
 
 import jax
 import numpy as np
@@ -15,6 +16,7 @@ from ebm_ppl.validation.chains import ShortChainRunner
 from ebm_ppl.validation.checks.adaptation import frozen_adaptation
 from ebm_ppl.validation.checks.bias_order import bias_order
 from ebm_ppl.validation.checks.detailed_balance import detailed_balance
+from ebm_ppl.validation.checks.evaluations import evaluations
 from ebm_ppl.validation.checks.gradients import change_of_variables, gradient, resolution
 from ebm_ppl.validation.checks.invariance import SCREEN_CHAINS, InvarianceSubject, exact_invariance
 from ebm_ppl.validation.checks.mixing import is_slow, mixing
@@ -41,6 +43,7 @@ PATIENCE = 16
 """How many times as long a kernel runs again whose chains nearly agree after the usual number of steps."""
 
 Emit = Callable[[Row], None]
+Checked = TypeVar("Checked", CheckResult, CheckResult | None)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,7 +66,7 @@ def key_for(seed: int, *labels: str) -> jax.Array:
     return jax.random.fold_in(jax.random.key(seed), zlib.crc32("/".join(labels).encode()))
 
 
-def guarded(check: str, question: Question, run: Callable[[], CheckResult]) -> CheckResult:
+def guarded(check: str, question: Question, run: Callable[[], Checked]) -> Checked | CheckResult:
     """Run a check; one that breaks becomes an ERROR with its message, and never vanishes."""
     began = time.perf_counter()
     try:
@@ -231,6 +234,15 @@ def claims_job(case: KernelCase, seed: int) -> Job:
         for check, compute in claim_checks(case, subject, seed, Question.CORRECTNESS):
             result = guarded(check, Question.CORRECTNESS, compute)
             emit(Row(subject.name, case.name, result))
+        if case.evaluations_field is None:  # the state of others counts
+            key = key_for(seed, case.name, "evaluations")
+            result = guarded(
+                "evaluations",
+                Question.CORRECTNESS,
+                lambda: evaluations(case, subject.potential, key),
+            )
+            if result is not None:
+                emit(Row(subject.name, case.name, result))
         return ()
 
     return Job(f"{case.name}: claims", REFERENCE_TARGET, case.name, run)

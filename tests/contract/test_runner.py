@@ -17,6 +17,7 @@ from ebm_ppl.validation import cases
 from ebm_ppl.validation.chains import ShortChains
 from ebm_ppl.validation.checks import invariance
 from ebm_ppl.validation.checks.adaptation import frozen_adaptation
+from ebm_ppl.validation.checks.evaluations import evaluations
 from ebm_ppl.validation.controls.acceptance import _NeverMoves
 from ebm_ppl.validation.results import Question, Verdict
 from ebm_ppl.validation.subjects import built_in
@@ -104,6 +105,45 @@ def test_more_than_two_coordinates_are_compared_without_truth():
     assert report.passed
     assert report.traces[0].truth_density is None
     assert "no ground truth" in rows[-1].detectable
+
+
+class _Cheap(ebm.MALA):
+    """MALA that claims twice what it computes."""
+
+    potential_evaluations_per_step = 2
+
+
+class _TwoGradients(ebm.MALA):
+    """MALA that computes one more gradient than it says."""
+
+    def transition(self, rng_key, target, start, auxiliary, step_size):
+        new = super().transition(rng_key, target, start, auxiliary, step_size)
+        again = target.evaluate(0.5 * jnp.ones_like(start.position))
+        point = new.point._replace(
+            potential_energy=new.point.potential_energy + 0 * again.potential_energy
+        )
+        return new._replace(point=point)
+
+
+@pytest.mark.usefixtures("light_compilation")
+@pytest.mark.parametrize(
+    ("kernel", "detail"),
+    [
+        (ebm.MALA, ""),
+        (ebm.RandomWalkMetropolis, ""),
+        (_Cheap, "a step makes 1 of the potential where 2 is claimed"),
+        (
+            _TwoGradients,
+            "2 of the gradient where 1 is claimed, 2 of the potential where 1 is claimed",
+        ),
+    ],
+)
+def test_a_step_costs_what_its_class_claims(kernel, detail):
+    case = cases.KernelCase("user's", lambda potential: kernel(potential_fn=potential), exact=True)
+    result = evaluations(case, ebm.potential_fn(Quartic()), jax.random.key(0))
+    assert result is not None
+    assert result.verdict is (Verdict.FAIL if detail else Verdict.PASS)
+    assert detail in result.detail
 
 
 def test_a_kernel_that_does_not_move_is_named():

@@ -6,6 +6,7 @@ import math
 import jax
 import numpy as np
 
+from ebm_ppl.cli.fitting.draws import LARGEST_RHAT
 from ebm_ppl.cli.fitting.pictures import course_panels, data_panels, energy_panels
 from ebm_ppl.cli.fitting.recipes import ENERGIES, OBJECTIVES
 from ebm_ppl.cli.fitting.run import HELD_OUT_LOSS, FitRun
@@ -40,8 +41,8 @@ def render_fit(run: FitRun) -> str:
         Section("How training went", _course_lead(run), course_panels(run)),
         Section(
             "Draws of the energy",
-            "Four NUTS chains sample the trained energy. R-hat above 1.01 says that they disagree: the "
-            "energy has modes between which they do not move.",
+            "Four chains with replica exchange sample the trained energy. R-hat above "
+            f"{LARGEST_RHAT} says that they disagree: the energy has modes between which they seldom move.",
             energy_panels(run),
         ),
     ]
@@ -70,7 +71,11 @@ def render_fit(run: FitRun) -> str:
 
 def _is_sound(run: FitRun) -> bool:
     normalised = run.density is not None or run.train.shape[1] > 2
-    return normalised and run.figures["refused steps"] == 0
+    return normalised and _is_mixed(run) and run.figures["refused steps"] == 0
+
+
+def _is_mixed(run: FitRun) -> bool:
+    return run.figures["R-hat"] <= LARGEST_RHAT
 
 
 def _headline(run: FitRun) -> str:
@@ -78,6 +83,9 @@ def _headline(run: FitRun) -> str:
     held_out = run.figures.get(HELD_OUT_LOSS)
     if run.density is None and run.train.shape[1] <= 2:
         return f"The energy of {what} could not be normalised"
+    if not _is_mixed(run):
+        rhat = _format.number(run.figures["R-hat"], digits=3)
+        return f"An energy of {what}, on whose law chains disagree: R-hat is {rhat}"
     if held_out is None or math.isnan(held_out):
         return f"An energy of {what}"
     return f"{what}: {_format.number(held_out, digits=4)} nats a held-out row"
@@ -98,7 +106,7 @@ def _course_lead(run: FitRun) -> str:
 
 def _parameters(run: FitRun) -> Section | None:
     """The parameters with standard errors, of an energy that has few."""
-    energy = run.fit.energy
+    energy = run.fit.energy.energy
     leaves = jax.tree_util.tree_leaves_with_path(energy)
     if sum(np.size(leaf) for _, leaf in leaves) > MAX_PARAMETERS:
         return None

@@ -3,7 +3,7 @@
 import numpy as np
 from matplotlib.axes import Axes
 
-from ebm_ppl.cli.fitting.run import FitRun
+from ebm_ppl.cli.fitting.run import FitRun, column_density, log_density
 from ebm_ppl.validation.report._density import num_bins
 from ebm_ppl.validation.report._svg import BAND, CHAINS, FILL, INK, MUTED, render
 from ebm_ppl.validation.report.figures import Panel
@@ -77,14 +77,19 @@ def _column_panel(run: FitRun, k: int) -> Panel:
         ax.hist(data, num_bins(len(data)), range=window, density=True, color=FILL)
         if run.density is not None:
             grid = np.linspace(*window, 301)
-            ax.plot(grid, run.density.marginal(k).density(grid), color=INK, linewidth=1.2)
+            values = column_density(run.density, run.units, k, grid)
+            ax.plot(grid, values, color=INK, linewidth=1.2)
         else:
             ax.hist(
                 draws, num_bins(len(draws)), range=window, density=True, histtype="step", color=INK
             )
         ax.set_xlabel(run.names[k])
 
-    line = "density of the energy, by quadrature" if run.density is not None else "draws by NUTS"
+    line = (
+        "density of the energy, by quadrature"
+        if run.density is not None
+        else "draws by replica exchange"
+    )
     caption = f"Filled: {len(data):,} rows of the data. Line: {line}."
     return Panel(f"Column {run.names[k]}", caption, render(draw, f"fit-column-{k}"))
 
@@ -98,7 +103,7 @@ def _plane_panel(run: FitRun) -> Panel:
     margin = 0.15 * (high - low)
     axes = [np.linspace(a - m, b + m, _GRID) for a, b, m in zip(low, high, margin, strict=True)]
     points = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1)
-    values = density.density(points.reshape(-1, 2)).reshape(_GRID, _GRID)
+    values = np.exp(log_density(density, run.units, points.reshape(-1, 2))).reshape(_GRID, _GRID)
     ordered = np.sort(values.ravel())[::-1]
     share = np.cumsum(ordered) / ordered.sum()
     levels = sorted({float(ordered[np.searchsorted(share, 1 - p)]) for p in _LEVELS})
@@ -148,7 +153,7 @@ def energy_panels(run: FitRun) -> list[Panel]:
         ),
         Panel(
             "Chains",
-            f"{run.names[0]} along each of {run.draws.shape[0]} NUTS chains from examples. Shaded: the "
+            f"{run.names[0]} along each of {run.draws.shape[0]} chains with replica exchange. Shaded: the "
             "middle 90% of the data.",
             render(traces, "fit-chains"),
         ),

@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 import jax.numpy as jnp
-import numpy as np
 import numpyro.distributions as dist
 import optax
 
@@ -130,9 +129,3 @@ def optimizer_for(recipe: EnergyRecipe, num_steps: int) -> optax.GradientTransfo
     warmup = max(1, num_steps // 50)
     schedule = optax.warmup_cosine_decay_schedule(0.0, recipe.learning_rate, warmup, num_steps)
     return optax.adam(schedule)
-
-
-def standardise(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Columns less their means in units of their standard deviations; means and deviations."""
-    loc, scale = values.mean(axis=0), values.std(axis=0)
-    return (values - loc) / scale, loc, scale

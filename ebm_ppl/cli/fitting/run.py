@@ -8,15 +8,14 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from numpyro.infer import MCMC, NUTS
 
-from ebm_ppl import potential_fn
 from ebm_ppl._errors import NonFiniteEnergyError, NotNormalizableError
-from ebm_ppl.cli.fitting.recipes import ENERGIES, OBJECTIVES, optimizer_for, standardise
+from ebm_ppl.cli.fitting.draws import draw
+from ebm_ppl.cli.fitting.recipes import ENERGIES, OBJECTIVES, optimizer_for
 from ebm_ppl.cli.fitting.table import Table
-from ebm_ppl.energies import AffineEnergy
+from ebm_ppl.energies import AbstractEnergy, AffineEnergy
 from ebm_ppl.quadrature import QuadratureDensity, normalize
-from ebm_ppl.trainers import Checkpoint, Fit, fit
+from ebm_ppl.trainers import Checkpoint, Fit, Units, fit
 from ebm_ppl.validation import diagnostics
 
 HELD_OUT = 0.1
@@ -24,6 +23,9 @@ HELD_OUT = 0.1
 
 NUM_CHAINS, NUM_WARMUP, NUM_DRAWS = 4, 500, 1000
 EMA_DECAY = 0.999
+
+_LEAST_REST = 1e-5
+"""Least spread of a column about its regression on others, in standard deviations; float32 loses more."""
 
 HELD_OUT_LOSS = "negative log likelihood, held out"
 """The figure by which fits of the same data compare."""
@@ -38,11 +40,12 @@ class FitRun:
         energy: The trained energy, in the units of the data.
         energy_name: Name of its family.
         objective_name: Name of the objective.
-        fit: The fit, in standardised coordinates.
+        fit: The fit, whose state and examples are in standard units.
         train: Rows that training saw, shape `(num_rows, dim)`.
         held_out: Rows that it did not see.
-        draws: Draws of the energy by NUTS, shape `(num_chains, num_samples, dim)`.
-        density: The normalised energy, where quadrature serves; `None` with more than two columns.
+        draws: Draws of the energy by the default kernel of `sample`, shape `(num_chains, num_samples, dim)`.
+        density: The normalised energy in standard units, where quadrature serves; `None` with more than two
+            columns. A scan for mass from 0 on, as quadrature makes it, would miss a spread of 1 at 1e9.
         figures: Named numbers: held-out negative log likelihood, log Z, R-hat, ESS, ...
         seed: Seed of all random keys.
         seconds: Wall-clock time.
@@ -62,21 +65,28 @@ class FitRun:
     seconds: float
 
     @property
+    def units(self) -> Units:
+        """Means and standard deviations of the rows that training saw."""
+        return Units.within(self.energy)
+
+    @property
     def energies_of_data(self) -> np.ndarray:
-        """Energy of each row that training saw, in the units of the data."""
-        return self._energies(self.train)
+        """Energy of each row that training saw."""
+        return self._energies(self.units.standardise(self._points(self.train)))
 
     @property
     def energies_of_draws(self) -> np.ndarray:
         """Energies of independent draws where quadrature gives them, of the chains elsewhere."""
         if self.density is None:
-            return self._energies(self.draws)
+            return self._energies(self.units.standardise(self._points(self.draws)))
         key = jax.random.key(self.seed)
-        return self._energies(np.asarray(self.density.sample(key, (self.draws[..., 0].size,))))
+        return self._energies(self.density.sample(key, (self.draws[..., 0].size,)))
+
+    def _points(self, rows: np.ndarray) -> np.ndarray:
+        return rows.reshape(-1, *self.energy.event_shape)
 
     def _energies(self, points: np.ndarray) -> np.ndarray:
-        batch = jnp.asarray(points.reshape(-1, *self.energy.event_shape), dtype=float)
-        return np.asarray(_energies(self.energy, batch), np.float64)
+        return np.asarray(_energies(self.energy.energy, jnp.asarray(points, float)), np.float64)
 
 
 def run_fit(
@@ -106,7 +116,8 @@ def run_fit(
         The run.
 
     Raises:
-        ValueError: If the energy or objective does not take so many columns.
+        ValueError: If the energy or objective does not take so many columns, or one is a linear function of
+            others.
         TrainingDivergedError: If training met one non-finite thing after another.
     """
     began = time.perf_counter()
@@ -118,16 +129,16 @@ def run_fit(
     ):
         if limit is not None and dim > limit:
             raise ValueError(f"`{kind}` {name!r} takes at most {limit} column(s); got {dim}.")
-    key_split, key_energy, key_fit, key_draws = jax.random.split(jax.random.key(seed), 4)
+    _refuse_collinear(table)
+    key_split, key_energy, key_fit, _ = jax.random.split(jax.random.key(seed), 4)
     rows = np.asarray(jax.random.permutation(key_split, len(table.values)))
     count = max(1, round(HELD_OUT * len(rows)))
     held_out, train = table.values[rows[:count]], table.values[rows[count:]]
-    points, loc, scale = standardise(train)
     start = recipe.make(dim, key_energy)
     shape = start.event_shape
     result = fit(
         start,
-        points.reshape(-1, *shape),
+        train.reshape(-1, *shape),
         objective_recipe.make(shape),
         optimizer_for(recipe, num_steps),
         rng_key=key_fit,
@@ -135,11 +146,12 @@ def run_fit(
         batch_size=batch_size,
         ema_decay=EMA_DECAY,
         checkpoint=checkpoint,
+        standardise=True,
         progress_bar=progress_bar,
     )
-    energy = AffineEnergy(result.energy, loc.reshape(shape), scale.reshape(shape))
-    draws = _draw(result, points, key_draws) * scale + loc
-    density = _normalised(energy) if dim <= 2 else None
+    energy = result.energy
+    draws = draw(energy, None, NUM_DRAWS, NUM_WARMUP, NUM_CHAINS, seed)
+    density = _normalised(result) if dim <= 2 else None
     return FitRun(
         names=table.names,
         energy=energy,
@@ -150,37 +162,48 @@ def run_fit(
         held_out=held_out,
         draws=draws,
         density=density,
-        figures=_figures(result, density, train, held_out, draws, float(np.log(scale).sum())),
+        figures=_figures(result, density, train, held_out, draws),
         seed=seed,
         seconds=time.perf_counter() - began,
     )
 
 
+def _refuse_collinear(table: Table) -> None:
+    """Refuse a column that the ones before it determine: the likelihood of its rest has no maximum."""
+    columns = (table.values - table.values.mean(axis=0)) / table.values.std(axis=0)
+    rest = np.abs(np.diag(np.linalg.qr(columns / np.sqrt(len(columns)), mode="r")))
+    if len(rest) < columns.shape[1] or rest.min() < _LEAST_REST:
+        column = len(rest) if rest.min() >= _LEAST_REST else int(np.argmax(rest < _LEAST_REST))
+        others = ", ".join(map(repr, table.names[:column]))
+        raise ValueError(
+            "`data` must have columns of which none follows from the others; got "
+            f"{table.names[column]!r}, a linear function of {others} up to rounding. Leave it out with "
+            "`--columns`."
+        )
+
+
 @eqx.filter_jit
-def _energies(energy: AffineEnergy, points: jax.Array) -> jax.Array:
+def _energies(energy: AbstractEnergy, points: jax.Array) -> jax.Array:
     return jax.vmap(energy)(points)
 
 
-def _draw(result: Fit, points: np.ndarray, rng_key: jax.Array) -> np.ndarray:
-    """Draws in standardised coordinates, from chains that start at examples."""
-    key_start, key_run = jax.random.split(rng_key)
-    shape = result.energy.event_shape
-    rows = jax.random.choice(key_start, len(points), (NUM_CHAINS,))
-    mcmc = MCMC(
-        NUTS(potential_fn=potential_fn(result.energy)),
-        num_warmup=NUM_WARMUP,
-        num_samples=NUM_DRAWS,
-        num_chains=NUM_CHAINS,
-        chain_method="vectorized",
-        progress_bar=False,
-    )
-    mcmc.run(key_run, init_params=jnp.asarray(points[np.asarray(rows)].reshape(-1, *shape)))
-    return np.asarray(mcmc.get_samples(group_by_chain=True)).reshape(NUM_CHAINS, NUM_DRAWS, -1)
+def log_density(density: QuadratureDensity, units: Units, rows: np.ndarray) -> np.ndarray:
+    """Log density of rows in the units of the data, of a density in standard units."""
+    points = units.standardise(rows.reshape(-1, *density.energy.event_shape))
+    return density.log_density(points) - units.log_scale
 
 
-def _normalised(energy: AffineEnergy) -> QuadratureDensity | None:
+def column_density(
+    density: QuadratureDensity, units: Units, column: int, x: np.ndarray
+) -> np.ndarray:
+    """Density of one column in the units of the data, likewise."""
+    loc, scale = units.loc.ravel()[column], units.scale.ravel()[column]
+    return density.marginal(column).density((x - loc) / scale) / scale
+
+
+def _normalised(result: Fit) -> QuadratureDensity | None:
     try:
-        return normalize(energy)
+        return normalize(result.energy.energy)
     except (NotNormalizableError, NonFiniteEnergyError):
         return None  # the report says so
 
@@ -191,7 +214,6 @@ def _figures(
     train: np.ndarray,
     held_out: np.ndarray,
     draws: np.ndarray,
-    log_scale: float,
 ) -> dict[str, float]:
     worst = [diagnostics.convergence(draws[:, :, k]) for k in range(draws.shape[2])]
     mixing = {
@@ -202,13 +224,13 @@ def _figures(
     }
     learned = {}
     if isinstance(result.learned, dict) and "log_z" in result.learned:
-        learned["log Z, learned"] = float(result.learned["log_z"]) + log_scale
+        learned["log Z, learned"] = float(result.learned["log_z"])
     if density is None:
         return learned | mixing
-    shape = density.energy.event_shape
+    units = Units.within(result.energy)
 
     def loss(rows: np.ndarray) -> tuple[float, float]:
-        values = -np.asarray(density.log_density(rows.reshape(-1, *shape)))
+        values = -log_density(density, units, rows)
         return float(values.mean()), float(values.std(ddof=1) / np.sqrt(len(values)))
 
     held, error = loss(held_out) if len(held_out) > 1 else (np.nan, np.nan)
@@ -217,7 +239,7 @@ def _figures(
         "its standard error": error,
         "negative log likelihood of a normal law, held out": _normal_loss(train, held_out),
         "negative log likelihood, training": loss(train)[0],
-        "log Z": density.log_z,
+        "log Z": density.log_z + units.log_scale,
     }
     return likelihoods | learned | mixing
 

@@ -9,6 +9,8 @@ from ebm_ppl.validation.results import Question, Report, Row, Trace, Verdict
 NO_KERNEL = "-"
 """Kernel of the rows that ask about an energy alone."""
 
+_OF_ENERGIES = (Question.CORRECTNESS, Question.MIXING)
+
 
 @dataclasses.dataclass(frozen=True)
 class Tally:
@@ -129,9 +131,32 @@ def headline(report: Report) -> str:
         verdict = f"{short:,} of {total:,} checks fell short"
     else:
         verdict = f"All {total:,} checks passed" if total > 1 else "The one check passed"
+    verdict += _reservations(report) if total else ""
     if not report.interrupted:
         return verdict
     return f"Interrupted, so only a part was asked: {verdict[0].lower()}{verdict[1:]}"
+
+
+def _reservations(report: Report) -> str:
+    """What a count of checks does not say: that some concern other targets, and what was not asked."""
+    named = report.options.get("energies", ())
+    sampled = [row for row in _asked(report) if row.result.question in _OF_ENERGIES]
+    elsewhere = sum(row.energy not in named for row in sampled) if named else 0
+    judged = {row.energy for row in sampled if _is_of_a_law(row)}
+    silent = [name for name in named if name not in judged and _has_kernel(sampled, name)]
+    some = f", {elsewhere:,} of them on another target" if elsewhere else ""
+    if not silent:
+        return some
+    which = silent[0] if len(silent) == 1 else f"{len(silent):,} energies"
+    return f"{some}; whether draws follow the law of {which} was not asked"
+
+
+def _is_of_a_law(row: Row) -> bool:
+    return row.kernel != NO_KERNEL and row.result.question is Question.CORRECTNESS
+
+
+def _has_kernel(rows: Iterable[Row], energy: str) -> bool:
+    return any(row.energy == energy and row.kernel != NO_KERNEL for row in rows)
 
 
 def summaries(report: Report) -> list[tuple[Question, Tally, str]]:

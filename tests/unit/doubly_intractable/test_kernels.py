@@ -302,3 +302,21 @@ def test_all_kernels_take_one_model():
     assert normalized(quartic_model, NORMALIZER).fn is quartic_model
     for kernel in KERNELS.values():
         assert kernel._model is quartic_model
+
+
+def test_exchange_claims_to_be_exact_only_with_draws_that_are():
+    """With one step of MALA from the data it is not: draws follow the observations."""
+
+    def model():
+        numpyro.sample("a", dist.Normal())
+
+    assert Exchange(model, ExactDraws(NORMALIZER)).exact
+    assert not Exchange(model, ShortChains(ebm.MALA, num_steps=1)).exact
+    assert not Exchange(model, lambda site, rng_key: site.x).exact
+    assert not NoisyMetropolis(model, NORMALIZER).exact
+
+    def drawn(site, rng_key):
+        return ExactDraws(NORMALIZER)(site, rng_key)
+
+    drawn.exact = True
+    assert Exchange(model, drawn).exact

@@ -251,3 +251,12 @@ def test_runs_of_one_target_are_compiled_once():
             first = len(traces)
         assert abs(estimate.log_z - 2.5 * np.log(2 * np.pi)) < 5.5 * estimate.std_error
     assert len(traces) == first
+
+
+def test_draws_that_round_to_an_end_of_the_support_are_named():
+    """At 1e6 floats are a sixteenth apart, so some of an interval's draws are its ends."""
+    support = constraints.interval(1e6, 1e6 + 1.0)
+    energy = from_callable(lambda x: 0.0 * x, (), support=support)
+    draws = 1e6 + np.random.default_rng(0).uniform(size=(4, 100))
+    with pytest.raises(ValueError, match=r"`draws` must lie inside the support, as float32 .*x64"):
+        bridge_sampling(energy, draws, jax.random.key(0))

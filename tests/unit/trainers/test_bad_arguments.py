@@ -83,7 +83,11 @@ def test_a_bad_argument_is_refused_and_nothing_is_written(tmp_path, changes, mes
         ),
         (
             {"objective": ebm.PersistentCD},
-            "`objective` must be an objective; got <class .*PersistentCD",
+            r"`objective` must be an objective and not its class: call it, as in `PersistentCD\(\.\.\.\)`",
+        ),
+        (
+            {"objective": "persistent-cd"},
+            "`objective` must be an objective, one of .*PersistentCD, .*ScoreMatching, .*got 'persis",
         ),
         ({"optimizer": 1e-3}, r"`optimizer` must be an Optax transformation; got 0\.001"),
         ({"validation": 0.1}, r"`validation` must be a `Validation` or None; got 0\.1"),

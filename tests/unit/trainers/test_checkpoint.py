@@ -11,12 +11,15 @@ import signal
 import subprocess
 import sys
 import time
+from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from numpyro.distributions import constraints
 
 import ebm_ppl as ebm
 from ebm_ppl.energies import Quartic
@@ -348,3 +351,85 @@ def test_the_fit_above_changes_all_that_a_checkpoint_holds(undisturbed):
     start = resumable.ENERGY
     assert float(fit.energy.a) != float(fit.state.model.energy.a) != float(start.a)
     assert not np.array_equal(fit.state.order, np.arange(9))
+
+
+# Constants within programs within the program
+
+
+class Pulled(ebm.energies.AbstractEnergy):
+    """A quartic law whose constant hides in a closure that JAX compiles by itself."""
+
+    b: jax.Array
+    fn: Any = eqx.field(static=True)
+
+    @property
+    def event_shape(self):
+        return ()
+
+    @property
+    def support(self):
+        return constraints.real
+
+    def _energy(self, x):
+        return 0.25 * x**4 + self.b * x + self.fn(x)
+
+
+def _captured(wrap, values):
+    table = jnp.asarray(values)
+    return wrap(lambda x: jnp.sum(table * jnp.cos(x * jnp.arange(len(values)))))
+
+
+def _compiled_twice(fn):
+    return jax.jit(lambda x: jax.jit(fn)(x) + jax.jit(fn)(2 * x))
+
+
+def _in_a_branch(fn):
+    return lambda x: jax.lax.cond(x > 0, fn, lambda x: -x, x)
+
+
+def _in_a_loop(fn):
+    return lambda x: jax.lax.fori_loop(0, 2, lambda _, y: y + fn(x), 0.0)
+
+
+@pytest.mark.parametrize(
+    "wrap", [jax.jit, jax.checkpoint, _compiled_twice, _in_a_branch, _in_a_loop, lambda fn: fn]
+)
+@pytest.mark.parametrize("size", [3, 2000])  # NumPy prints the ends of the longer one alone
+def test_a_constant_that_a_compiled_function_captures_tells_fits_apart(tmp_path, wrap, size):
+    path = tmp_path / "fit.ckpt"
+
+    def run_with(values):
+        energy = Pulled(jnp.asarray(0.5), _captured(wrap, values))
+        return _simple(path, energy=energy, objective=ebm.ScoreMatching())
+
+    values = np.linspace(0.0, 1.0, size, dtype=np.float32)
+    run_with(values)
+    run_with(values.copy())  # the same fit
+    other = values.copy()
+    other[size // 2] += 1e-3
+    with pytest.raises(ValueError, match="`path` holds a checkpoint of another fit"):
+        run_with(other)
+
+
+def test_a_fit_that_calls_python_back_has_no_checkpoint(tmp_path):
+    def called(x):
+        result = jax.ShapeDtypeStruct((), x.dtype)
+        value = jax.pure_callback(
+            np.sin, result, jax.lax.stop_gradient(x), vmap_method="expand_dims"
+        )
+        return value * x
+
+    energy = Pulled(jnp.asarray(0.5), jax.jit(called))
+    with pytest.raises(ValueError, match=r"`checkpoint` must be None .*pure_callback.*without"):
+        _simple(tmp_path / "fit.ckpt", energy=energy, objective=ebm.DenoisingScoreMatching(0.1))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_fit_that_prints_has_one(tmp_path):
+    def printed(x):
+        jax.debug.callback(lambda x: None, x)
+        return x
+
+    energy = Pulled(jnp.asarray(0.5), printed)
+    _simple(tmp_path / "fit.ckpt", energy=energy, objective=ebm.DenoisingScoreMatching(0.1))
+    assert (tmp_path / "fit.ckpt").exists()

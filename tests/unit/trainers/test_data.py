@@ -85,6 +85,42 @@ def test_bad_data_are_refused(energy, data, message):
         as_batch(energy, data)
 
 
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (np.array([0.5, "b", 1.0], dtype=object), r"ndarray with 'b', a str, in row 1\."),
+        (np.array([[0.5, 1.0], [2.0, None]], dtype=object), "with None, .* in row 1, column 1"),
+        (np.array([0.5, 1.0], dtype=object), r"ndarray of object, which `\.astype\(float\)`"),
+        (np.array(["2020-01-01"], dtype="datetime64[D]"), r"ndarray of datetime64\[D\]"),
+        ([[1.0], [1.0, 2.0]], "list with rows of different lengths"),
+    ],
+)
+def test_what_is_no_number_is_named_with_its_place(data, message):
+    with pytest.raises(
+        ValueError, match=f"`data` must be an array of real numbers; got .*{message}"
+    ):
+        as_batch(PLANE, data)
+
+
+def test_a_data_frame_names_its_column():
+    pandas = pytest.importorskip("pandas")
+    table = pandas.DataFrame({"length": [1.0, 2.0], "colour": [3.0, "red"]})
+    with pytest.raises(ValueError, match="with 'red', a str, in row 1, column 'colour'"):
+        as_batch(PLANE, table)
+
+
+def test_masked_entries_are_refused():
+    masked = np.ma.array([1.0, 2.0, -99.0], mask=[False, False, True])
+    for data in (masked, list(masked), tuple(masked)):
+        with pytest.raises(ValueError, match="no masked entries; got 1, the first in row 2"):
+            as_batch(LINE, data)
+    rows = np.ma.array(np.ones((3, 2)), mask=np.array([[0, 0], [0, 1], [1, 1]], bool))
+    for data in (rows, list(rows)):
+        with pytest.raises(ValueError, match="no masked entries; got 3, the first in row 1"):
+            as_batch(PLANE, data)
+    assert as_batch(LINE, np.ma.array([1.0, 2.0])).num_examples == 2
+
+
 def test_numbers_that_overflow_in_the_precision_of_the_fit_are_not_finite():
     with pytest.raises(ValueError, match=r"`data` must be finite everywhere; got 1e\+300 in row 0"):
         as_batch(LINE, np.array([1e300]))

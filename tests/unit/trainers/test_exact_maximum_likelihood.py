@@ -4,6 +4,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from numpyro.distributions import constraints
 from scipy.special import logsumexp
@@ -159,3 +160,56 @@ def test_refuses_what_has_no_normaliser(energy, message):
 def test_refuses_a_normaliser_that_is_no_function():
     with pytest.raises(ValueError, match="`normalizer` must be a callable"):
         ebm.ExactMaximumLikelihood(1.0)
+
+
+class TestGridThatMoves:
+    GRID = ebm.QuadratureNormalizer((-8.0, 8.0), num_intervals=64, edge_tolerance=1.0)
+
+    def _fit(self, scale, num_steps, normalizer=GRID):
+        data = scale * RNG.normal(size=(500, 1))
+        return ebm.fit(
+            Gaussian([0.0], [[1.0]]),
+            data,
+            ebm.ExactMaximumLikelihood(normalizer),
+            optax.adam(0.05),
+            num_steps=num_steps,
+            batch_size=500,
+            rng_key=KEY,
+            progress_bar=False,
+        )
+
+    def test_a_law_narrower_than_the_grid_stops_the_fit(self):
+        """On nodes a quarter apart, a standard deviation of 0.03 has an infinity of fits."""
+        with pytest.raises(
+            ebm.TrainingDivergedError, match=r"ExactMaximumLikelihood stopped .*nats apart.*num_int"
+        ):
+            self._fit(0.03, 2000)
+
+    def test_a_law_that_the_grid_resolves_is_fitted_with_a_gap_of_rounding(self):
+        result = self._fit(0.5, 300)
+        gaps = result.history["log_z_gap"]
+        assert len(gaps) == 300
+        assert gaps.max() < 1e-4
+
+    def test_what_is_no_grid_has_none(self):
+        result = self._fit(0.5, 3, gaussian_log_z)
+        assert "log_z_gap" not in result.history
+
+    def test_each_step_has_another_grid_and_all_of_them_the_integral(self):
+        """A spike between the nodes of the grid as it stands: over uniform shifts its mass counts."""
+        energy = Gaussian([0.125], [[0.02**2]])
+        model = Model(energy)
+        objective = ebm.ExactMaximumLikelihood(self.GRID)
+        data = as_batch(energy, [[0.125], [0.1]])
+        keys = jax.random.split(KEY, 2000)
+
+        def one(key):
+            return objective.prepare(model, data, None, jnp.asarray(1), key).sample
+
+        shifts = jax.vmap(one)(keys)
+        assert len(np.unique(np.asarray(shifts))) > 1900
+        z = np.asarray(jax.vmap(lambda shift: jnp.exp(self.GRID(energy, shift)))(shifts))
+        truth = 0.02 * np.sqrt(2 * np.pi)
+        error = z.std() / np.sqrt(len(z))
+        assert abs(z.mean() - truth) < 5 * error < 0.25 * truth  # false once in 2e6 seeds
+        assert self.GRID(energy) < np.log(truth) - 10.0

@@ -1,6 +1,7 @@
 """Fisher score matching: scores in the parameter on simulators whose scores are known."""
 
 import functools
+import warnings
 
 import equinox as eqx
 import jax
@@ -102,33 +103,87 @@ def test_the_objective_is_checked_against_the_energy():
         ebm.FisherScoreMatching(dist.Normal(0.0, 1.0)).init(Quartic(), data, jax.random.key(0))
 
 
+def _normal(rng_key, theta):
+    return theta[0] + jnp.exp(theta[1]) * jax.random.normal(rng_key)
+
+
 class TestFisherScoring:
-    def test_location_and_scale_reach_the_maximum_of_the_smoothed_likelihood(self):
-        # θ = (μ, log s); features are the sufficient statistics, so the fixed point matches their means
-        # under the proposal: x̄ = μ and mean x² = μ² + σ² + s² exp(2σ²). Bounds are 6 sd of the climb.
-        x = 1.0 + 2.0 * jax.random.normal(jax.random.key(4), (2000,))
-        smoothing = 0.2
+    @pytest.mark.parametrize("seed", range(4))
+    @pytest.mark.parametrize(("location", "scale"), [(1.0, 2.0), (-0.5, 0.3)])
+    def test_location_and_scale_reach_the_maximum_of_the_likelihood(self, location, scale, seed):
+        """Five Monte Carlo errors, of Student's law with 12 degrees of freedom: false once in 3000 numbers;
+        at fixed seeds that says which of the two it is. With the old estimator all were 3 to 30 away."""
+        x = location + scale * jax.random.normal(jax.random.key(seed), (500,))
         result = fisher_scoring(
-            lambda key, theta: theta[0] + jnp.exp(theta[1]) * jax.random.normal(key),
+            _normal,
             x,
             [0.0, 0.0],
-            rng_key=jax.random.key(5),
-            smoothing=smoothing,
-            num_simulations=20_000,
-            num_steps=60,
+            rng_key=jax.random.key(seed + 10),
+            smoothing=0.1,
             features=lambda x: jnp.stack([x, x**2]),
         )
-        log_scale = 0.5 * jnp.log(x.var() - smoothing**2) - smoothing**2
-        np.testing.assert_allclose(result.theta, [x.mean(), log_scale], atol=0.1)
-        np.testing.assert_allclose(result.theta[1], log_scale, atol=0.02)
-        # The smoothed likelihood has less information than the likelihood's 1/s² and 2, not by much.
-        information = np.diag(result.information) * np.array([x.var(), 0.5])
-        assert np.all((information > 0.7) & (information < 1.05))
-        np.testing.assert_allclose(
-            result.standard_errors,
-            np.sqrt(np.diag(np.linalg.inv(result.information)) / 2000),
-            rtol=1e-4,
+        truth = np.array([x.mean(), jnp.log(x.std())])
+        assert result.converged
+        np.testing.assert_array_less(
+            np.abs(result.theta - truth), 5 * np.asarray(result.monte_carlo_errors)
         )
+        expected = np.array([x.std(), 0.5**0.5]) / np.sqrt(500)
+        np.testing.assert_allclose(result.standard_errors, expected, rtol=0.1)
+
+    def test_the_errors_include_those_of_the_simulations(self):
+        """With ten times as many observations as simulations in all, these are most of the error."""
+        x = jax.random.normal(jax.random.key(3), (100_000,))
+        run = functools.partial(
+            fisher_scoring,
+            lambda key, theta: theta[0] + jax.random.normal(key),
+            x,
+            [0.0],
+            smoothing=0.1,
+            num_simulations=50,
+        )
+        found = [run(rng_key=jax.random.key(seed)) for seed in range(40)]
+        z = [float((one.theta[0] - x.mean()) / one.monte_carlo_errors[0]) for one in found]
+        # Of a Student law with 12 degrees of freedom the spread is 1.1, and 0.17 the error of forty.
+        assert 0.5 < np.std(z) < 1.9
+        assert all(one.standard_errors[0] > one.monte_carlo_errors[0] for one in found)
+
+    @pytest.mark.parametrize("seed", range(6))
+    def test_from_far_away_it_is_right_or_says_so(self, seed):
+        x = -200 + 50 * jax.random.normal(jax.random.key(seed), (500,))
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            result = fisher_scoring(
+                _normal,
+                x,
+                [0.0, 0.0],
+                rng_key=jax.random.key(seed + 10),
+                smoothing=0.1,
+                features=lambda x: jnp.stack([x, x**2]),
+            )
+        assert result.converged != bool(said)
+        truth = np.array([x.mean(), jnp.log(x.std())])
+        error = np.abs(np.asarray(result.theta) - truth) / np.asarray(result.standard_errors)
+        assert said or np.all(error < 3)
+
+    def test_what_has_not_converged_says_so(self):
+        x = 1e4 + jax.random.normal(jax.random.key(3), (100,))
+        with pytest.warns(RuntimeWarning, match="not converged: the last 25 steps still want"):
+            result = fisher_scoring(
+                lambda key, theta: theta[0] + jax.random.normal(key),
+                x,
+                [0.0],
+                rng_key=jax.random.key(0),
+                smoothing=0.1,
+            )
+        assert not result.converged
+        with pytest.warns(RuntimeWarning, match="the parameter or its information is not finite"):
+            fisher_scoring(
+                lambda key, theta: theta[0] * jnp.nan + jax.random.normal(key),
+                x,
+                [0.0],
+                rng_key=jax.random.key(0),
+                smoothing=0.1,
+            )
 
     def test_an_energy_through_its_exact_sampler(self):
         # x ~ exp(−a x² − x⁴/4): the maximum of the likelihood matches E x², by quadrature.

@@ -246,13 +246,6 @@ def test_points_of_any_shape_and_callables_with_parameters(shape):
     np.testing.assert_array_equal(scale, 2.0)  # the owner's array is not that of the fit
 
 
-def test_an_energy_without_parameters_stays_as_it_is():
-    energy = from_callable(lambda x: x**2, event_shape=())
-    settings = {"rng_key": KEY, "num_steps": 2, "progress_bar": False}
-    fit = ebm.fit(energy, DATA, ebm.ScoreMatching(), optax.adam(0.1), **settings)
-    assert float(fit.energy(2.0)) == 4.0
-
-
 # The bar
 
 

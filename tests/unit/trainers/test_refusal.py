@@ -260,3 +260,20 @@ def test_a_metric_must_not_take_the_name_of_the_loops_own():
 
     with pytest.raises(ValueError, match=r"must not be called one of \('loss', .*; got 'loss'"):
         _fit(Shadow())
+
+
+def test_an_example_at_which_the_energy_is_not_finite_is_named():
+    """Beta's support has its ends, but its density there may be 0 or infinite."""
+    energy = ebm.energies.Beta(2.0, 2.0)
+    with pytest.raises(
+        ebm.TrainingDivergedError, match=r"example in row 2, 1\.0, is inf .*leave such rows out"
+    ):
+        ebm.fit(
+            energy,
+            np.array([0.2, 0.3, 1.0, 0.4]),
+            ebm.ExactMaximumLikelihood.for_energy(energy),
+            optax.adam(1e-2),
+            num_steps=20,
+            rng_key=jax.random.key(0),
+            progress_bar=False,
+        )

@@ -14,7 +14,7 @@ import ebm_ppl as ebm
 from ebm_ppl.cli import main
 from ebm_ppl.cli._fit import ENERGY_NAMES, KERNEL_NAMES, OBJECTIVE_NAMES
 from ebm_ppl.cli.fitting import ENERGIES, OBJECTIVES, TableError, read_csv
-from ebm_ppl.cli.fitting.draws import CONTINUOUS, DISCRETE
+from ebm_ppl.cli.fitting.draws import CONTINUOUS, DISCRETE, doubt
 
 
 def _csv(path, text):
@@ -26,7 +26,8 @@ def _csv(path, text):
 def data(tmp_path):
     rng = np.random.default_rng(0)
     x = np.where(rng.random(400) < 0.4, -2.0, 1.5) + 0.5 * rng.standard_normal(400)
-    rows = "\n".join(f"{value:.6f},{10 + 3 * value:.6f}" for value in x)
+    width = 10 + 3 * x + rng.standard_normal(400)
+    rows = "\n".join(f"{first:.6f},{second:.6f}" for first, second in zip(x, width, strict=True))
     return _csv(tmp_path / "data.csv", "length,width\n" + rows + "\n")
 
 
@@ -68,7 +69,8 @@ def test_a_file_that_holds_no_table_is_refused_in_one_line(tmp_path, text, colum
 def test_columns_are_read_in_the_order_asked_for(data):
     table = read_csv(data, ["width", "length"])
     assert table.names == ("width", "length")
-    np.testing.assert_allclose(table.values[:, 0], 10 + 3 * table.values[:, 1], atol=1e-5)
+    np.testing.assert_array_equal(table.values, read_csv(data).values[:, ::-1])
+    assert table.values[:, 0].mean() > 5.0 > table.values[:, 1].mean()
 
 
 def test_the_command_line_offers_what_there_is():
@@ -87,6 +89,37 @@ def test_a_network_can_be_fitted_with_the_exact_likelihood(data, tmp_path, colum
     )  # fmt: skip
     assert result.exit_code == 0, result.output
     assert re.search(r"^refused steps +0$", result.stdout, re.M)
+
+
+@pytest.mark.parametrize(
+    ("rhat", "kernel", "is_discrete", "expected"),
+    [
+        ({"a": 1.0, "b": 1.01}, "nuts", False, None),
+        ({"a": 1.0, "b": 1.3}, "nuts", False, "R-hat of b is 1.3, .*--kernel replica-exchange"),
+        ({"a": 1.2, "b": np.nan}, None, False, "R-hat of b is nan, .* Raise `--num-warmup`"),
+        ({"a": 1.2}, "gibbs-with-gradients", True, "R-hat of a is 1.2, .* Raise `--num-warmup`"),
+    ],
+)
+def test_chains_that_disagree_are_doubted_and_the_kernel_that_mixes_named(
+    rhat, kernel, is_discrete, expected
+):
+    problem = doubt(rhat, kernel, is_discrete)
+    assert (problem is None) if expected is None else re.search(expected, problem)
+
+
+@pytest.mark.slow
+def test_the_default_kernel_crosses_between_modes_and_nuts_is_not_believed(tmp_path):
+    """Two wells of 6.5 nats: chains of NUTS that begin in both agree with probability below 1e-6."""
+    model, out = tmp_path / "model.eqx", tmp_path / "draws.csv"
+    ebm.save_energy(ebm.energies.Quartic(a=-3.6, b=0.3, gamma=-0.7), model)
+    result = _run("sample", model, "--out", out)
+    assert result.exit_code == 0, result.output
+    draws = np.loadtxt(out, delimiter=",", skiprows=1)[:, 2]
+    truth = ebm.quadrature.normalize(ebm.load_energy(model)).cdf(0.0)
+    assert abs(np.mean(draws < 0) - truth) < 0.1  # 1000 effective draws: six standard errors
+    result = _run("sample", model, "--kernel", "nuts", "--out", out)
+    assert result.exit_code == 1
+    assert "replica-exchange" in result.output
 
 
 @pytest.mark.slow
@@ -116,13 +149,47 @@ def test_from_a_table_to_draws(data, tmp_path):
     assert "width: R-hat" in drawn.output
     stored = arviz.from_netcdf(str(tmp_path / "draws.nc"))
     assert stored.posterior["width"].shape == (4, 200)
-    drawn = _run(
-        "sample", model, "--num-samples", 200, "--kernel", "mala", "--out", tmp_path / "draws.csv"
+    # In 200 draws MALA seldom crosses between the wells.
+    slow = (
+        "sample",
+        model,
+        "--num-samples",
+        200,
+        "--kernel",
+        "mala",
+        "--out",
+        tmp_path / "draws.csv",
     )
-    assert drawn.exit_code == 0, drawn.output
+    drawn = _run(*slow)
+    assert drawn.exit_code == 1
+    assert re.search(
+        r"Warning: The chains disagree: R-hat of width is .*--kernel replica-exchange", drawn.output
+    )
+    assert _run(*slow, "--allow-unconverged").exit_code == 0
     lines = (tmp_path / "draws.csv").read_text().splitlines()
     assert lines[0] == "chain,draw,width"
     assert len(lines) == 801
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("offset", [1e5, -1e9])
+def test_draws_beside_a_large_offset_have_the_spread_of_the_data(tmp_path, offset):
+    """400 draws of effective size above 100: a spread is off by more than half in one of 1e9 runs."""
+    x = offset + 2.0 * np.random.default_rng(1).normal(size=400)
+    data = _csv(tmp_path / "data.csv", "a\n" + "\n".join(f"{value:.6f}" for value in x) + "\n")
+    model, draws, page = (tmp_path / name for name in ("model.eqx", "draws.csv", "fit.html"))
+    result = _run(
+        "fit", data, "--energy", "gaussian", "--objective", "exact", "--steps", 200,
+        "--out", model, "--report", page,
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    held_out, normal = re.findall(r"^negative log .*held out +([\d.]+)$", result.stdout, re.M)
+    assert abs(float(held_out) - float(normal)) < 0.02
+    result = _run("sample", model, "--num-samples", 500, "--out", draws)
+    assert result.exit_code == 0, result.output
+    values = np.loadtxt(draws, delimiter=",", skiprows=1)[:, 2]
+    assert 0.5 < values.std() / x.std() < 1.5
+    assert abs(values.mean() - x.mean()) < 0.5 * x.std()
 
 
 @pytest.mark.parametrize(
@@ -140,6 +207,27 @@ def test_bad_options_are_refused_and_nothing_is_written(data, tmp_path, argument
     assert result.exit_code != 0
     assert message in result.output
     assert [file.name for file in tmp_path.iterdir()] == ["data.csv"]
+
+
+def test_a_column_that_follows_from_others_is_refused_before_any_step(tmp_path):
+    rows = "".join(f"{k % 7},{k % 5},{3 * (k % 7) - 2 * (k % 5) + 1}\n" for k in range(30))
+    data = _csv(tmp_path / "data.csv", "a,b,c\n" + rows)
+    result = _run("fit", data, "--out", tmp_path / "model.eqx")
+    assert result.exit_code == 1
+    assert "got 'c', a linear function of 'a', 'b' up to rounding" in " ".join(
+        result.output.split()
+    )
+    assert "step" not in result.output
+    assert [file.name for file in tmp_path.iterdir()] == ["data.csv"]
+
+
+@pytest.mark.parametrize("name", ["draws.parquet", "draws"])
+def test_a_name_that_promises_another_format_is_refused(tmp_path, name):
+    path = tmp_path / "model.eqx"
+    ebm.save_energy(ebm.energies.Quartic(), path)
+    result = _run("sample", path, "--out", tmp_path / name)
+    assert result.exit_code == 2
+    assert "must end in .nc or .csv; got" in " ".join(result.output.split())
 
 
 def test_a_file_that_is_no_model_is_refused(tmp_path):
@@ -169,7 +257,8 @@ def test_a_model_of_discrete_points_is_sampled_by_a_kernel_for_them(tmp_path):
     assert "must be one of gibbs-with-gradients, block-gibbs" in refused.output
     assert "got 'mala'" in refused.output
     assert not out.exists()
-    result = _run("sample", path, "--num-samples", 20, "--num-warmup", 0, "--out", out)
+    options = ("--num-samples", 20, "--num-warmup", 0, "--allow-unconverged")
+    result = _run("sample", path, *options, "--out", out)
     assert result.exit_code == 0, result.output
     values = np.loadtxt(out, delimiter=",", skiprows=1)[:, 2:]
     assert values.shape == (80, 9)
@@ -206,16 +295,16 @@ def test_no_file_is_written_over_another(data, options, message, monkeypatch):
 
 def test_draws_are_not_written_over_their_model(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    ebm.save_energy(ebm.energies.Quartic(), "model.eqx")
-    before = (tmp_path / "model.eqx").read_bytes()
-    result = _run("sample", "model.eqx", "--out", "model.eqx")
+    ebm.save_energy(ebm.energies.Quartic(), "model.nc")
+    before = (tmp_path / "model.nc").read_bytes()
+    result = _run("sample", "model.nc", "--out", "model.nc")
     assert result.exit_code == 2
-    assert "'--out' must be another file than MODEL; got 'model.eqx'" in result.output
-    assert (tmp_path / "model.eqx").read_bytes() == before
+    assert "'--out' must be another file than MODEL; got 'model.nc'" in result.output
+    assert (tmp_path / "model.nc").read_bytes() == before
 
 
 def test_an_energy_without_a_start_is_refused_in_one_line(tmp_path):
-    path, out = tmp_path / "model.eqx", tmp_path / "draws.nc"
+    path, out = tmp_path / "model.nc", tmp_path / "draws.nc"
     broken = eqx.tree_at(lambda energy: energy.gamma, ebm.energies.Quartic(), jnp.asarray(jnp.nan))
     ebm.save_energy(broken, path, metadata={"columns": 5})
     result = _run("sample", path, "--out", out)

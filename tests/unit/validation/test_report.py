@@ -138,6 +138,28 @@ def test_an_energy_that_nobody_asked_about_is_explained() -> None:
     assert "wherever they run" not in render_html(both) + render_html(fakes.report())
 
 
+def test_the_headline_says_what_was_not_asked() -> None:
+    mixes = fakes.check("mixing", Question.MIXING)
+    rows = (
+        Row("mine", "-", fakes.check("gradient")),
+        Row("mine", "mala", mixes),
+        Row("gaussian_mixture_1d", "mala", fakes.check("frozen adaptation")),
+    )
+    report = fakes.report(rows=rows, traces=(), options={"energies": ["mine"]})
+    expected = (
+        "All 3 checks passed, 1 of them on another target; whether draws follow the law of mine was not "
+        "asked"
+    )
+    assert view.headline(report) == expected
+    assert view.headline(dataclasses.replace(report, rows=rows[:2])).startswith(
+        "All 2 checks passed; whether draws follow the law of mine"
+    )
+    asked = (*rows[:2], Row("mine", "mala", fakes.check("exact invariance")))
+    assert view.headline(dataclasses.replace(report, rows=asked)) == "All 3 checks passed"
+    alone = dataclasses.replace(report, rows=rows[:1])
+    assert view.headline(alone) == "The one check passed"
+
+
 def test_mixing_is_never_called_correctness() -> None:
     rows = (
         Row("ring", "mala", fakes.check()),
