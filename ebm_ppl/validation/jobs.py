@@ -226,11 +226,17 @@ def correctness_checks(
     yield "exact invariance", invariance
 
 
-def claims_job(case: KernelCase, seed: int) -> Job:
-    """What a kernel claims wherever it runs, questioned once, on the reference target."""
+def claims_job(case: KernelCase, seed: int, subject: Subject | None = None) -> Job:
+    """What a kernel claims wherever it runs, questioned once.
+
+    Args:
+        case: The kernel.
+        seed: Seed of all random keys.
+        subject: Where it is questioned; by default on the reference target.
+    """
+    subject = built_in()[REFERENCE_TARGET] if subject is None else subject
 
     def run(emit: Emit) -> Sequence[Trace]:
-        subject = built_in()[REFERENCE_TARGET]
         for check, compute in claim_checks(case, subject, seed, Question.CORRECTNESS):
             result = guarded(check, Question.CORRECTNESS, compute)
             emit(Row(subject.name, case.name, result))
@@ -245,7 +251,7 @@ def claims_job(case: KernelCase, seed: int) -> Job:
                 emit(Row(subject.name, case.name, result))
         return ()
 
-    return Job(f"{case.name}: claims", REFERENCE_TARGET, case.name, run)
+    return Job(f"{case.name}: claims", subject.name, case.name, run)
 
 
 def claim_checks(

@@ -142,7 +142,7 @@ class Questions:
                 if not _unsuited(subject, case)
             ]
         plan += [
-            jobs.claims_job(case, self.seed)
+            jobs.claims_job(case, self.seed, self._where_claimed(case))
             for case in self.kernels
             if not case.discrete and any(case.moves_on(s.energy) for s in self.subjects)
         ]
@@ -153,6 +153,19 @@ class Questions:
                 if control.quick or self.mode != "quick"
             ]
         return plan
+
+    def _where_claimed(self, case: KernelCase) -> Subject | None:
+        """Where the claims of a kernel are questioned; `None` for the reference target.
+
+        Somebody's own kernel may be made for the energy beside it, and for no other. An order of bias is
+        measured on a line.
+        """
+        if _is_known(case) or any(map(_is_built_in, self.subjects)):
+            return None
+        own = [one for one in self.subjects if one.refusal is None and not _unsuited(one, case)]
+        if case.bias_order is not None:
+            own = [one for one in own if one.density is not None and one.density.dim == 1]
+        return own[0] if own else None
 
     def _training(self) -> list[jobs.Job]:
         if not self.objectives:

@@ -19,6 +19,7 @@ from ebm_ppl.validation.checks import invariance
 from ebm_ppl.validation.checks.adaptation import frozen_adaptation
 from ebm_ppl.validation.checks.evaluations import evaluations
 from ebm_ppl.validation.controls.acceptance import _NeverMoves
+from ebm_ppl.validation.questions import Questions
 from ebm_ppl.validation.results import Question, Verdict
 from ebm_ppl.validation.subjects import built_in
 
@@ -158,6 +159,33 @@ def test_a_kernel_that_does_not_move_is_named():
     assert verdicts["mixing"].verdict is Verdict.FAIL
     assert "repeats one draw" in verdicts["mixing"].detail
     assert verdicts["exact invariance"].verdict is Verdict.FAIL
+
+
+def test_a_kernel_made_for_one_energy_is_asked_about_no_other():
+    def make(potential):
+        assert isinstance(potential.energy, Quartic)
+        return ebm.MALA(potential_fn=potential)
+
+    case = cases.KernelCase("made for quartics", make, exact=True)
+    known = cases.discover()["mala"]
+
+    def where(energy, kernel):
+        plan = Questions.chosen(
+            energy,
+            [kernel],
+            energies=None,
+            objectives=None,
+            estimators=None,
+            mode="quick",
+            seed=0,
+        ).plan()
+        (claims,) = [job for job in plan if job.label.endswith(": claims")]
+        rows = []
+        claims.run(rows.append)
+        return claims.energy, {row.result.verdict for row in rows}
+
+    assert where(Quartic(), case) == ("Quartic", {Verdict.PASS})
+    assert where(Quartic(), known) == ("gaussian_mixture_1d", {Verdict.PASS})
 
 
 @pytest.mark.usefixtures("light_compilation")

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 from numpyro.diagnostics import summary
-from numpyro.infer import HMC, MCMC, NUTS, BarkerMH
+from numpyro.infer import HMC, MCMC, NUTS
 
 from ebm_ppl._types import PRNGKey
 from ebm_ppl.potentials import as_model
@@ -68,7 +68,6 @@ _ANY = families_in((1, 2), without=("lattice", *_JUMPS))
 FUNCTIONS = (
     Function("NUTS", _moments_of(NUTS), _LOCAL),
     Function("HMC", _moments_of(HMC), _LOCAL),
-    Function("BarkerMH", _moments_of(BarkerMH), _LOCAL),
     Function("RandomWalkMetropolis", _moments_of(RandomWalkMetropolis), _LOCAL),
     Function("MALA", _moments_of(MALA), _LOCAL),
     Function("ChEESHMC", _moments_of(ChEESHMC), _LOCAL),

@@ -2,15 +2,15 @@
 
 import time
 from collections import Counter
+from typing import cast
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from numpyro.distributions import constraints
 
 from ebm_ppl._types import Event, Scalar
 from ebm_ppl.energies import AbstractEnergy
-from ebm_ppl.potentials import EnergyPotential, potential_fn
+from ebm_ppl.potentials import EnergyPotential
 from ebm_ppl.samplers import AbstractKernel
 from ebm_ppl.validation.cases._base import KernelCase
 from ebm_ppl.validation.results import CheckResult, Question, Verdict
@@ -39,7 +39,8 @@ def evaluations(
     """
     began = time.perf_counter()
     calls: Counter[str] = Counter()
-    kernel = case.make(potential_fn(_Counted(potential.energy, calls)))
+    counted = cast(EnergyPotential, _Counted(potential, calls))  # it looks like one
+    kernel = case.make(counted)
     if not isinstance(kernel, AbstractKernel):
         return None
     state = kernel.init(rng_key, 0, jnp.zeros(potential.position_shape), (), {})
@@ -71,35 +72,39 @@ def evaluations(
     )
 
 
-class _Counted(AbstractEnergy):
-    """The same energy, which counts how often it and its gradient are computed."""
+class _Counted(eqx.Module):
+    """The same potential, which counts how often it and its gradient are computed."""
 
-    energy: AbstractEnergy
+    potential: EnergyPotential
     calls: Counter[str] = eqx.field(static=True)
 
     @property
-    def event_shape(self) -> tuple[int, ...]:
-        return self.energy.event_shape
+    def energy(self) -> AbstractEnergy:
+        """The energy, whose structure a kernel may read."""
+        return self.potential.energy
 
     @property
-    def support(self) -> constraints.Constraint:
-        return self.energy.support
+    def position_shape(self) -> tuple[int, ...]:
+        """Shape of an unconstrained position."""
+        return self.potential.position_shape
 
-    def _energy(self, x: Event) -> Scalar:
+    def __call__(self, z: Event) -> Scalar:
+        """Potential energy of one unconstrained position."""
+
         def count(name: str) -> None:
             jax.debug.callback(lambda: self.calls.update([name]))
 
         @jax.custom_vjp
-        def counted(x: Event) -> Scalar:
+        def counted(z: Event) -> Scalar:
             count("potential")
-            return self.energy(x)
+            return self.potential(z)
 
-        def forward(x: Event) -> tuple[Scalar, Event]:
-            return counted(x), x
+        def forward(z: Event) -> tuple[Scalar, Event]:
+            return counted(z), z
 
-        def backward(x: Event, cotangent: Scalar) -> tuple[Event]:
+        def backward(z: Event, cotangent: Scalar) -> tuple[Event]:
             count("gradient")
-            return (cotangent * jax.grad(self.energy)(x),)
+            return (cotangent * jax.grad(self.potential)(z),)
 
         counted.defvjp(forward, backward)
-        return counted(x)
+        return counted(z)
