@@ -1,22 +1,23 @@
 """How often the suite catches each planted bug, over many seeds: `python -m validation.catch_rates`.
 
 A bug that a deterministic check catches is caught at every seed. For the others the exact invariance
-check, or for estimators of log Z the check of their errors, runs at as many seeds as asked for, as the
-default report would run it.
+check, for estimators of log Z the check of their errors, and for objectives all of theirs, run at as many
+seeds as asked for, as the default report would run them.
 """
 
 import functools
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import click
 
-from ebm_ppl.validation import controls, jobs
+from ebm_ppl.validation import controls, jobs, training_jobs
 from ebm_ppl.validation.chains import ShortChainRunner
 from ebm_ppl.validation.checks.invariance import InvarianceSubject, exact_invariance
 from ebm_ppl.validation.checks.partition import honest_error
 from ebm_ppl.validation.checks.state_invariance import StateSubject, state_invariance
-from ebm_ppl.validation.controls import Control, EstimatorControl
+from ebm_ppl.validation.controls import Control, EstimatorControl, ObjectiveControl
 from ebm_ppl.validation.results import CheckResult, Question, Verdict
 from ebm_ppl.validation.subjects import built_in
 
@@ -53,6 +54,25 @@ def count_estimator_rejections(control: EstimatorControl, num_seeds: int) -> tup
     return _count(check, control.name, num_seeds), "honest error"
 
 
+def count_objective_rejections(control: ObjectiveControl, num_seeds: int) -> tuple[int, str]:
+    """Number of seeds at which a control of training is rejected, and the check that does it most often.
+
+    Args:
+        control: The control.
+        num_seeds: Number of seeds, from 0.
+
+    Returns:
+        The number, and the name of a check; "-" if none rejects.
+    """
+    by = Counter[str]()
+    for seed in range(num_seeds):
+        for check, compute in training_jobs.control_checks(control, seed):
+            if compute().verdict is Verdict.FAIL:
+                by[check] += 1
+                break
+    return by.total(), by.most_common(1)[0][0] if by else "-"
+
+
 def _count(check: Callable[..., CheckResult], name: str, num_seeds: int) -> int:
     keys = (jobs.key_for(seed, "control", name) for seed in range(num_seeds))
     return sum(check(key, question=Question.CONTROL).verdict is Verdict.FAIL for key in keys)
@@ -76,15 +96,18 @@ def _count_by_chains(control: Control, num_seeds: int) -> int:
 _KINDS: dict[str, tuple[Callable[[], dict[str, Any]], Callable[[Any, int], tuple[int, str]]]] = {
     "kernels": (controls.discover, count_rejections),
     "estimators": (controls.discover_estimators, count_estimator_rejections),
+    "objectives": (controls.discover_objectives, count_objective_rejections),
 }
 
 
-def lines(kind: str, num_seeds: int) -> Iterator[str]:
-    """One line of a Markdown table for each control of a kind, kernels or estimators."""
+def lines(kind: str, num_seeds: int, names: tuple[str, ...] = ()) -> Iterator[str]:
+    """One line of a Markdown table for each control of a kind; of those alone that are named, if any is."""
     discover, count = _KINDS[kind]
     yield "| control | rejected | of | by | should be |"
     yield "| --- | --- | --- | --- | --- |"
     for control in discover().values():
+        if names and control.name not in names:
+            continue
         rejections, check = count(control, num_seeds)
         wanted = "passed" if control.equivalent else "rejected"
         yield f"| {control.name} | {rejections} | {num_seeds} | {check} | {wanted} |"
@@ -95,11 +118,12 @@ def lines(kind: str, num_seeds: int) -> Iterator[str]:
 @click.option(
     "--of", "kinds", multiple=True, type=click.Choice(list(_KINDS)), help="All by default."
 )
-def main(num_seeds: int, kinds: tuple[str, ...]) -> None:
+@click.option("--control", "names", multiple=True, help="Names of controls; all by default.")
+def main(num_seeds: int, kinds: tuple[str, ...], names: tuple[str, ...]) -> None:
     """Print how often each control is rejected, as Markdown tables."""
     for kind in kinds or _KINDS:
         click.echo(f"\n{kind.capitalize()}\n")
-        for line in lines(kind, num_seeds):
+        for line in lines(kind, num_seeds, names):
             click.echo(line)
 
 

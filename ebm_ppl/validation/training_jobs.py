@@ -125,9 +125,8 @@ def objective_control_job(control: ObjectiveControl, seed: int) -> Job:
 def judge_objective_control(control: ObjectiveControl, seed: int) -> CheckResult:
     """PASS if a check caught the planted bug, or if an equivalent variant passed all of them."""
     began = time.perf_counter()
-    case = cases.discover_objectives()[control.like]
     last: CheckResult | None = None
-    for check, compute in _control_checks(control, case, seed):
+    for check, compute in control_checks(control, seed):
         last = dataclasses.replace(guarded(check, Question.CONTROL, compute), check=check)
         if last.verdict is not Verdict.PASS:
             break
@@ -140,7 +139,9 @@ def judge_objective_control(control: ObjectiveControl, seed: int) -> CheckResult
     )
 
 
-def _control_checks(control: ObjectiveControl, case: ObjectiveCase, seed: int) -> Checks:
+def control_checks(control: ObjectiveControl, seed: int) -> Checks:
+    """The checks that a control meets, as a correct objective or loop would."""
+    case = cases.discover_objectives()[control.like]
     if control.step is not Trainer.step:
         yield "every example", lambda: every_example(step=control.step, question=Question.CONTROL)
         return
