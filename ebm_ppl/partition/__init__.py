@@ -6,6 +6,7 @@ from ebm_ppl.partition._annealed_importance import (
 from ebm_ppl.partition._bridge import bridge_sampling as bridge_sampling
 from ebm_ppl.partition._estimate import HeavyTailWarning as HeavyTailWarning
 from ebm_ppl.partition._estimate import LogPartitionEstimate as LogPartitionEstimate
+from ebm_ppl.partition._estimate import ResolutionWarning as ResolutionWarning
 from ebm_ppl.partition._estimate import SmallSampleWarning as SmallSampleWarning
 from ebm_ppl.partition._estimate import estimate_from_log_weights as estimate_from_log_weights
 from ebm_ppl.partition._exchange_estimate import exchange_estimate as exchange_estimate

@@ -10,6 +10,7 @@ from ebm_ppl._types import PRNGKey
 from ebm_ppl.annealing import AbstractPath, as_path
 from ebm_ppl.energies import AbstractEnergy
 from ebm_ppl.partition._anneal import forward_log_weights
+from ebm_ppl.partition._centre import at_resolution, centred, resolution
 from ebm_ppl.partition._estimate import LogPartitionEstimate, estimate_from_log_weights
 from ebm_ppl.partition._moves import as_moves
 from ebm_ppl.partition._pilot import Schedule, as_schedule
@@ -73,6 +74,7 @@ def annealed_importance_sampling(
     Warns:
         HeavyTailWarning: If the weights have too heavy a tail for an interval.
         SmallSampleWarning: If the effective sample size is below 10.
+        ResolutionWarning: If rounding of large energies is more than the statistical error.
 
     Examples:
         >>> import jax
@@ -93,15 +95,16 @@ def annealed_importance_sampling(
     check_interval("level", level, 0.0, 1.0)
     check_interval("threshold", threshold, 0.0, 1.0)
     check_key("rng_key", rng_key)
-    path = as_path(target, base)
+    path, reference = centred(as_path(target, base), rng_key)
     moves = as_moves(kernel, num_steps, path)
     key_pilot, key_run = jax.random.split(rng_key)
     ladder = as_schedule(schedule, path, moves, key_pilot, threshold)
     log_weights, positions, accept_prob = forward_log_weights(
         path, moves, ladder, key_run, num_chains
     )
-    return estimate_from_log_weights(
-        log_weights.in_float64 + float(path.log_z_base),
+    estimate = estimate_from_log_weights(
+        log_weights.in_float64 + float(path.log_z_base) - reference,
         level=level,
         diagnostics={"schedule": ladder, "accept_prob": accept_prob, "positions": positions},
     )
+    return at_resolution(estimate, resolution(path, reference, positions))

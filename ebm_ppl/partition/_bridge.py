@@ -12,9 +12,10 @@ import numpyro.distributions as dist
 from jaxtyping import Array, Float
 
 from ebm_ppl._checks import check_count, check_interval, check_key, check_shape
-from ebm_ppl._types import PRNGKey
+from ebm_ppl._types import PRNGKey, Scalar
 from ebm_ppl.energies import AbstractEnergy
 from ebm_ppl.partition._bridge_estimate import estimate_from_bridge
+from ebm_ppl.partition._centre import at_resolution, offset
 from ebm_ppl.partition._estimate import LogPartitionEstimate
 from ebm_ppl.potentials import potential_fn
 
@@ -69,6 +70,7 @@ def bridge_sampling(
     Warns:
         SmallSampleWarning: If either effective sample size is below 10: the laws hardly overlap, or the
             chains hardly move. There is no interval then.
+        ResolutionWarning: If rounding of large potentials is more than the statistical error.
 
     Examples:
         >>> import jax
@@ -100,10 +102,17 @@ def bridge_sampling(
     num_chains, num_draws, _ = positions.shape
     count = num_chains * num_draws if num_proposal_draws is None else num_proposal_draws
     check_count("num_proposal_draws", count, 2)
-    log_ratio, proposal_log_ratio = _log_ratios(potential, proposal, positions, rng_key, count)
-    return estimate_from_bridge(
-        np.asarray(log_ratio, np.float64), np.asarray(proposal_log_ratio, np.float64), level
+    log_ratio, proposal_log_ratio, reference, loss = _log_ratios(
+        potential, proposal, positions, rng_key, count
     )
+    estimate = estimate_from_bridge(
+        *(
+            np.asarray(part, np.float64) - float(reference)
+            for part in (log_ratio, proposal_log_ratio)
+        ),
+        level,
+    )
+    return at_resolution(estimate, float(loss))
 
 
 def _flat_target(target: Any, draws: Any) -> tuple[Any, Float[Array, "num_chains num_draws dim"]]:
@@ -163,9 +172,15 @@ def _log_ratios(
     positions: Float[Array, "num_chains num_draws dim"],
     rng_key: PRNGKey,
     count: int,
-) -> tuple[Float[Array, "num_chains num_draws"], Float[Array, " count"]]:
-    def log_ratio(z: Float[Array, " dim"]) -> Float[Array, ""]:
-        return -potential(z) - proposal.log_prob(z)
-
+) -> tuple[Float[Array, "num_chains num_draws"], Float[Array, " count"], Scalar, Scalar]:
+    """Log ratios at both kinds of draws of the potential less a reference, that, and its resolution."""
     drawn = jnp.asarray(proposal.sample(rng_key, (count,)), dtype=float)
-    return jax.vmap(jax.vmap(log_ratio))(positions), jax.vmap(log_ratio)(drawn)
+    energies = jax.vmap(jax.vmap(potential))(positions)
+    reference = offset(energies.reshape(-1))
+
+    def log_ratio(energies: Array, z: Array) -> Array:
+        return -(energies - reference) - proposal.log_prob(z)
+
+    loss = jnp.finfo(energies.dtype).eps * jnp.mean(jnp.abs(energies))
+    ours, theirs = log_ratio(energies, positions), log_ratio(jax.vmap(potential)(drawn), drawn)
+    return ours, theirs, reference, loss

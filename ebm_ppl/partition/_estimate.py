@@ -34,6 +34,10 @@ class SmallSampleWarning(UserWarning):
     """A few weights carry the whole estimate: the effective sample size is below ten."""
 
 
+class ResolutionWarning(UserWarning):
+    """Energies are so large that rounding alone moves log Z by more than its statistical error."""
+
+
 class LogPartitionEstimate(eqx.Module):
     r"""An estimate of $\log Z$ with its error.
 

@@ -24,12 +24,14 @@ class LadderRun(NamedTuple):
         halves: Sums of what it was above a node's mean at the start, in the first half of the run and in
             the second.
         squares: Sums of the squares of that.
+        coldest: Where the chains of the last node stand at the end, in the support; `None` before.
     """
 
     total: CompensatedSum
     exchanges: Float[Array, " pairs"]
     halves: Float[Array, "halves nodes ensembles"]
     squares: Float[Array, "halves nodes ensembles"]
+    coldest: Float[Array, "ensembles *event"] | None = None
 
     def r_hat(self, num_draws: int) -> Float[np.ndarray, " nodes"]:
         """Split R-hat of the integrand at each node, after so many draws."""
@@ -104,8 +106,8 @@ def run_ladders(
         jnp.zeros((2, *of_chains)),
     )
     draws = (jax.random.split(key_draws, num_draws), number % 2, in_half)
-    (_, run), _ = jax.lax.scan(draw, (z, nothing), draws)
-    return run
+    (z, run), _ = jax.lax.scan(draw, (z, nothing), draws)
+    return run._replace(coldest=jax.vmap(potential_fn(path.energy).constrain)(z[-1]))
 
 
 def exchange_neighbours(

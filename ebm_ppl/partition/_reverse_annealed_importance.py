@@ -13,6 +13,7 @@ from ebm_ppl._types import PRNGKey
 from ebm_ppl.annealing import AbstractPath, as_path
 from ebm_ppl.energies import AbstractEnergy
 from ebm_ppl.partition._anneal import reverse_log_weights
+from ebm_ppl.partition._centre import at_resolution, centred, resolution
 from ebm_ppl.partition._estimate import LogPartitionEstimate, estimate_from_log_weights
 from ebm_ppl.partition._moves import as_moves
 from ebm_ppl.partition._pilot import Schedule, as_schedule
@@ -67,6 +68,7 @@ def reverse_annealed_importance_sampling(
     Warns:
         HeavyTailWarning: If the weights have too heavy a tail for an interval.
         SmallSampleWarning: If the effective sample size is below 10.
+        ResolutionWarning: If rounding of large energies is more than the statistical error.
 
     Examples:
         >>> import jax
@@ -87,7 +89,7 @@ def reverse_annealed_importance_sampling(
     check_interval("level", level, 0.0, 1.0)
     check_interval("threshold", threshold, 0.0, 1.0)
     check_key("rng_key", rng_key)
-    path = as_path(target, base)
+    path, reference = centred(as_path(target, base), rng_key)
     shape = np.shape(draws)
     if len(shape) < 1 or shape[1:] != tuple(path.energy.event_shape) or shape[0] < 2:
         raise ValueError(
@@ -97,19 +99,19 @@ def reverse_annealed_importance_sampling(
     moves = as_moves(kernel, num_steps, path)
     key_pilot, key_run = jax.random.split(rng_key)
     ladder = as_schedule(schedule, path, moves, key_pilot, threshold)
-    log_weights, positions, accept_prob = reverse_log_weights(
-        path, moves, ladder, key_run, jnp.asarray(draws, dtype=float)
-    )
+    points = jnp.asarray(draws, dtype=float)
+    log_weights, positions, accept_prob = reverse_log_weights(path, moves, ladder, key_run, points)
     inverse = estimate_from_log_weights(
-        log_weights.in_float64 - float(path.log_z_base),
+        log_weights.in_float64 - float(path.log_z_base) + reference,
         level=level,
         diagnostics={"schedule": ladder, "accept_prob": accept_prob, "positions": positions},
     )
     ends = inverse.interval
-    return LogPartitionEstimate(
+    estimate = LogPartitionEstimate(
         log_z=-inverse.log_z,
         std_error=inverse.std_error,
         interval=None if ends is None else (-ends[1], -ends[0]),
         ess=inverse.ess,
         diagnostics={**inverse.diagnostics, "log_bias": -inverse.diagnostics["log_bias"]},
     )
+    return at_resolution(estimate, resolution(path, reference, points))

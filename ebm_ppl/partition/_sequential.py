@@ -14,6 +14,7 @@ from ebm_ppl._random import fast_key
 from ebm_ppl._types import PRNGKey, Scalar
 from ebm_ppl.annealing import AbstractPath, as_path
 from ebm_ppl.energies import AbstractEnergy
+from ebm_ppl.partition._centre import at_resolution, centred, resolution
 from ebm_ppl.partition._estimate import LogPartitionEstimate, estimate_from_log_weights
 from ebm_ppl.partition._moves import (
     CompensatedSum,
@@ -83,6 +84,7 @@ def sequential_monte_carlo(
     Warns:
         HeavyTailWarning: If the runs' estimates have too heavy a tail for an interval.
         SmallSampleWarning: If fewer than 10 runs carry the estimate.
+        ResolutionWarning: If rounding of large energies is more than the statistical error.
 
     Examples:
         >>> import jax
@@ -105,15 +107,15 @@ def sequential_monte_carlo(
     check_interval("level", level, 0.0, 1.0)
     check_interval("threshold", threshold, 0.0, 1.0)
     check_key("rng_key", rng_key)
-    path = as_path(target, base)
+    path, reference = centred(as_path(target, base), rng_key)
     moves = as_moves(kernel, num_steps, path)
     key_pilot, key_runs = jax.random.split(rng_key)
     ladder = as_schedule(schedule, path, moves, key_pilot, threshold)
     log_z, positions, weights, resampled = run_particles(
         path, moves, ladder, jax.random.split(key_runs, num_runs), num_particles
     )
-    return estimate_from_log_weights(
-        log_z.in_float64 + float(path.log_z_base),
+    estimate = estimate_from_log_weights(
+        log_z.in_float64 + float(path.log_z_base) - reference,
         level=level,
         diagnostics={
             "schedule": ladder,
@@ -122,6 +124,8 @@ def sequential_monte_carlo(
             "position_log_weights": weights,
         },
     )
+    points = positions.reshape(-1, *positions.shape[2:])
+    return at_resolution(estimate, resolution(path, reference, points))
 
 
 @eqx.filter_jit
