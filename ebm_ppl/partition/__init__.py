@@ -4,6 +4,7 @@ from ebm_ppl.partition._annealed_importance import (
     annealed_importance_sampling as annealed_importance_sampling,
 )
 from ebm_ppl.partition._bridge import bridge_sampling as bridge_sampling
+from ebm_ppl.partition._estimate import EdgeWarning as EdgeWarning
 from ebm_ppl.partition._estimate import HeavyTailWarning as HeavyTailWarning
 from ebm_ppl.partition._estimate import LogPartitionEstimate as LogPartitionEstimate
 from ebm_ppl.partition._estimate import ResolutionWarning as ResolutionWarning

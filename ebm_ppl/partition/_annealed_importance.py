@@ -11,6 +11,7 @@ from ebm_ppl.annealing import AbstractPath, as_path
 from ebm_ppl.energies import AbstractEnergy
 from ebm_ppl.partition._anneal import forward_log_weights
 from ebm_ppl.partition._centre import at_resolution, centred, resolution
+from ebm_ppl.partition._edge import at_edge, lost_at_edge
 from ebm_ppl.partition._estimate import LogPartitionEstimate, estimate_from_log_weights
 from ebm_ppl.partition._moves import as_moves
 from ebm_ppl.partition._pilot import Schedule, as_schedule
@@ -47,7 +48,7 @@ def annealed_importance_sampling(
             other energy a [`GeometricPath`][ebm_ppl.annealing.GeometricPath].
         rng_key: Random key.
         base: Base law of a geometric path: a NumPyro distribution or a normalised `EnergyDistribution`; by
-            default a standard normal law in unconstrained space, or all states of a discrete energy alike.
+            default [`default_base`][ebm_ppl.annealing.default_base], of unconstrained coordinates or states.
         num_chains: Number of chains, at least 2; they run side by side.
         schedule: Inverse temperatures that rise from 0 to 1, a number of evenly spaced steps, or an
             [`AnnealingSchedule`][ebm_ppl.partition.AnnealingSchedule]; by default a pilot run chooses them.
@@ -74,6 +75,7 @@ def annealed_importance_sampling(
     Warns:
         HeavyTailWarning: If the weights have too heavy a tail for an interval.
         SmallSampleWarning: If the effective sample size is below 10.
+        EdgeWarning: If floats do not resolve much of the target's mass, at an edge of its support.
         ResolutionWarning: If rounding of large energies is more than the statistical error.
 
     Examples:
@@ -107,4 +109,6 @@ def annealed_importance_sampling(
         level=level,
         diagnostics={"schedule": ladder, "accept_prob": accept_prob, "positions": positions},
     )
+    weights = estimate.diagnostics["log_weights"]
+    estimate = at_edge(estimate, lost_at_edge(path.energy, positions, weights))
     return at_resolution(estimate, resolution(path, reference, positions))

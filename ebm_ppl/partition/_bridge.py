@@ -16,6 +16,7 @@ from ebm_ppl._types import PRNGKey, Scalar
 from ebm_ppl.energies import AbstractEnergy
 from ebm_ppl.partition._bridge_estimate import estimate_from_bridge
 from ebm_ppl.partition._centre import at_resolution, offset
+from ebm_ppl.partition._edge import at_edge, check_inside, lost_at_edge
 from ebm_ppl.partition._estimate import LogPartitionEstimate
 from ebm_ppl.potentials import potential_fn
 
@@ -64,12 +65,14 @@ def bridge_sampling(
         `ess_proposal`, the effective sample sizes of the two sums, of which `ess` is the smaller.
 
     Raises:
-        ValueError: If shapes do not fit, or a number is outside its bounds.
+        ValueError: If shapes do not fit, a number is outside its bounds, or a draw at the edge of the
+            support.
         NonFiniteEnergyError: If the target has no density at one of its draws, or is NaN.
 
     Warns:
         SmallSampleWarning: If either effective sample size is below 10: the laws hardly overlap, or the
             chains hardly move. There is no interval then.
+        EdgeWarning: If floats do not resolve much of the target's mass, at an edge of its support.
         ResolutionWarning: If rounding of large potentials is more than the statistical error.
 
     Examples:
@@ -106,12 +109,13 @@ def bridge_sampling(
         potential, proposal, positions, rng_key, count
     )
     estimate = estimate_from_bridge(
-        *(
-            np.asarray(part, np.float64) - float(reference)
-            for part in (log_ratio, proposal_log_ratio)
-        ),
+        np.asarray(log_ratio, np.float64) - float(reference),
+        np.asarray(proposal_log_ratio, np.float64) - float(reference),
         level,
     )
+    if isinstance(target, AbstractEnergy):
+        x = jnp.asarray(draws, dtype=float).reshape(-1, *target.event_shape)
+        estimate = at_edge(estimate, lost_at_edge(target, x))
     return at_resolution(estimate, float(loss))
 
 
@@ -128,6 +132,7 @@ def _flat_target(target: Any, draws: Any) -> tuple[Any, Float[Array, "num_chains
     positions = jax.tree.unflatten(jax.tree.structure(draws), leaves)
     if isinstance(target, AbstractEnergy):
         check_shape("draws (event axes)", np.empty(leaves[0].shape[2:]), target.event_shape)
+        check_inside(target, leaves[0])
         target = potential_fn(target)
         positions = jax.vmap(jax.vmap(target.unconstrain))(positions)
     leaves, structure = jax.tree.flatten(positions)

@@ -34,6 +34,10 @@ class SmallSampleWarning(UserWarning):
     """A few weights carry the whole estimate: the effective sample size is below ten."""
 
 
+class EdgeWarning(UserWarning):
+    """Much of a law's mass lies nearer to the edge of its support than floats resolve."""
+
+
 class ResolutionWarning(UserWarning):
     """Energies are so large that rounding alone moves log Z by more than its statistical error."""
 

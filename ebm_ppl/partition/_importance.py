@@ -13,6 +13,7 @@ from ebm_ppl._types import PRNGKey
 from ebm_ppl.annealing import AbstractPath, GeometricPath
 from ebm_ppl.energies import AbstractEnergy
 from ebm_ppl.partition._centre import at_resolution, centred, resolution
+from ebm_ppl.partition._edge import at_edge, lost_at_edge
 from ebm_ppl.partition._estimate import LogPartitionEstimate, estimate_from_log_weights
 
 
@@ -55,6 +56,7 @@ def importance_sampling(
     Warns:
         HeavyTailWarning: If the weights have too heavy a tail for an interval.
         SmallSampleWarning: If the effective sample size is below 10.
+        EdgeWarning: If floats do not resolve much of the target's mass, at an edge of its support.
         ResolutionWarning: If rounding of large energies is more than the statistical error.
 
     Examples:
@@ -83,6 +85,8 @@ def importance_sampling(
         level=level,
         diagnostics={"positions": positions},
     )
+    weights = estimate.diagnostics["log_weights"]
+    estimate = at_edge(estimate, lost_at_edge(path.energy, positions, weights))
     return at_resolution(estimate, resolution(path, reference, positions))
 
 

@@ -14,6 +14,7 @@ from ebm_ppl.annealing import AbstractPath, as_path
 from ebm_ppl.energies import AbstractEnergy
 from ebm_ppl.partition._anneal import reverse_log_weights
 from ebm_ppl.partition._centre import at_resolution, centred, resolution
+from ebm_ppl.partition._edge import at_edge, check_inside, lost_at_edge
 from ebm_ppl.partition._estimate import LogPartitionEstimate, estimate_from_log_weights
 from ebm_ppl.partition._moves import as_moves
 from ebm_ppl.partition._pilot import Schedule, as_schedule
@@ -62,12 +63,13 @@ def reverse_annealed_importance_sampling(
 
     Raises:
         TypeError: If `target` or `base` is no energy, path or distribution.
-        ValueError: If an argument is outside its bounds.
+        ValueError: If an argument is outside its bounds, or a draw at the edge of the support.
         NonFiniteEnergyError: If the energy is NaN somewhere on the way.
 
     Warns:
         HeavyTailWarning: If the weights have too heavy a tail for an interval.
         SmallSampleWarning: If the effective sample size is below 10.
+        EdgeWarning: If floats do not resolve much of the target's mass, at an edge of its support.
         ResolutionWarning: If rounding of large energies is more than the statistical error.
 
     Examples:
@@ -100,6 +102,7 @@ def reverse_annealed_importance_sampling(
     key_pilot, key_run = jax.random.split(rng_key)
     ladder = as_schedule(schedule, path, moves, key_pilot, threshold)
     points = jnp.asarray(draws, dtype=float)
+    check_inside(path.energy, points)
     log_weights, positions, accept_prob = reverse_log_weights(path, moves, ladder, key_run, points)
     inverse = estimate_from_log_weights(
         log_weights.in_float64 - float(path.log_z_base) + reference,
@@ -114,4 +117,5 @@ def reverse_annealed_importance_sampling(
         ess=inverse.ess,
         diagnostics={**inverse.diagnostics, "log_bias": -inverse.diagnostics["log_bias"]},
     )
+    estimate = at_edge(estimate, lost_at_edge(path.energy, points))
     return at_resolution(estimate, resolution(path, reference, points))

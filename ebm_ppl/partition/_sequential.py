@@ -6,6 +6,7 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.scipy.special import logsumexp
 from jaxtyping import Array, Float
 
@@ -15,6 +16,7 @@ from ebm_ppl._types import PRNGKey, Scalar
 from ebm_ppl.annealing import AbstractPath, as_path
 from ebm_ppl.energies import AbstractEnergy
 from ebm_ppl.partition._centre import at_resolution, centred, resolution
+from ebm_ppl.partition._edge import at_edge, lost_at_edge
 from ebm_ppl.partition._estimate import LogPartitionEstimate, estimate_from_log_weights
 from ebm_ppl.partition._moves import (
     CompensatedSum,
@@ -84,6 +86,7 @@ def sequential_monte_carlo(
     Warns:
         HeavyTailWarning: If the runs' estimates have too heavy a tail for an interval.
         SmallSampleWarning: If fewer than 10 runs carry the estimate.
+        EdgeWarning: If floats do not resolve much of the target's mass, at an edge of its support.
         ResolutionWarning: If rounding of large energies is more than the statistical error.
 
     Examples:
@@ -125,6 +128,9 @@ def sequential_monte_carlo(
         },
     )
     points = positions.reshape(-1, *positions.shape[2:])
+    shares = np.asarray(weights, np.float64)
+    shares -= np.logaddexp.reduce(shares, axis=1, keepdims=True)
+    estimate = at_edge(estimate, lost_at_edge(path.energy, points, shares.reshape(-1)))
     return at_resolution(estimate, resolution(path, reference, points))
 
 

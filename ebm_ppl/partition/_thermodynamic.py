@@ -18,6 +18,7 @@ from ebm_ppl._types import PRNGKey
 from ebm_ppl.annealing import AbstractPath, as_path
 from ebm_ppl.energies import AbstractEnergy
 from ebm_ppl.partition._centre import at_resolution, centred, resolution
+from ebm_ppl.partition._edge import at_edge, lost_at_edge
 from ebm_ppl.partition._estimate import LogPartitionEstimate
 from ebm_ppl.partition._kronrod import kronrod
 from ebm_ppl.partition._ladders import run_ladders
@@ -96,6 +97,7 @@ def thermodynamic_integration(
     Warns:
         SlowExchangeWarning: If a pair of neighbours exchanged in less than 2% of its attempts.
         SlowMixingWarning: If R-hat of the integrand is above 1.1 at a temperature.
+        EdgeWarning: If floats do not resolve much of the target's mass, at an edge of its support.
         ResolutionWarning: If rounding of large energies is more than the statistical error.
 
     Examples:
@@ -175,6 +177,8 @@ def thermodynamic_integration(
             "integrand": means.mean(axis=1) - reference,
         },
     )
+    assert run.coldest is not None  # for the type checker
+    estimate = at_edge(estimate, lost_at_edge(path.energy, run.coldest))
     return at_resolution(estimate, resolution(path, reference, run.coldest))
 
 
