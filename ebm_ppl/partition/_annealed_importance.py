@@ -12,9 +12,14 @@ from ebm_ppl.energies import AbstractEnergy
 from ebm_ppl.partition._anneal import forward_log_weights
 from ebm_ppl.partition._centre import at_resolution, centred, resolution
 from ebm_ppl.partition._edge import at_edge, lost_at_edge
-from ebm_ppl.partition._estimate import LogPartitionEstimate, estimate_from_log_weights
+from ebm_ppl.partition._estimate import (
+    LogPartitionEstimate,
+    at_rest,
+    estimate_from_log_weights,
+)
 from ebm_ppl.partition._moves import as_moves
 from ebm_ppl.partition._pilot import Schedule, as_schedule
+from ebm_ppl.partition._rest import FALSE_ALARM_RATE, MOST_POINTS, drift_p_value
 
 
 def annealed_importance_sampling(
@@ -75,6 +80,7 @@ def annealed_importance_sampling(
     Warns:
         HeavyTailWarning: If the weights have too heavy a tail for an interval.
         SmallSampleWarning: If the effective sample size is below 10.
+        SlowMixingWarning: If points at the end drift under more of the kernel's steps; there is no interval.
         EdgeWarning: If floats do not resolve much of the target's mass, at an edge of its support.
         ResolutionWarning: If rounding of large energies is more than the statistical error.
 
@@ -110,5 +116,9 @@ def annealed_importance_sampling(
         diagnostics={"schedule": ladder, "accept_prob": accept_prob, "positions": positions},
     )
     weights = estimate.diagnostics["log_weights"]
+    key_rest, most = jax.random.fold_in(rng_key, 1), MOST_POINTS
+    points, shares = positions[:most, None], weights[:most]
+    p_value = drift_p_value(path, moves, ladder, points, shares, key_rest)
+    estimate = at_rest(estimate, p_value, FALSE_ALARM_RATE)
     estimate = at_edge(estimate, lost_at_edge(path.energy, positions, weights))
     return at_resolution(estimate, resolution(path, reference, positions))

@@ -19,7 +19,7 @@ from ebm_ppl.annealing import AbstractPath, as_path
 from ebm_ppl.energies import AbstractEnergy
 from ebm_ppl.partition._centre import at_resolution, centred, resolution
 from ebm_ppl.partition._edge import at_edge, lost_at_edge
-from ebm_ppl.partition._estimate import LogPartitionEstimate
+from ebm_ppl.partition._estimate import LogPartitionEstimate, SlowMixingWarning
 from ebm_ppl.partition._kronrod import kronrod
 from ebm_ppl.partition._ladders import run_ladders
 from ebm_ppl.partition._moves import as_moves, log_ratios, start_at_base
@@ -31,10 +31,6 @@ _LARGEST_R_HAT = 1.1
 
 class SlowExchangeWarning(UserWarning):
     """Chains at neighbouring temperatures hardly ever exchange their states: the ladder is torn."""
-
-
-class SlowMixingWarning(UserWarning):
-    """Chains hardly move within a run, so that their means tell of where they started."""
 
 
 def thermodynamic_integration(
