@@ -49,8 +49,9 @@ def annealed_importance_sampling(
 
     Args:
         target: The energy, or a path to it. The path to a `RestrictedBoltzmannMachine` is a
-            [`RestrictedBoltzmannPath`][ebm_ppl.annealing.RestrictedBoltzmannPath] from fair coins, to any
-            other energy a [`GeometricPath`][ebm_ppl.annealing.GeometricPath].
+            [`RestrictedBoltzmannPath`][ebm_ppl.annealing.RestrictedBoltzmannPath] from fair coins, to a
+            lattice or Boltzmann machine a [`LinearPath`][ebm_ppl.annealing.LinearPath], to any other energy a
+            [`GeometricPath`][ebm_ppl.annealing.GeometricPath].
         rng_key: Random key.
         base: Base law of a geometric path: a NumPyro distribution or a normalised `EnergyDistribution`; by
             default [`default_base`][ebm_ppl.annealing.default_base], of unconstrained coordinates or states.
