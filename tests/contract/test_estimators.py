@@ -76,7 +76,7 @@ def test_a_few_percent_off_pass(factor):
 
 @pytest.mark.parametrize("freedom", [5, 15, 1_000])
 def test_the_law_of_the_spread_is_that_of_students_errors(freedom):
-    """At the slack's upper end one p-value in ten is below 0.2; of 2,000 more than 14% are in 1e-8 of runs."""
+    """At the slack's end one p-value in ten is below 0.2; of 2,000 more than 14% are in 1e-8 of runs."""
     rng = np.random.default_rng(0)
     p_values = [
         spread_p_value(1.05 * rng.standard_t(freedom, 100), np.full(100, float(freedom)))
