@@ -8,6 +8,7 @@ from ebm_ppl.annealing._geometric import GeometricEnergy as GeometricEnergy
 from ebm_ppl.annealing._geometric import GeometricPath as GeometricPath
 from ebm_ppl.annealing._geometric import as_base as as_base
 from ebm_ppl.annealing._geometric import default_base as default_base
+from ebm_ppl.annealing._linear import LinearPath as LinearPath
 from ebm_ppl.annealing._path import AbstractPath as AbstractPath
 from ebm_ppl.annealing._restricted_boltzmann import (
     RestrictedBoltzmannPath as RestrictedBoltzmannPath,

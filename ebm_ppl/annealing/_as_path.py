@@ -3,9 +3,10 @@
 from typing import Any
 
 from ebm_ppl.annealing._geometric import GeometricPath
+from ebm_ppl.annealing._linear import LinearPath
 from ebm_ppl.annealing._path import AbstractPath
 from ebm_ppl.annealing._restricted_boltzmann import RestrictedBoltzmannPath
-from ebm_ppl.energies import AbstractEnergy, RestrictedBoltzmannMachine
+from ebm_ppl.energies import AbstractBlockwiseEnergy, AbstractEnergy, RestrictedBoltzmannMachine
 
 
 def as_path(target: AbstractEnergy | AbstractPath, base: Any) -> AbstractPath:
@@ -16,8 +17,8 @@ def as_path(target: AbstractEnergy | AbstractPath, base: Any) -> AbstractPath:
         base: Base law, as [`GeometricPath`][ebm_ppl.annealing.GeometricPath] takes it.
 
     Returns:
-        The path: that of couplings for a restricted Boltzmann machine without a base law, else a
-        geometric one.
+        The path: without a base law that of couplings for a restricted Boltzmann machine, and for a blockwise
+        energy that is linear in its parameters; else a geometric one.
 
     Raises:
         ValueError: If there are both a path and a base law.
@@ -28,4 +29,6 @@ def as_path(target: AbstractEnergy | AbstractPath, base: Any) -> AbstractPath:
         return target
     if isinstance(target, RestrictedBoltzmannMachine) and base is None:
         return RestrictedBoltzmannPath(target)
+    if isinstance(target, AbstractBlockwiseEnergy) and target.is_linear and base is None:
+        return LinearPath(target)
     return GeometricPath(target, base)

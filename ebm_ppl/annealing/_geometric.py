@@ -17,6 +17,8 @@ from ebm_ppl.annealing._uniform_states import UniformStates
 from ebm_ppl.distribution import EnergyDistribution
 from ebm_ppl.energies import AbstractEnergy
 
+_SCALE = 2.0
+
 
 class GeometricEnergy(AbstractEnergy):
     r"""Energy between a base law and an energy, $(1 - \beta)(-\log p_0(x)) + \beta E(x)$.
@@ -103,14 +105,18 @@ class GeometricPath(AbstractPath):
 
 
 def default_base(energy: AbstractEnergy) -> dist.Distribution:
-    """The law where a path begins unless told otherwise.
+    r"""The law where a path begins unless told otherwise.
+
+    On all reals it is a standard normal law. On other supports it is the image of logistic laws of scale 2
+    under NumPyro's map to the support, one for each unconstrained coordinate. Images of normal laws would
+    vanish at an edge faster than any power of the distance $t$ from it, and weights of targets that do not
+    would have no variance; the density of this one is of order $t^{-1/2}$ there, as that of the arcsine law.
 
     Args:
         energy: The energy at the end of the path.
 
     Returns:
-        The image of a standard normal law under NumPyro's map to the energy's support; of finitely many
-        states, the uniform law.
+        The law, on the energy's support; of finitely many states, the uniform one.
 
     Raises:
         ValueError: If the support is discrete and not finite.
@@ -119,10 +125,10 @@ def default_base(energy: AbstractEnergy) -> dist.Distribution:
         return UniformStates(energy)
     transform = biject_to(energy.support)
     shape = transform.inverse_shape(energy.event_shape)
-    normal = dist.Normal(0.0, 1.0).expand(shape).to_event(len(shape))
     if _bare(energy.support) is dist.constraints.real:
-        return normal
-    return dist.TransformedDistribution(normal, transform)
+        return dist.Normal(0.0, 1.0).expand(shape).to_event(len(shape))
+    wide = dist.Logistic(0.0, _SCALE).expand(shape).to_event(len(shape))
+    return dist.TransformedDistribution(wide, transform)
 
 
 def as_base(base: object, energy: AbstractEnergy) -> dist.Distribution:

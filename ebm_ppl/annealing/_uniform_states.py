@@ -42,6 +42,11 @@ class UniformStates(dist.Distribution):
         """The energy's support."""
         return self._energy_support
 
+    @property
+    def log_num_states(self) -> float:
+        """Log of the number of states."""
+        return sum(math.log(size) for size in self._space.sizes)
+
     def sample(self, key: PRNGKey | None, sample_shape: tuple[int, ...] = ()) -> Array:
         """Draw states as floating-point numbers, of shape `sample_shape + event_shape`."""
         if key is None:
@@ -53,4 +58,4 @@ class UniformStates(dist.Distribution):
     def log_prob(self, value: Any) -> Array:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Minus the log of the number of states, for every state."""
         batch = jnp.shape(value)[: jnp.ndim(value) - len(self.event_shape)]
-        return jnp.full(batch, -sum(math.log(size) for size in self._space.sizes))
+        return jnp.full(batch, -self.log_num_states)

@@ -24,8 +24,8 @@ class AnnealedLogZ(eqx.Module):
     Attributes:
         schedule: The schedule, as `adaptive_schedule` finds it at typical parameters, with step sizes if
             the kernel takes one.
-        base: Base law of the geometric path; by default a standard normal law in unconstrained space, or
-            all states of a discrete energy alike.
+        base: Base law of the geometric path; by default
+            [`default_base`][ebm_ppl.annealing.default_base].
         num_chains: Number of chains.
         kernel: As for `annealed_importance_sampling`.
         num_steps: Number of the kernel's steps at each temperature.

@@ -22,6 +22,8 @@ class AbstractPairwiseEnergy(AbstractBlockwiseEnergy):
     32 bits, which moves a probability $p$ by at most $2^{-24} p + 2^{-31}$.
     """
 
+    is_linear = True
+
     graph: eqx.AbstractVar[Graph]
 
     @property

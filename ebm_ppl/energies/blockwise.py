@@ -22,9 +22,12 @@ class AbstractBlockwiseEnergy(AbstractEnergy):
     Attributes:
         sweeps_batches: Whether `gibbs_sweep` also takes a batch of points, with leading axes, all of which
             it redraws by one key. That costs less than a key for each.
+        is_linear: Whether the energy is linear in its parameters, all its floating array leaves together, so
+            that the same energy with all of them scaled by a number is this one times that number.
     """
 
     sweeps_batches: ClassVar[bool] = False
+    is_linear: ClassVar[bool] = False
 
     @abc.abstractmethod
     def gibbs_sweep(self, rng_key: PRNGKey, x: Event) -> Event:

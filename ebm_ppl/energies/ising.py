@@ -65,6 +65,8 @@ class Ising(AbstractBlockwiseEnergy):
         Physical Review 65.
     """
 
+    is_linear = True
+
     coupling: Scalar
     field: Scalar
     shape: tuple[int, ...] = eqx.field(static=True)

@@ -48,6 +48,8 @@ class Potts(AbstractBlockwiseEnergy, AbstractCategoricalEnergy):
         Cambridge Philosophical Society 48.
     """
 
+    is_linear = True
+
     coupling: Float[Array, "..."]
     field: Float[Array, " others"]
     num_states: int = eqx.field(static=True)

@@ -10,9 +10,16 @@ from ebm_ppl._types import PRNGKey
 from ebm_ppl.annealing import AbstractPath, as_path
 from ebm_ppl.energies import AbstractEnergy
 from ebm_ppl.partition._anneal import forward_log_weights
-from ebm_ppl.partition._estimate import LogPartitionEstimate, estimate_from_log_weights
+from ebm_ppl.partition._centre import at_resolution, centred, resolution
+from ebm_ppl.partition._edge import at_edge, lost_at_edge
+from ebm_ppl.partition._estimate import (
+    LogPartitionEstimate,
+    at_rest,
+    estimate_from_log_weights,
+)
 from ebm_ppl.partition._moves import as_moves
 from ebm_ppl.partition._pilot import Schedule, as_schedule
+from ebm_ppl.partition._rest import FALSE_ALARM_RATE, MOST_POINTS, drift_p_value
 
 
 def annealed_importance_sampling(
@@ -42,11 +49,12 @@ def annealed_importance_sampling(
 
     Args:
         target: The energy, or a path to it. The path to a `RestrictedBoltzmannMachine` is a
-            [`RestrictedBoltzmannPath`][ebm_ppl.annealing.RestrictedBoltzmannPath] from fair coins, to any
-            other energy a [`GeometricPath`][ebm_ppl.annealing.GeometricPath].
+            [`RestrictedBoltzmannPath`][ebm_ppl.annealing.RestrictedBoltzmannPath] from fair coins, to a
+            lattice or Boltzmann machine a [`LinearPath`][ebm_ppl.annealing.LinearPath], to any other energy a
+            [`GeometricPath`][ebm_ppl.annealing.GeometricPath].
         rng_key: Random key.
         base: Base law of a geometric path: a NumPyro distribution or a normalised `EnergyDistribution`; by
-            default a standard normal law in unconstrained space, or all states of a discrete energy alike.
+            default [`default_base`][ebm_ppl.annealing.default_base], of unconstrained coordinates or states.
         num_chains: Number of chains, at least 2; they run side by side.
         schedule: Inverse temperatures that rise from 0 to 1, a number of evenly spaced steps, or an
             [`AnnealingSchedule`][ebm_ppl.partition.AnnealingSchedule]; by default a pilot run chooses them.
@@ -73,6 +81,9 @@ def annealed_importance_sampling(
     Warns:
         HeavyTailWarning: If the weights have too heavy a tail for an interval.
         SmallSampleWarning: If the effective sample size is below 10.
+        SlowMixingWarning: If points at the end drift under more of the kernel's steps; there is no interval.
+        EdgeWarning: If floats do not resolve much of the target's mass, at an edge of its support.
+        ResolutionWarning: If rounding of large energies is more than the statistical error.
 
     Examples:
         >>> import jax
@@ -93,15 +104,22 @@ def annealed_importance_sampling(
     check_interval("level", level, 0.0, 1.0)
     check_interval("threshold", threshold, 0.0, 1.0)
     check_key("rng_key", rng_key)
-    path = as_path(target, base)
+    path, reference = centred(as_path(target, base), rng_key)
     moves = as_moves(kernel, num_steps, path)
     key_pilot, key_run = jax.random.split(rng_key)
     ladder = as_schedule(schedule, path, moves, key_pilot, threshold)
     log_weights, positions, accept_prob = forward_log_weights(
         path, moves, ladder, key_run, num_chains
     )
-    return estimate_from_log_weights(
-        log_weights.in_float64 + float(path.log_z_base),
+    estimate = estimate_from_log_weights(
+        log_weights.in_float64 + float(path.log_z_base) - reference,
         level=level,
         diagnostics={"schedule": ladder, "accept_prob": accept_prob, "positions": positions},
     )
+    weights = estimate.diagnostics["log_weights"]
+    key_rest, most = jax.random.fold_in(rng_key, 1), MOST_POINTS
+    points, shares = positions[:most, None], weights[:most]
+    p_value = drift_p_value(path, moves, ladder, points, shares, key_rest)
+    estimate = at_rest(estimate, p_value, FALSE_ALARM_RATE)
+    estimate = at_edge(estimate, lost_at_edge(path.energy, positions, weights))
+    return at_resolution(estimate, resolution(path, reference, positions))

@@ -12,9 +12,11 @@ import numpyro.distributions as dist
 from jaxtyping import Array, Float
 
 from ebm_ppl._checks import check_count, check_interval, check_key, check_shape
-from ebm_ppl._types import PRNGKey
+from ebm_ppl._types import PRNGKey, Scalar
 from ebm_ppl.energies import AbstractEnergy
 from ebm_ppl.partition._bridge_estimate import estimate_from_bridge
+from ebm_ppl.partition._centre import at_resolution, offset
+from ebm_ppl.partition._edge import at_edge, check_inside, lost_at_edge
 from ebm_ppl.partition._estimate import LogPartitionEstimate
 from ebm_ppl.potentials import potential_fn
 
@@ -63,12 +65,15 @@ def bridge_sampling(
         `ess_proposal`, the effective sample sizes of the two sums, of which `ess` is the smaller.
 
     Raises:
-        ValueError: If shapes do not fit, or a number is outside its bounds.
+        ValueError: If shapes do not fit, a number is outside its bounds, or a draw at the edge of the
+            support.
         NonFiniteEnergyError: If the target has no density at one of its draws, or is NaN.
 
     Warns:
         SmallSampleWarning: If either effective sample size is below 10: the laws hardly overlap, or the
             chains hardly move. There is no interval then.
+        EdgeWarning: If floats do not resolve much of the target's mass, at an edge of its support.
+        ResolutionWarning: If rounding of large potentials is more than the statistical error.
 
     Examples:
         >>> import jax
@@ -100,10 +105,18 @@ def bridge_sampling(
     num_chains, num_draws, _ = positions.shape
     count = num_chains * num_draws if num_proposal_draws is None else num_proposal_draws
     check_count("num_proposal_draws", count, 2)
-    log_ratio, proposal_log_ratio = _log_ratios(potential, proposal, positions, rng_key, count)
-    return estimate_from_bridge(
-        np.asarray(log_ratio, np.float64), np.asarray(proposal_log_ratio, np.float64), level
+    log_ratio, proposal_log_ratio, reference, loss = _log_ratios(
+        potential, proposal, positions, rng_key, count
     )
+    estimate = estimate_from_bridge(
+        np.asarray(log_ratio, np.float64) - float(reference),
+        np.asarray(proposal_log_ratio, np.float64) - float(reference),
+        level,
+    )
+    if isinstance(target, AbstractEnergy):
+        x = jnp.asarray(draws, dtype=float).reshape(-1, *target.event_shape)
+        estimate = at_edge(estimate, lost_at_edge(target, x))
+    return at_resolution(estimate, float(loss))
 
 
 def _flat_target(target: Any, draws: Any) -> tuple[Any, Float[Array, "num_chains num_draws dim"]]:
@@ -119,6 +132,7 @@ def _flat_target(target: Any, draws: Any) -> tuple[Any, Float[Array, "num_chains
     positions = jax.tree.unflatten(jax.tree.structure(draws), leaves)
     if isinstance(target, AbstractEnergy):
         check_shape("draws (event axes)", np.empty(leaves[0].shape[2:]), target.event_shape)
+        check_inside(target, leaves[0])
         target = potential_fn(target)
         positions = jax.vmap(jax.vmap(target.unconstrain))(positions)
         _check_inside(positions)
@@ -177,9 +191,15 @@ def _log_ratios(
     positions: Float[Array, "num_chains num_draws dim"],
     rng_key: PRNGKey,
     count: int,
-) -> tuple[Float[Array, "num_chains num_draws"], Float[Array, " count"]]:
-    def log_ratio(z: Float[Array, " dim"]) -> Float[Array, ""]:
-        return -potential(z) - proposal.log_prob(z)
-
+) -> tuple[Float[Array, "num_chains num_draws"], Float[Array, " count"], Scalar, Scalar]:
+    """Log ratios at both kinds of draws of the potential less a reference, that, and its resolution."""
     drawn = jnp.asarray(proposal.sample(rng_key, (count,)), dtype=float)
-    return jax.vmap(jax.vmap(log_ratio))(positions), jax.vmap(log_ratio)(drawn)
+    energies = jax.vmap(jax.vmap(potential))(positions)
+    reference = offset(energies.reshape(-1))
+
+    def log_ratio(energies: Array, z: Array) -> Array:
+        return -(energies - reference) - proposal.log_prob(z)
+
+    loss = jnp.finfo(energies.dtype).eps * jnp.mean(jnp.abs(energies))
+    ours, theirs = log_ratio(energies, positions), log_ratio(jax.vmap(potential)(drawn), drawn)
+    return ours, theirs, reference, loss

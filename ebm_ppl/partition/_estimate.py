@@ -34,6 +34,18 @@ class SmallSampleWarning(UserWarning):
     """A few weights carry the whole estimate: the effective sample size is below ten."""
 
 
+class SlowMixingWarning(UserWarning):
+    """Chains move too slowly to have come to rest, so that they may tell of where they started."""
+
+
+class EdgeWarning(UserWarning):
+    """Much of a law's mass lies nearer to the edge of its support than floats resolve."""
+
+
+class ResolutionWarning(UserWarning):
+    """Energies are so large that rounding alone moves log Z by more than its statistical error."""
+
+
 class LogPartitionEstimate(eqx.Module):
     r"""An estimate of $\log Z$ with its error.
 
@@ -147,6 +159,37 @@ def warn_if_unreliable(shape: float, ess: float) -> None:
             SmallSampleWarning,
             stacklevel=3,
         )
+
+
+def at_rest(estimate: LogPartitionEstimate, p_value: float, limit: float) -> LogPartitionEstimate:
+    """An estimate without an interval if its points were still drifting.
+
+    Args:
+        estimate: The estimate.
+        p_value: That of the points at the end being at rest.
+        limit: Below this they are not.
+
+    Returns:
+        The estimate, with the p-value among its diagnostics.
+
+    Warns:
+        SlowMixingWarning: If they are not.
+    """
+    if p_value < limit:
+        warnings.warn(
+            "Points at the end of the path are not at rest: more steps of the kernel carry them where they "
+            "have not been. log Z is probably too low, and there is no interval. Take more `num_steps`, more "
+            "temperatures (a higher `threshold`), a `kernel` that moves faster, or a wider `base`.",
+            SlowMixingWarning,
+            stacklevel=3,
+        )
+    return LogPartitionEstimate(
+        log_z=estimate.log_z,
+        std_error=estimate.std_error,
+        interval=None if p_value < limit else estimate.interval,
+        ess=estimate.ess,
+        diagnostics={**estimate.diagnostics, "rest_p_value": p_value},
+    )
 
 
 def _check_log_weights(values: NDArray[np.float64]) -> None:

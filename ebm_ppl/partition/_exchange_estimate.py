@@ -9,6 +9,7 @@ from scipy import special
 
 from ebm_ppl._checks import check_interval
 from ebm_ppl._errors import NonFiniteEnergyError
+from ebm_ppl.partition._centre import at_resolution
 from ebm_ppl.partition._estimate import LogPartitionEstimate
 from ebm_ppl.samplers import ReplicaExchangeState
 
@@ -44,6 +45,9 @@ def exchange_estimate(
         ValueError: If there is only one chain, the kernel was another one, or nothing has been drawn since
             warm-up.
         NonFiniteEnergyError: If two neighbours' laws do not overlap at all.
+
+    Warns:
+        ResolutionWarning: If rounding of large potentials is more than the statistical error.
 
     Examples:
         >>> import jax, jax.numpy as jnp
@@ -96,8 +100,9 @@ def exchange_estimate(
     shares = (up, down) if guesses.ndim == 2 else (up.mean(0), down.mean(0))
     if not all(share.min() > 0 for share in shares):
         raise NonFiniteEnergyError(
-            "The laws at two neighbouring temperatures do not overlap: take more replicas, or a base law "
-            "that is nearer to the target."
+            "The laws at two neighbouring temperatures do not overlap, or their energies are so far from 0 "
+            "that warm-up has not found by how much: take more replicas, or a base law that is nearer to the "
+            "target, or write the energy without its constant."
         )
     log_z_base = float(np.mean(state.ladder.log_z_base))
     steps, chains = _bridges(guesses, up, down)
@@ -106,7 +111,9 @@ def exchange_estimate(
         float(chains.std(ddof=1)) / math.sqrt(len(chains)),
     )
     half_width = float(special.stdtrit(len(chains) - 1, (1 + level) / 2)) * error
-    return LogPartitionEstimate(
+    potentials = np.asarray(state.potential_energy)
+    loss = float(np.finfo(potentials.dtype).eps * np.mean(np.abs(potentials)))
+    estimate = LogPartitionEstimate(
         log_z=log_z,
         std_error=error,
         interval=(log_z - half_width, log_z + half_width),
@@ -121,6 +128,7 @@ def exchange_estimate(
             "chains": chains,
         },
     )
+    return at_resolution(estimate, loss)
 
 
 def _bridges(

@@ -10,8 +10,10 @@ from jaxtyping import Array, Float
 
 from ebm_ppl._checks import check_count, check_interval, check_key
 from ebm_ppl._types import PRNGKey
-from ebm_ppl.annealing import GeometricPath
+from ebm_ppl.annealing import AbstractPath, GeometricPath
 from ebm_ppl.energies import AbstractEnergy
+from ebm_ppl.partition._centre import at_resolution, centred, resolution
+from ebm_ppl.partition._edge import at_edge, lost_at_edge
 from ebm_ppl.partition._estimate import LogPartitionEstimate, estimate_from_log_weights
 
 
@@ -54,6 +56,8 @@ def importance_sampling(
     Warns:
         HeavyTailWarning: If the weights have too heavy a tail for an interval.
         SmallSampleWarning: If the effective sample size is below 10.
+        EdgeWarning: If floats do not resolve much of the target's mass, at an edge of its support.
+        ResolutionWarning: If rounding of large energies is more than the statistical error.
 
     Examples:
         >>> import jax, numpyro.distributions as dist
@@ -74,16 +78,21 @@ def importance_sampling(
     check_key("rng_key", rng_key)
     if proposal is None:
         raise TypeError("`proposal` must be a NumPyro distribution; got None.")
-    path = GeometricPath(energy, proposal)
+    path, reference = centred(GeometricPath(energy, proposal), rng_key)
     log_weights, positions = importance_log_weights(path, rng_key, num_draws)
-    return estimate_from_log_weights(
-        np.asarray(log_weights, np.float64), level=level, diagnostics={"positions": positions}
+    estimate = estimate_from_log_weights(
+        np.asarray(log_weights, np.float64) - reference,
+        level=level,
+        diagnostics={"positions": positions},
     )
+    weights = estimate.diagnostics["log_weights"]
+    estimate = at_edge(estimate, lost_at_edge(path.energy, positions, weights))
+    return at_resolution(estimate, resolution(path, reference, positions))
 
 
 @eqx.filter_jit
 def importance_log_weights(
-    path: GeometricPath, rng_key: PRNGKey, num_draws: int
+    path: AbstractPath, rng_key: PRNGKey, num_draws: int
 ) -> tuple[Float[Array, " num_draws"], Float[Array, "num_draws *event"]]:
     """Log weights of draws of a path's base law for its end, and the draws."""
     x = path.sample_base(rng_key, num_draws)

@@ -21,6 +21,7 @@ from ebm_ppl.annealing import (
     reverse_conditional_ess,
 )
 from ebm_ppl.energies import AbstractEnergy
+from ebm_ppl.partition._centre import centred
 from ebm_ppl.partition._moves import Moves, as_moves, log_ratios, start_at_base
 from ebm_ppl.partition._resampling import systematic_resample
 
@@ -109,7 +110,7 @@ def adaptive_schedule(
     check_count("num_particles", num_particles, 10)
     check_interval("target_accept_prob", target_accept_prob, 0.0, 1.0)
     check_key("rng_key", rng_key)
-    path = as_path(target, base)
+    path, _ = centred(as_path(target, base), rng_key)
     moves = as_moves(kernel, num_steps, path)
     return _run_pilot(path, moves, rng_key, None, threshold, num_particles, target_accept_prob)
 

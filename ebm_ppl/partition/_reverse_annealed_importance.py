@@ -13,9 +13,16 @@ from ebm_ppl._types import PRNGKey
 from ebm_ppl.annealing import AbstractPath, as_path
 from ebm_ppl.energies import AbstractEnergy
 from ebm_ppl.partition._anneal import reverse_log_weights
-from ebm_ppl.partition._estimate import LogPartitionEstimate, estimate_from_log_weights
+from ebm_ppl.partition._centre import at_resolution, centred, resolution
+from ebm_ppl.partition._edge import at_edge, check_inside, lost_at_edge
+from ebm_ppl.partition._estimate import (
+    LogPartitionEstimate,
+    at_rest,
+    estimate_from_log_weights,
+)
 from ebm_ppl.partition._moves import as_moves
 from ebm_ppl.partition._pilot import Schedule, as_schedule
+from ebm_ppl.partition._rest import FALSE_ALARM_RATE, MOST_POINTS, drift_p_value
 
 
 def reverse_annealed_importance_sampling(
@@ -61,12 +68,15 @@ def reverse_annealed_importance_sampling(
 
     Raises:
         TypeError: If `target` or `base` is no energy, path or distribution.
-        ValueError: If an argument is outside its bounds.
+        ValueError: If an argument is outside its bounds, or a draw at the edge of the support.
         NonFiniteEnergyError: If the energy is NaN somewhere on the way.
 
     Warns:
         HeavyTailWarning: If the weights have too heavy a tail for an interval.
         SmallSampleWarning: If the effective sample size is below 10.
+        SlowMixingWarning: If points at the end drift under more of the kernel's steps; there is no interval.
+        EdgeWarning: If floats do not resolve much of the target's mass, at an edge of its support.
+        ResolutionWarning: If rounding of large energies is more than the statistical error.
 
     Examples:
         >>> import jax
@@ -87,7 +97,7 @@ def reverse_annealed_importance_sampling(
     check_interval("level", level, 0.0, 1.0)
     check_interval("threshold", threshold, 0.0, 1.0)
     check_key("rng_key", rng_key)
-    path = as_path(target, base)
+    path, reference = centred(as_path(target, base), rng_key)
     shape = np.shape(draws)
     if len(shape) < 1 or shape[1:] != tuple(path.energy.event_shape) or shape[0] < 2:
         raise ValueError(
@@ -97,19 +107,24 @@ def reverse_annealed_importance_sampling(
     moves = as_moves(kernel, num_steps, path)
     key_pilot, key_run = jax.random.split(rng_key)
     ladder = as_schedule(schedule, path, moves, key_pilot, threshold)
-    log_weights, positions, accept_prob = reverse_log_weights(
-        path, moves, ladder, key_run, jnp.asarray(draws, dtype=float)
-    )
+    points = jnp.asarray(draws, dtype=float)
+    check_inside(path.energy, points)
+    log_weights, positions, accept_prob = reverse_log_weights(path, moves, ladder, key_run, points)
     inverse = estimate_from_log_weights(
-        log_weights.in_float64 - float(path.log_z_base),
+        log_weights.in_float64 - float(path.log_z_base) + reference,
         level=level,
         diagnostics={"schedule": ladder, "accept_prob": accept_prob, "positions": positions},
     )
     ends = inverse.interval
-    return LogPartitionEstimate(
+    estimate = LogPartitionEstimate(
         log_z=-inverse.log_z,
         std_error=inverse.std_error,
         interval=None if ends is None else (-ends[1], -ends[0]),
         ess=inverse.ess,
         diagnostics={**inverse.diagnostics, "log_bias": -inverse.diagnostics["log_bias"]},
     )
+    key_rest, first = jax.random.fold_in(rng_key, 1), points[:MOST_POINTS, None]
+    p_value = drift_p_value(path, moves, ladder, first, np.zeros(len(first)), key_rest)
+    estimate = at_rest(estimate, p_value, FALSE_ALARM_RATE)
+    estimate = at_edge(estimate, lost_at_edge(path.energy, points))
+    return at_resolution(estimate, resolution(path, reference, points))

@@ -6,6 +6,7 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.scipy.special import logsumexp
 from jaxtyping import Array, Float
 
@@ -14,7 +15,13 @@ from ebm_ppl._random import fast_key
 from ebm_ppl._types import PRNGKey, Scalar
 from ebm_ppl.annealing import AbstractPath, as_path
 from ebm_ppl.energies import AbstractEnergy
-from ebm_ppl.partition._estimate import LogPartitionEstimate, estimate_from_log_weights
+from ebm_ppl.partition._centre import at_resolution, centred, resolution
+from ebm_ppl.partition._edge import at_edge, lost_at_edge
+from ebm_ppl.partition._estimate import (
+    LogPartitionEstimate,
+    at_rest,
+    estimate_from_log_weights,
+)
 from ebm_ppl.partition._moves import (
     CompensatedSum,
     Moves,
@@ -24,6 +31,7 @@ from ebm_ppl.partition._moves import (
 )
 from ebm_ppl.partition._pilot import AnnealingSchedule, Schedule, as_schedule
 from ebm_ppl.partition._resampling import systematic_resample
+from ebm_ppl.partition._rest import FALSE_ALARM_RATE, MOST_POINTS, drift_p_value
 from ebm_ppl.potentials import potential_fn
 
 _RESAMPLE_BELOW = 0.5
@@ -83,6 +91,9 @@ def sequential_monte_carlo(
     Warns:
         HeavyTailWarning: If the runs' estimates have too heavy a tail for an interval.
         SmallSampleWarning: If fewer than 10 runs carry the estimate.
+        SlowMixingWarning: If points at the end drift under more of the kernel's steps; there is no interval.
+        EdgeWarning: If floats do not resolve much of the target's mass, at an edge of its support.
+        ResolutionWarning: If rounding of large energies is more than the statistical error.
 
     Examples:
         >>> import jax
@@ -105,15 +116,15 @@ def sequential_monte_carlo(
     check_interval("level", level, 0.0, 1.0)
     check_interval("threshold", threshold, 0.0, 1.0)
     check_key("rng_key", rng_key)
-    path = as_path(target, base)
+    path, reference = centred(as_path(target, base), rng_key)
     moves = as_moves(kernel, num_steps, path)
     key_pilot, key_runs = jax.random.split(rng_key)
     ladder = as_schedule(schedule, path, moves, key_pilot, threshold)
     log_z, positions, weights, resampled = run_particles(
         path, moves, ladder, jax.random.split(key_runs, num_runs), num_particles
     )
-    return estimate_from_log_weights(
-        log_z.in_float64 + float(path.log_z_base),
+    estimate = estimate_from_log_weights(
+        log_z.in_float64 + float(path.log_z_base) - reference,
         level=level,
         diagnostics={
             "schedule": ladder,
@@ -122,6 +133,16 @@ def sequential_monte_carlo(
             "position_log_weights": weights,
         },
     )
+    points = positions.reshape(-1, *positions.shape[2:])
+    shares = np.asarray(weights, np.float64)
+    shares -= np.logaddexp.reduce(shares, axis=1, keepdims=True)
+    some = _some_of_each_run(positions, shares)
+    p_value = drift_p_value(
+        path, moves, ladder, some, np.zeros(num_runs), jax.random.fold_in(rng_key, 1)
+    )
+    estimate = at_rest(estimate, p_value, FALSE_ALARM_RATE)
+    estimate = at_edge(estimate, lost_at_edge(path.energy, points, shares.reshape(-1)))
+    return at_resolution(estimate, resolution(path, reference, points))
 
 
 @eqx.filter_jit
@@ -171,6 +192,19 @@ def run_particles(
         return log_z.add(_log_mean(weights.total)), x, weights.total, resampled
 
     return jax.vmap(run)(rng_keys)
+
+
+def _some_of_each_run(
+    positions: Float[Array, "runs particles *event"], shares: Float[np.ndarray, "runs particles"]
+) -> Float[Array, "runs few *event"]:
+    """A few particles of each run, at even steps of their cumulated shares."""
+    num_runs, num_particles = shares.shape
+    few = min(max(MOST_POINTS // num_runs, 1), num_particles)
+    levels = (np.arange(few) + np.random.default_rng(0).random(num_runs)[:, None]) / few
+    cumulated = np.cumsum(np.exp(shares), axis=1)
+    chosen = [np.searchsorted(*row) for row in zip(cumulated, levels, strict=True)]
+    chosen = np.minimum(np.stack(chosen), num_particles - 1)
+    return positions[np.arange(num_runs)[:, None], chosen]
 
 
 def _log_mean(log_weights: Float[Array, " n"]) -> Scalar:

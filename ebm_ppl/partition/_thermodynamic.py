@@ -17,7 +17,9 @@ from ebm_ppl._errors import NonFiniteEnergyError
 from ebm_ppl._types import PRNGKey
 from ebm_ppl.annealing import AbstractPath, as_path
 from ebm_ppl.energies import AbstractEnergy
-from ebm_ppl.partition._estimate import LogPartitionEstimate
+from ebm_ppl.partition._centre import at_resolution, centred, resolution
+from ebm_ppl.partition._edge import at_edge, lost_at_edge
+from ebm_ppl.partition._estimate import LogPartitionEstimate, SlowMixingWarning
 from ebm_ppl.partition._kronrod import kronrod
 from ebm_ppl.partition._ladders import run_ladders
 from ebm_ppl.partition._moves import as_moves, log_ratios, start_at_base
@@ -29,10 +31,6 @@ _LARGEST_R_HAT = 1.1
 
 class SlowExchangeWarning(UserWarning):
     """Chains at neighbouring temperatures hardly ever exchange their states: the ladder is torn."""
-
-
-class SlowMixingWarning(UserWarning):
-    """Chains hardly move within a run, so that their means tell of where they started."""
 
 
 def thermodynamic_integration(
@@ -95,6 +93,8 @@ def thermodynamic_integration(
     Warns:
         SlowExchangeWarning: If a pair of neighbours exchanged in less than 2% of its attempts.
         SlowMixingWarning: If R-hat of the integrand is above 1.1 at a temperature.
+        EdgeWarning: If floats do not resolve much of the target's mass, at an edge of its support.
+        ResolutionWarning: If rounding of large energies is more than the statistical error.
 
     Examples:
         >>> import jax
@@ -121,7 +121,7 @@ def thermodynamic_integration(
     check_positive("power", power)
     check_interval("level", level, 0.0, 1.0)
     check_key("rng_key", rng_key)
-    path = as_path(target, base)
+    path, reference = centred(as_path(target, base), rng_key)
     moves = as_moves(kernel, num_steps, path)
     nodes, *_ = kronrod(num_panels, power)
     key_check, key_pilot, key_run = jax.random.split(rng_key, 3)
@@ -161,13 +161,21 @@ def thermodynamic_integration(
             SlowMixingWarning,
             stacklevel=2,
         )
-    return estimate_from_ladders(
-        run.total.in_float64 / num_draws,
+    means = run.total.in_float64 / num_draws
+    estimate = estimate_from_ladders(
+        means,
         (num_panels, power),
-        float(path.log_z_base),
+        float(path.log_z_base) - reference,
         level,
-        {"exchange": rates, "r_hat": r_hat},
+        {
+            "exchange": rates,
+            "r_hat": r_hat,
+            "integrand": means.mean(axis=1) - reference,
+        },
     )
+    assert run.coldest is not None  # for the type checker
+    estimate = at_edge(estimate, lost_at_edge(path.energy, run.coldest))
+    return at_resolution(estimate, resolution(path, reference, run.coldest))
 
 
 def estimate_from_ladders(

@@ -92,10 +92,11 @@ class ReplicaExchange(AbstractModelKernel):
             at each level a step size and mass matrix of its own, learned from all chains.
         base: The base law. By default, for a NumPyro model it is the prior (observed sites and factors are
             tempered, and $Z$ is the evidence); for an energy, and for any other potential, that with
-            which paths begin elsewhere in this package, the image of a standard normal law. For an energy, a
-            normalised NumPyro distribution on its support, or a path to the energy; for a model or potential,
-            a distribution over the flat unconstrained position. The wider it is, the surer it is to cover
-            the target, and the longer the ladder.
+            which paths begin elsewhere in this package,
+            [`default_base`][ebm_ppl.annealing.default_base]. For an energy, a normalised NumPyro distribution
+            on its support, or a path to the energy; for a model or potential, a distribution over the flat
+            unconstrained position. The wider it is, the surer it is to cover the target, and the longer the
+            ladder.
         num_replicas: Number of levels, of which about $2 \Lambda + 1$ serve best; 8 by default.
         inverse_temperatures: The levels in rising order from 0 to 1, at which warm-up begins.
         num_steps: Number of steps of the inner kernel between exchanges.
