@@ -7,6 +7,7 @@ from ebm_ppl.partition._bridge import bridge_sampling as bridge_sampling
 from ebm_ppl.partition._estimate import EdgeWarning as EdgeWarning
 from ebm_ppl.partition._estimate import HeavyTailWarning as HeavyTailWarning
 from ebm_ppl.partition._estimate import LogPartitionEstimate as LogPartitionEstimate
+from ebm_ppl.partition._estimate import MissedModeWarning as MissedModeWarning
 from ebm_ppl.partition._estimate import ResolutionWarning as ResolutionWarning
 from ebm_ppl.partition._estimate import SlowMixingWarning as SlowMixingWarning
 from ebm_ppl.partition._estimate import SmallSampleWarning as SmallSampleWarning

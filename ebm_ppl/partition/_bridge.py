@@ -18,6 +18,7 @@ from ebm_ppl.partition._bridge_estimate import estimate_from_bridge
 from ebm_ppl.partition._centre import at_resolution, offset
 from ebm_ppl.partition._edge import at_edge, check_inside, lost_at_edge
 from ebm_ppl.partition._estimate import LogPartitionEstimate
+from ebm_ppl.partition._scout import at_scouts
 from ebm_ppl.potentials import potential_fn
 
 _FEWEST_DRAWS = 8  # in a chain: half of them fit the proposal, and the rest need an autocorrelation
@@ -72,6 +73,7 @@ def bridge_sampling(
     Warns:
         SmallSampleWarning: If either effective sample size is below 10: the laws hardly overlap, or the
             chains hardly move. There is no interval then.
+        MissedModeWarning: If a place that should hold mass was found where no point is.
         EdgeWarning: If floats do not resolve much of the target's mass, at an edge of its support.
         ResolutionWarning: If rounding of large potentials is more than the statistical error.
 
@@ -115,6 +117,7 @@ def bridge_sampling(
     )
     if isinstance(target, AbstractEnergy):
         x = jnp.asarray(draws, dtype=float).reshape(-1, *target.event_shape)
+        estimate = at_scouts(estimate, target, x, rng_key)
         estimate = at_edge(estimate, lost_at_edge(target, x))
     return at_resolution(estimate, float(loss))
 

@@ -30,6 +30,10 @@ class HeavyTailWarning(UserWarning):
     r"""Weights have so heavy a tail ($\hat k > 0.7$) that their average has no usable error."""
 
 
+class MissedModeWarning(UserWarning):
+    """A place that should hold a share of the mass was found, and no point of the estimate is near it."""
+
+
 class SmallSampleWarning(UserWarning):
     """A few weights carry the whole estimate: the effective sample size is below ten."""
 

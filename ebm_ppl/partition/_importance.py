@@ -15,6 +15,7 @@ from ebm_ppl.energies import AbstractEnergy
 from ebm_ppl.partition._centre import at_resolution, centred, resolution
 from ebm_ppl.partition._edge import at_edge, lost_at_edge
 from ebm_ppl.partition._estimate import LogPartitionEstimate, estimate_from_log_weights
+from ebm_ppl.partition._scout import at_scouts
 
 
 def importance_sampling(
@@ -56,6 +57,7 @@ def importance_sampling(
     Warns:
         HeavyTailWarning: If the weights have too heavy a tail for an interval.
         SmallSampleWarning: If the effective sample size is below 10.
+        MissedModeWarning: If a place that should hold mass was found where no point is.
         EdgeWarning: If floats do not resolve much of the target's mass, at an edge of its support.
         ResolutionWarning: If rounding of large energies is more than the statistical error.
 
@@ -86,6 +88,9 @@ def importance_sampling(
         diagnostics={"positions": positions},
     )
     weights = estimate.diagnostics["log_weights"]
+    estimate = at_scouts(
+        estimate, path.energy, positions, rng_key, log_weights=weights, reference=reference
+    )
     estimate = at_edge(estimate, lost_at_edge(path.energy, positions, weights))
     return at_resolution(estimate, resolution(path, reference, positions))
 

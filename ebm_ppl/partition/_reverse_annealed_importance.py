@@ -23,6 +23,7 @@ from ebm_ppl.partition._estimate import (
 from ebm_ppl.partition._moves import as_moves
 from ebm_ppl.partition._pilot import Schedule, as_schedule
 from ebm_ppl.partition._rest import FALSE_ALARM_RATE, MOST_POINTS, drift_p_value
+from ebm_ppl.partition._scout import at_scouts
 
 
 def reverse_annealed_importance_sampling(
@@ -75,6 +76,7 @@ def reverse_annealed_importance_sampling(
         HeavyTailWarning: If the weights have too heavy a tail for an interval.
         SmallSampleWarning: If the effective sample size is below 10.
         SlowMixingWarning: If points at the end drift under more of the kernel's steps; there is no interval.
+        MissedModeWarning: If a place that should hold mass was found where no point is.
         EdgeWarning: If floats do not resolve much of the target's mass, at an edge of its support.
         ResolutionWarning: If rounding of large energies is more than the statistical error.
 
@@ -126,5 +128,6 @@ def reverse_annealed_importance_sampling(
     key_rest, first = jax.random.fold_in(rng_key, 1), points[:MOST_POINTS, None]
     p_value = drift_p_value(path, moves, ladder, first, np.zeros(len(first)), key_rest)
     estimate = at_rest(estimate, p_value, FALSE_ALARM_RATE)
+    estimate = at_scouts(estimate, path.energy, points, key_pilot, reference=reference)
     estimate = at_edge(estimate, lost_at_edge(path.energy, points))
     return at_resolution(estimate, resolution(path, reference, points))

@@ -32,6 +32,7 @@ from ebm_ppl.partition._moves import (
 from ebm_ppl.partition._pilot import AnnealingSchedule, Schedule, as_schedule
 from ebm_ppl.partition._resampling import systematic_resample
 from ebm_ppl.partition._rest import FALSE_ALARM_RATE, MOST_POINTS, drift_p_value
+from ebm_ppl.partition._scout import at_scouts
 from ebm_ppl.potentials import potential_fn
 
 _RESAMPLE_BELOW = 0.5
@@ -92,6 +93,7 @@ def sequential_monte_carlo(
         HeavyTailWarning: If the runs' estimates have too heavy a tail for an interval.
         SmallSampleWarning: If fewer than 10 runs carry the estimate.
         SlowMixingWarning: If points at the end drift under more of the kernel's steps; there is no interval.
+        MissedModeWarning: If a place that should hold mass was found where no point is.
         EdgeWarning: If floats do not resolve much of the target's mass, at an edge of its support.
         ResolutionWarning: If rounding of large energies is more than the statistical error.
 
@@ -141,7 +143,11 @@ def sequential_monte_carlo(
         path, moves, ladder, some, np.zeros(num_runs), jax.random.fold_in(rng_key, 1)
     )
     estimate = at_rest(estimate, p_value, FALSE_ALARM_RATE)
-    estimate = at_edge(estimate, lost_at_edge(path.energy, points, shares.reshape(-1)))
+    flat = shares.reshape(-1)
+    estimate = at_scouts(
+        estimate, path.energy, points, key_runs, log_weights=flat, reference=reference
+    )
+    estimate = at_edge(estimate, lost_at_edge(path.energy, points, flat))
     return at_resolution(estimate, resolution(path, reference, points))
 
 

@@ -24,6 +24,7 @@ from ebm_ppl.partition._kronrod import kronrod
 from ebm_ppl.partition._ladders import run_ladders
 from ebm_ppl.partition._moves import as_moves, log_ratios, start_at_base
 from ebm_ppl.partition._pilot import as_schedule
+from ebm_ppl.partition._scout import at_scouts
 
 _LEAST_EXCHANGE = 0.02
 _LARGEST_R_HAT = 1.1
@@ -93,6 +94,7 @@ def thermodynamic_integration(
     Warns:
         SlowExchangeWarning: If a pair of neighbours exchanged in less than 2% of its attempts.
         SlowMixingWarning: If R-hat of the integrand is above 1.1 at a temperature.
+        MissedModeWarning: If a place that should hold mass was found where no point is.
         EdgeWarning: If floats do not resolve much of the target's mass, at an edge of its support.
         ResolutionWarning: If rounding of large energies is more than the statistical error.
 
@@ -174,6 +176,7 @@ def thermodynamic_integration(
         },
     )
     assert run.coldest is not None  # for the type checker
+    estimate = at_scouts(estimate, path.energy, run.coldest, key_check, reference=reference)
     estimate = at_edge(estimate, lost_at_edge(path.energy, run.coldest))
     return at_resolution(estimate, resolution(path, reference, run.coldest))
 
