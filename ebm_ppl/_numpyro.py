@@ -102,16 +102,17 @@ def run_has_ended() -> bool:
     return False
 
 
-def warn_whoever_runs(message: str) -> None:
-    """Warn in the place where `MCMC`, or a run of this package, was told to run.
+def warn_whoever_runs(message: str, runner: tuple[str, str] | None = None) -> None:
+    """Warn in the place where `MCMC` or another runner was told to run.
 
     Args:
         message: What a `RuntimeWarning` says.
+        runner: Module and name of a function that runs chains, beside those of `MCMC`.
     """
     user = frame = sys._getframe(1)
     was_run = False
     while frame is not None:
-        is_run = (frame.f_globals.get("__name__"), frame.f_code.co_name) in _RUNS
+        is_run = (frame.f_globals.get("__name__"), frame.f_code.co_name) in (*_RUNS, runner)
         if was_run and not is_run:
             user = frame
         was_run, frame = is_run, frame.f_back
@@ -128,5 +129,4 @@ def warn_whoever_runs(message: str) -> None:
 _RUNS = {
     ("numpyro.infer.mcmc", "run"),
     ("numpyro.infer.mcmc", "warmup"),
-    ("ebm_ppl.streaming._run", "stream"),
 }

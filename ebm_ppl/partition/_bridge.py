@@ -138,23 +138,9 @@ def _flat_target(target: Any, draws: Any) -> tuple[Any, Float[Array, "num_chains
         check_inside(target, leaves[0])
         target = potential_fn(target)
         positions = jax.vmap(jax.vmap(target.unconstrain))(positions)
-        _check_inside(positions)
     leaves, structure = jax.tree.flatten(positions)
     flat = jnp.concatenate([leaf.reshape(*shape, -1) for leaf in leaves], axis=-1)
     return FlatPotential(target, structure, tuple(leaf.shape[2:] for leaf in leaves)), flat
-
-
-def _check_inside(positions: Any) -> None:
-    """Refuse draws that floats do not tell from an end of the support."""
-    flat = np.asarray(positions).reshape(*positions.shape[:2], -1)
-    outside = ~np.isfinite(flat).all(axis=-1)
-    if outside.any():
-        chain, draw = (int(index) for index in np.argwhere(outside)[0])
-        raise ValueError(
-            f"`draws` must lie inside the support, as {flat.dtype} sees it; got {int(outside.sum())} of "
-            f"{outside.size} at an end of it or beyond, draw {draw} of chain {chain} first. Leave "
-            "an offset out of the energy's coordinates, or switch on `jax_enable_x64`."
-        )
 
 
 class FlatPotential(eqx.Module):

@@ -37,7 +37,8 @@ def check_inside(energy: AbstractEnergy, draws: Float[Array, "*batch"]) -> None:
     if np.any(outside):
         raise ValueError(
             f"`draws` must be inside the support; {int(outside.sum())} of {outside.size} are rounded to its "
-            "edge or lie outside. Draw in double precision, or clip them to the nearest number inside."
+            f"edge by {draws.dtype} or lie outside. Switch on `jax_enable_x64`, leave an offset out of the "
+            "energy's coordinates, or clip them to the nearest number inside."
         )
 
 

@@ -1,6 +1,7 @@
 """Where the mass of a density of two or three coordinates lies, and whether it is finite at all."""
 
 import dataclasses
+import itertools
 
 import numpy as np
 from scipy import ndimage
@@ -17,6 +18,11 @@ _SCAN = {2: 161, 3: 49}
 _PROFILE = {2: 129, 3: 33}
 _OCTAVES = 12
 """How often the box is doubled to see what lies around it: to 4,000 times itself."""
+_MIXED = 65
+"""Ticks along each axis of a window in the plane that is widened more along one axis than along the other."""
+_MOST_BEYOND = 512
+"""Lowest points outside a box that are looked into."""
+_ROUNDS = 12
 _ATTEMPTS = 6
 
 Flags = tuple[tuple[bool, bool], ...]
@@ -101,12 +107,20 @@ def _refined_minima(
     rounds: int,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Move the lowest local minima of V on a grid to true ones: the points, and V there."""
+    point, depth, reach = _lowest_minima(ticks, value, most)
+    return zoom(landscape, point, depth, reach, ends, rounds=rounds)
+
+
+def _lowest_minima(
+    ticks: list[np.ndarray], value: np.ndarray, most: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The lowest local minima of V on a grid: points, V there, and the steps around them."""
     lowest = (value <= ndimage.minimum_filter(value, 3, mode="nearest")) & np.isfinite(value)
     index = np.argwhere(lowest)
     index = index[np.argsort(value[tuple(index.T)], kind="stable")[:most]]
     point = np.stack([one[index[:, axis]] for axis, one in enumerate(ticks)], -1)
     reach = np.stack([np.gradient(one)[index[:, axis]] for axis, one in enumerate(ticks)], -1)
-    return zoom(landscape, point, value[tuple(index.T)], reach, ends, rounds=rounds)
+    return point, value[tuple(index.T)], reach
 
 
 def _slice_box(
@@ -187,7 +201,7 @@ def find_box_bracket(
     if len(stray):
         raise not_normalizable(chart, landscape.describe(landscape.to_z(stray[0])))
     fixed = box == ends
-    wells = _wells(landscape, box, ends, level, 1.0)
+    wells = _wells(landscape, box, ends, level)
     return BoxBracket(
         maps=maps,
         low=box[:, 0],
@@ -207,27 +221,56 @@ def _points_beyond(
     stray = _stray_points(landscape, box, ends, level)
     if len(stray):
         return stray
-    around = [_wells(landscape, box, ends, level, 2.0**k) for k in range(1, _OCTAVES + 1)]
-    found = np.concatenate(around)
-    return found[np.any((found < box[:, 0]) | (found > box[:, 1]), axis=1)]
+    found = []
+    for widening, count in _windows(landscape.dim):
+        ticks = _window(landscape, box, ends, widening, count)
+        point, depth, reach = _lowest_minima(ticks, landscape(mesh(*ticks)), most=64)
+        outside = np.any((point < box[:, 0]) | (point > box[:, 1]), axis=1)
+        found.append((point[outside], depth[outside], reach[outside]))
+    point, depth, reach = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    lowest = np.argsort(depth, kind="stable")[:_MOST_BEYOND]
+    point, depth = zoom(
+        landscape, point[lowest], depth[lowest], reach[lowest], ends, rounds=_ROUNDS
+    )
+    point = point[depth <= level]
+    return point[np.any((point < box[:, 0]) | (point > box[:, 1]), axis=1)]
 
 
-def _wells(
-    landscape: Landscape, box: np.ndarray, ends: np.ndarray, level: float, widening: float
-) -> np.ndarray:
-    """Bottoms of wells below a level, seen from a grid over the box or a wider one.
+def _windows(dim: int) -> list[tuple[np.ndarray, int]]:
+    """How much wider than a box the windows around it are along each axis, and their ticks along each.
+
+    In the plane one axis is widened more than the other, too: else a step along an axis would be as coarse
+    as the other axis is far from what lies there.
+    """
+    alike = [(np.full(dim, 2.0**k), _PROFILE[dim]) for k in range(1, _OCTAVES + 1)]
+    if dim == 3:
+        return alike
+    mixed = itertools.permutations(range(_OCTAVES + 1), 2)
+    return alike + [(2.0 ** np.array(one), _MIXED) for one in mixed]
+
+
+def _window(
+    landscape: Landscape, box: np.ndarray, ends: np.ndarray, widening: np.ndarray, count: int
+) -> list[np.ndarray]:
+    """Ticks of each axis in a window around a box, evenly spread in z."""
+    share = np.linspace(-1.0, 1.0, count)
+    ticks = []
+    for axis, one in enumerate(landscape.maps):
+        low, high = one.to_z(box[axis])
+        z = 0.5 * (low + high) + 0.5 * widening[axis] * (high - low) * share
+        ticks.append(np.clip(one.to_u(z), *ends[axis]))
+    return ticks
+
+
+def _wells(landscape: Landscape, box: np.ndarray, ends: np.ndarray, level: float) -> np.ndarray:
+    """Bottoms of wells below a level, seen from a grid over the box.
 
     The grid is as dense as that of a profile of a box of that size: a scan of the whole space steps over
     wells that are narrow against their distance.
     """
-    share = np.linspace(-1.0, 1.0, _PROFILE[landscape.dim])
-    ticks = []
-    for axis, one in enumerate(landscape.maps):
-        low, high = one.to_z(box[axis])
-        z = 0.5 * (low + high) + 0.5 * widening * (high - low) * share
-        ticks.append(np.clip(one.to_u(z), *ends[axis]))
+    ticks = _window(landscape, box, ends, np.ones(landscape.dim), _PROFILE[landscape.dim])
     value = landscape(mesh(*ticks))
-    point, depth = _refined_minima(landscape, ticks, value, ends, most=64, rounds=12)
+    point, depth = _refined_minima(landscape, ticks, value, ends, most=64, rounds=_ROUNDS)
     return point[depth <= level]
 
 

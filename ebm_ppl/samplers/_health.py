@@ -64,13 +64,17 @@ class Health:
             health.report()
         return health
 
-    def report(self) -> None:
-        """Warn of what is wrong with the run, if anything is."""
+    def report(self, runner: tuple[str, str] | None = None) -> None:
+        """Warn of what is wrong with the run, if anything is.
+
+        Args:
+            runner: Module and name of the function that ran it, if it was not `MCMC`; its caller is warned.
+        """
         num_steps = int(np.max(self.num_steps))
         if num_steps < 0:
             return
         for message in self._complaints(num_steps):
-            warn_whoever_runs(message)
+            warn_whoever_runs(message, runner)
 
     def _complaints(self, num_steps: int) -> list[str]:
         diverging = np.ravel(self.diverging).astype(float)

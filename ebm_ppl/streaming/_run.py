@@ -174,7 +174,7 @@ def stream(
             num_diverging, start = num_diverging + int(diverging), start + length
             _show(bar, kernel, state, length * thinning, progress_bar)
     if isinstance(state, KernelState) and state.health is not None:
-        state.health.report()
+        state.health.report((__name__, stream.__name__))
     results = {name: reduction.result(totals[name]) for name, reduction in reductions.items()}
     return StreamedRun(results, state, num_chains, num_samples, num_diverging)
 

@@ -78,6 +78,7 @@ def test_the_other_rows_still_run(mixed_run):
     assert [(row.kernel, row.result.check) for row in rows] == [
         ("-", "gradient"),
         ("-", "change of variables"),
+        ("-", "resolution"),
         ("-", "normaliser"),
         ("mala", "mixing"),
         ("mala", "detailed balance"),

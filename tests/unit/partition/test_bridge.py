@@ -258,5 +258,7 @@ def test_draws_that_round_to_an_end_of_the_support_are_named():
     support = constraints.interval(1e6, 1e6 + 1.0)
     energy = from_callable(lambda x: 0.0 * x, (), support=support)
     draws = 1e6 + np.random.default_rng(0).uniform(size=(4, 100))
-    with pytest.raises(ValueError, match=r"`draws` must lie inside the support, as float32 .*x64"):
+    with pytest.raises(
+        ValueError, match=r"`draws` must be inside the support; .* by float32 .*x64"
+    ):
         bridge_sampling(energy, draws, jax.random.key(0))

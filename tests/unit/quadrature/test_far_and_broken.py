@@ -236,3 +236,11 @@ def test_wells_between_the_nodes_are_not_believed_away(monkeypatch):
     assert is_right(problem.energy, problem.log_z)
     monkeypatch.setattr(_normalize, "_second_opinion", lambda _, grid: grid.estimate.error)
     assert not is_right(problem.energy, problem.log_z)
+
+
+@pytest.mark.slow
+def test_a_box_beside_another_axis_is_found():
+    """As far as six heights of the other box, which is nine times as long: windows of one shape miss it."""
+    values = {"length": 0.1509, "gap": 0.2144, "ratio": 7.979, "start": -8.3116, "step": -2.437}
+    problem = FAMILIES["steps"].build(2, **values)
+    assert is_right(problem.energy, problem.log_z)

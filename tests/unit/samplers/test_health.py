@@ -20,7 +20,7 @@ from ebm_ppl.samplers import (
 
 pytestmark = pytest.mark.usefixtures("light_compilation")
 
-METHODS = ["sequential", "vectorized", "parallel", jax.vmap]
+METHODS = ["sequential", "vectorized", "parallel", pytest.param(jax.vmap, id="vmap")]
 
 
 def norm(z: jax.Array) -> jax.Array:
