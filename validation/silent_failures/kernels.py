@@ -36,7 +36,12 @@ def _moments_of(make: Callable[[Any], Any]) -> Callable[[HardProblem, PRNGKey], 
             chain_method="vectorized",
             progress_bar=False,
         )
-        chains.run(rng_key)
+        try:
+            chains.run(rng_key)
+        except RuntimeError as error:
+            if "valid initial parameters" not in str(error):
+                raise
+            raise _UnusableError("NumPyro finds no start") from error
         draws = np.asarray(chains.get_samples(group_by_chain=True)["x"], np.float64)
         return _is_right(draws, problem)
 
