@@ -3,6 +3,7 @@
 import pathlib
 
 import click
+import jax
 
 from validation.silent_failures import estimators, kernels, quadrature, table, training
 from validation.silent_failures.answers import answer_to
@@ -18,13 +19,18 @@ AREAS: dict[str, tuple[tuple[Function, ...], int]] = {
 }
 """Functions of each area, and how many problems each of them is asked by default."""
 
+_CLEARED = 20
+"""Problems after which compiled programs are forgotten: a process may map only so many pieces of memory."""
+
 RESULTS = pathlib.Path(__file__).parent / "results"
 
 
 def ask(function: Function, num_problems: int, seed: int) -> list[Row]:
     """Ask one function, and tell on the terminal where it is silently wrong."""
     rows = {name: Row(function.name, name) for name in function.families}
-    for name, dim, problem, rng_key in function.problems(num_problems, seed):
+    for index, (name, dim, problem, rng_key) in enumerate(function.problems(num_problems, seed)):
+        if index % _CLEARED == 0:
+            jax.clear_caches()
         answer = answer_to(lambda problem=problem, key=rng_key: function.ask(problem, key))
         rows[name].note(answer, dim, problem.parameters)
     return [row for row in rows.values() if row.answers]
