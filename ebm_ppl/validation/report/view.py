@@ -138,10 +138,14 @@ def headline(report: Report) -> str:
 
 
 def _reservations(report: Report) -> str:
-    """What a count of checks does not say: that some concern other targets, and what was not asked."""
+    """What a count of checks does not say: that some concern other targets, and what was not asked.
+
+    Where planted bugs are asked, too, the report is about the suite, whose targets are its own.
+    """
     named = report.options.get("energies", ())
     sampled = [row for row in _asked(report) if row.result.question in _OF_ENERGIES]
-    elsewhere = sum(row.energy not in named for row in sampled) if named else 0
+    is_own = bool(named) and not controls(report)
+    elsewhere = sum(row.energy not in named for row in sampled) if is_own else 0
     judged = {row.energy for row in sampled if _is_of_a_law(row)}
     silent = [name for name in named if name not in judged and _has_kernel(sampled, name)]
     some = f", {elsewhere:,} of them on another target" if elsewhere else ""
