@@ -103,7 +103,8 @@ def test_a_report_spends_less_than_its_budget(mixed_run):
 def test_more_than_two_coordinates_are_compared_without_truth():
     report = validation.run(Gaussian(jnp.zeros(3), jnp.eye(3)), kernels=["mala"], mode="quick")
     rows = [row.result for row in report.rows if row.energy == "Gaussian"]
-    assert [row.check for row in rows] == ["gradient", "change of variables", "mixing"]
+    expected = ["gradient", "change of variables", "resolution", "mixing"]
+    assert [row.check for row in rows] == expected
     assert report.passed
     assert report.traces[0].truth_density is None
     assert "no ground truth" in rows[-1].detectable
