@@ -16,6 +16,7 @@ from ebm_ppl.annealing._path import AbstractPath
 from ebm_ppl.annealing._uniform_states import UniformStates
 from ebm_ppl.distribution import EnergyDistribution
 from ebm_ppl.energies import AbstractEnergy
+from ebm_ppl.quadrature._chart import support_limits
 
 _SCALE = 2.0
 
@@ -92,8 +93,13 @@ class GeometricPath(AbstractPath):
         return jnp.zeros(())
 
     def sample_base(self, rng_key: PRNGKey, count: int) -> Float[Array, "count *event"]:
-        """Draw independently from the base law; discrete draws become floating-point numbers."""
-        return jnp.asarray(self.base.sample(rng_key, (count,)), dtype=float)
+        """Draw independently from the base law; discrete draws become floating-point numbers.
+
+        A draw that is rounded to an edge of the support, where densities are not finite, is moved to the
+        nearest number inside.
+        """
+        draws = jnp.asarray(self.base.sample(rng_key, (count,)), dtype=float)
+        return _inside(self._energy.support, draws)
 
     def at(self, inverse_temperature: Scalar) -> AbstractEnergy:
         r"""The energy at $\beta$."""
@@ -102,6 +108,17 @@ class GeometricPath(AbstractPath):
     def log_ratio(self, x: Event, start: Scalar, end: Scalar) -> Scalar:
         r"""Log weight of a step, $(\beta' - \beta)(-E(x) - \log p_0(x))$, without cancellation."""
         return (end - start) * (-self._energy(x) - self.base.log_prob(x))
+
+
+def _inside(support: Constraint, x: Float[Array, "*batch"]) -> Float[Array, "*batch"]:
+    """Points, those at an end of an interval or a half-line moved to the nearest number inside."""
+    if support.is_discrete:
+        return x
+    try:
+        low, high = (jnp.asarray(limit, dtype=x.dtype) for limit in support_limits(support))
+    except ValueError:  # coordinates that are tied to one another, such as a simplex
+        return x
+    return jnp.clip(x, jnp.nextafter(low, jnp.inf), jnp.nextafter(high, -jnp.inf))
 
 
 def default_base(energy: AbstractEnergy) -> dist.Distribution:

@@ -9,7 +9,7 @@ import pytest
 from numpyro.distributions import constraints
 from scipy import special, stats
 
-from ebm_ppl.annealing import default_base
+from ebm_ppl.annealing import GeometricPath, default_base
 from ebm_ppl.energies import Beta, Gamma, Gaussian, from_callable
 from ebm_ppl.partition import (
     EdgeWarning,
@@ -127,3 +127,11 @@ def test_draws_on_the_edge_are_refused(edge):
         ValueError, match=r"`draws` must be inside the support; 1 of 80 are rounded"
     ):
         reverse_annealed_importance_sampling(Beta(2.0, 2.0), draws.reshape(-1), KEY)
+
+
+def test_draws_of_the_base_law_are_inside_the_support():
+    """Of a million draws of the image of logistic laws two hundred are rounded to an edge."""
+    draws = GeometricPath(SQUARE).sample_base(KEY, 1_000_000)
+    assert float(jnp.abs(draws).max()) < 1.0
+    assert float(jnp.abs(draws).max()) > 1 - 1e-6
+    assert bool(jnp.all(jnp.isfinite(default_base(SQUARE).log_prob(draws))))

@@ -34,7 +34,8 @@ def standard(z: jax.Array) -> jax.Array:
 
 def coarse(z: jax.Array) -> jax.Array:
     """A normal law of scale 0.016 around 7.2, in steps of 64 in single precision."""
-    return (0.5 * jnp.sum(((z - 7.2) / 0.016) ** 2) + jnp.float32(1e9)) - jnp.float32(1e9)
+    large = 0.5 * jnp.sum(((z - 7.2) / 0.016) ** 2) + jnp.float32(1e9)
+    return jax.lax.optimization_barrier(large) - jnp.float32(1e9)  # which compilers would cancel
 
 
 def run(kernel: Any, starts: jax.Array, **options: Any) -> tuple[MCMC, list[str]]:
@@ -91,9 +92,7 @@ def test_healthy_runs_say_nothing(kernel: Any, method: Any) -> None:
     assert not found
 
 
-@pytest.mark.parametrize(
-    "kernel", [MALA, RandomWalkMetropolis, ChEESHMC, MAMS], ids=lambda kernel: kernel.__name__
-)
+@pytest.mark.parametrize("kernel", [ChEESHMC, MAMS], ids=lambda kernel: kernel.__name__)
 def test_steps_that_rounding_swallows_are_no_acceptance(kernel: Any) -> None:
     """Energies round to so much that short steps change none: without a floor steps fell to 1e-38."""
     starts = jnp.linspace(7.1, 7.3, 8)[:, None]
