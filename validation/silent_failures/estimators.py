@@ -5,7 +5,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 import numpyro.distributions as dist
-from numpyro.infer import MCMC, NUTS
+from numpyro.infer import NUTS
 
 from ebm_ppl._types import PRNGKey
 from ebm_ppl.energies import AbstractEnergy
@@ -21,7 +21,7 @@ from ebm_ppl.partition import (
 from ebm_ppl.potentials import as_model
 from ebm_ppl.samplers import BlockGibbs, ReplicaExchange
 from ebm_ppl.validation.hard_problems import HardProblem
-from validation.silent_failures.functions import Function, families_in
+from validation.silent_failures.functions import Function, families_in, run_chains
 
 DIMS = (2, 9, 10)
 """A plane, where modes are what is hard, ten coordinates, and a lattice of nine sites."""
@@ -44,15 +44,7 @@ def _importance(energy: AbstractEnergy, rng_key: PRNGKey) -> LogPartitionEstimat
 
 def _bridge(energy: AbstractEnergy, rng_key: PRNGKey) -> LogPartitionEstimate:
     key_chains, key_bridge = jax.random.split(rng_key)
-    chains = MCMC(
-        NUTS(as_model(energy)),
-        num_warmup=500,
-        num_samples=1000,
-        num_chains=4,
-        chain_method="vectorized",
-        progress_bar=False,
-    )
-    chains.run(key_chains)
+    chains = run_chains(NUTS(as_model(energy)), key_chains, num_warmup=500, num_chains=4)
     draws = jnp.asarray(chains.get_samples(group_by_chain=True)["x"])
     return bridge_sampling(energy, draws, key_bridge)
 
@@ -60,15 +52,7 @@ def _bridge(energy: AbstractEnergy, rng_key: PRNGKey) -> LogPartitionEstimate:
 def _exchange(energy: AbstractEnergy, rng_key: PRNGKey) -> LogPartitionEstimate:
     model = as_model(energy)
     inner = BlockGibbs(model) if energy.support.is_discrete else NUTS(model)
-    chains = MCMC(
-        ReplicaExchange(inner),
-        num_warmup=500,
-        num_samples=1000,
-        num_chains=8,
-        chain_method="vectorized",
-        progress_bar=False,
-    )
-    chains.run(rng_key)
+    chains = run_chains(ReplicaExchange(inner), rng_key, num_warmup=500, num_chains=8)
     return exchange_estimate(chains)
 
 

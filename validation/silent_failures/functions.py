@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from numpyro.infer import MCMC
 
 from ebm_ppl._types import PRNGKey
 from ebm_ppl.validation.hard_problems import DATA_FAMILIES, FAMILIES
@@ -40,6 +41,20 @@ class Function:
             rng = np.random.default_rng(entropy)
             key = jax.random.key(int(rng.integers(2**31)))
             yield name, dim, _ALL[name].draw(rng, dim), key
+
+
+def run_chains(kernel: Any, rng_key: PRNGKey, num_warmup: int, num_chains: int) -> MCMC:
+    """A run of NumPyro's `MCMC`: a thousand draws of each chain, all chains as one batch."""
+    chains = MCMC(
+        kernel,
+        num_warmup=num_warmup,
+        num_samples=1000,
+        num_chains=num_chains,
+        chain_method="vectorized",
+        progress_bar=False,
+    )
+    chains.run(rng_key)
+    return chains
 
 
 def families_in(dims: Iterable[int], without: tuple[str, ...] = ()) -> dict[str, tuple[int, ...]]:

@@ -5,13 +5,13 @@ from typing import Any
 
 import numpy as np
 from numpyro.diagnostics import summary
-from numpyro.infer import HMC, MCMC, NUTS
+from numpyro.infer import HMC, NUTS
 
 from ebm_ppl._types import PRNGKey
 from ebm_ppl.potentials import as_model
 from ebm_ppl.samplers import MALA, MAMS, MCLMC, ChEESHMC, RandomWalkMetropolis, ReplicaExchange
 from ebm_ppl.validation.hard_problems import HardProblem
-from validation.silent_failures.functions import FEW_ERRORS, Function, families_in
+from validation.silent_failures.functions import FEW_ERRORS, Function, families_in, run_chains
 
 _R_HAT, _LEAST_ESS = 1.01, 400.0
 """What a report of draws is read by (Vehtari et al. 2021): beyond it they say themselves not to be used."""
@@ -28,16 +28,9 @@ class _UnusableError(ValueError):
 
 def _moments_of(make: Callable[[Any], Any]) -> Callable[[HardProblem, PRNGKey], bool]:
     def ask(problem: HardProblem, rng_key: PRNGKey) -> bool:
-        chains = MCMC(
-            make(as_model(problem.energy)),
-            num_warmup=1000,
-            num_samples=1000,
-            num_chains=8,
-            chain_method="vectorized",
-            progress_bar=False,
-        )
+        kernel = make(as_model(problem.energy))
         try:
-            chains.run(rng_key)
+            chains = run_chains(kernel, rng_key, num_warmup=1000, num_chains=8)
         except RuntimeError as error:
             if "valid initial parameters" not in str(error):
                 raise
