@@ -36,8 +36,8 @@ def check_sound(energy: Any, most_axes: int = MOST_BATCH_AXES) -> None:
     try:
         eqx.filter_eval_shape(_evaluate, energy)
     except Exception:  # whatever it is, one of several may be sound
-        several = jax.tree.leaves(energy)
-        if not most_axes or len({leaf.shape[:1] for leaf in several} - {()}) != 1:
+        sizes = {leaf.shape[:1] for leaf in jax.tree.leaves(energy)}
+        if not most_axes or len(sizes) != 1 or () in sizes:
             raise
         check_sound(jax.tree.map(_without_axis, energy), most_axes - 1)
 

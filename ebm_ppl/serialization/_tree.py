@@ -158,8 +158,12 @@ class _Reader:
         return self.arrays[number]
 
     def edges(self, edges: Any) -> np.ndarray:
-        table = self.take(edges) if type(edges) is int else np.array(edges)
-        if table.size and table.dtype.kind != "i":
+        if isinstance(edges, list):
+            if not all(type(site) is int for site in edges):
+                raise ValueError("edges are numbers of sites")
+            return np.array(edges, dtype=np.int64).reshape(-1, 2)
+        table = self.take(edges)
+        if table.dtype.kind != "i":
             raise ValueError("edges are numbers of sites")
         return table.reshape(-1, 2)
 

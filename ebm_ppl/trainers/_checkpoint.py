@@ -97,7 +97,7 @@ def read(
         The state and the further arrays, or `None` if there is no file.
 
     Raises:
-        UnreadableFileError: If the file is no whole checkpoint of such a state, or a GiB larger than the state.
+        UnreadableFileError: If the file is no whole checkpoint of such a state, or a GiB larger than it.
             It is a `ValueError`.
         ValueError: If the checkpoint is one of another fit.
     """

@@ -96,7 +96,9 @@ def read_csv(path: str | os.PathLike[str], columns: Sequence[str] | None = None)
     constant = np.flatnonzero(values.min(axis=0) == values.max(axis=0))
     if constant.size:
         name, value = reader.names[constant[0]], values[0, constant[0]]
-        raise TableError(f"has nothing to learn in column {name!r}: every value is {value:g}.")
+        raise TableError(
+            f"has nothing to learn in column {_shown(name)}: every value is {value:g}."
+        )
     return Table(reader.names, values)
 
 
@@ -108,7 +110,7 @@ def _opened(path: str | os.PathLike[str]) -> BinaryIO:
 
 
 def _num_ends(block: bytes) -> int:
-    """Number of ends of lines; one more if the block begins within `\\r\\n`."""
+    """Number of ends of lines; one more if the block begins within the two characters of one."""
     return block.count(b"\n") + block.count(b"\r") - block.count(b"\r\n")
 
 
@@ -123,10 +125,10 @@ class _Reader:
         places = {name: index for index, name in enumerate(self.header)}
         for name in self.names:
             if name not in places:
-                raise TableError(f"has no column {name!r}; it has {_listed(self.header)}.")
+                raise TableError(f"has no column {_shown(name)}; it has {_listed(self.header)}.")
         again = _repeated(self.names)
         if again is not None:
-            raise TableError(f"must be read one column once; {again!r} is asked for again.")
+            raise TableError(f"must be read one column once; {_shown(again)} is asked for again.")
         self.indices = [places[name] for name in self.names]
 
     def rows(self, most: int) -> np.ndarray:
@@ -139,6 +141,8 @@ class _Reader:
                 rows = np.array([*self._exact(block)]).reshape(-1, len(self.names))
             else:
                 self.line += len(block)
+            if count + len(rows) > most:
+                raise TableError("grew while it was read.")
             values[count : count + len(rows)] = rows
             count += len(rows)
         return values[:count]
@@ -156,7 +160,7 @@ class _Reader:
             )
         again = _repeated(header)
         if again is not None:
-            raise TableError(f"must name each column once; {again!r} comes again.")
+            raise TableError(f"must name each column once; {_shown(again)} comes again.")
         return header
 
     def _plain(self, block: list[str]) -> np.ndarray | None:
@@ -191,7 +195,7 @@ class _Reader:
                     f"must have {len(self.header)} fields in each line; line {line} has {len(fields)}."
                 )
             yield [
-                _number(fields[index], f"in column {self.header[index]!r}, line {line}")
+                _number(fields[index], f"in column {_shown(self.header[index])}, line {line}")
                 for index in self.indices
             ]
 
