@@ -165,7 +165,7 @@ class _Reader:
         table = self.take(edges)
         if table.dtype.kind != "i":
             raise ValueError("edges are numbers of sites")
-        return table.reshape(-1, 2)
+        return table
 
     def network(self, sizes: dict[str, Any], numbers: list[Any]) -> Perceptron:
         *inner, last = [self.as_leaf(self.take(number)) for number in numbers]

@@ -38,11 +38,13 @@ HONEST = (
 )  # fmt: skip
 
 HOSTILE: tuple[Any, ...] = (
-    10**30, 2**63, 2**31, 10**9, 300_000, -1, 0, 1, 2, 3, 1.5, -0.0, 1e999, True, False, None, "", "silu", "x" * 10**5,
-    "\x1b[31m\n", [], [1], [10**30], {}, {"array": 0}, {"array": -1}, {"array": 10**30}, {"array": True}, {"tuple": []},
-    {"tuple": [10**9] * 8}, {"tuple": [2] * 10**4}, {"tuple": [0.5]}, {"tuple": ["a"]}, {"sites": 10**9, "edges": []},
-    {"sites": 3, "edges": [0, 0]}, {"sites": 10**30, "edges": [0, 10**20]}, {"sites": 2, "edges": ["a", None]},
-    {"class": "Quartic", "fields": {}}, {"class": "DoubleWell", "fields": {"dim": 10**30}}, {"network": {}, "leaves": []},
+    10**30, 2**63, 2**31, 10**9, 300_000, -1, 0, 1, 2, 3, 1.5, -0.0, 1e999, True, False, None, "", "silu",
+    "x" * 10**5, "\x1b[31m\n", [], [1], [10**30], {}, {"array": 0}, {"array": -1}, {"array": 10**30},
+    {"array": True}, {"tuple": []}, {"tuple": [10**9] * 8}, {"tuple": [2] * 10**4}, {"tuple": [0.5]},
+    {"tuple": ["a"]}, {"sites": 10**9, "edges": []}, {"sites": 3, "edges": [0, 0]},
+    {"sites": 10**30, "edges": [0, 10**20]}, {"sites": 2, "edges": ["a", None]},
+    {"class": "Quartic", "fields": {}}, {"class": "DoubleWell", "fields": {"dim": 10**30}},
+    {"network": {}, "leaves": []},
 )  # fmt: skip
 
 
