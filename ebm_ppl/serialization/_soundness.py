@@ -6,7 +6,6 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import jaxtyped
 
 from ebm_ppl._checks import check_count, check_shape
 from ebm_ppl._kinds import is_of
@@ -71,10 +70,10 @@ def _check_fields(module: eqx.Module) -> None:
         for part in value if isinstance(value, tuple) else (value,):
             if isinstance(part, eqx.Module):
                 _check_fields(part)
-    with jaxtyped("context"):  # in which one name of an axis is one size
-        for name, annotation in fields.items():
-            if not is_of(getattr(module, name), annotation):
-                raise ValueError(f"`{name}` must be {annotation}.")
+    sizes: dict[str, int] = {}
+    for name, annotation in fields.items():
+        if not is_of(getattr(module, name), annotation, sizes):
+            raise ValueError(f"`{name}` must be {annotation}, with {sizes}.")
     for name in ("event_shape", "condition_shape"):
         _check_size(name, getattr(module, name, ()))
     for cls in type(module).__mro__:

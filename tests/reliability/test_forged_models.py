@@ -1,4 +1,4 @@
-"""A thousand model files of a stranger, each with a right checksum: one line each, in bounded time and memory."""
+"""A thousand model files of a stranger, with right checksums: one line each, in bounded time and memory."""
 
 import json
 import pathlib
@@ -19,7 +19,7 @@ MEGABYTES = 400
 
 
 def read_all(folder: pathlib.Path) -> dict:
-    """Forge files, read each, and use what was accepted; in a process of its own, whose memory is measured."""
+    """Forge files, read each, and use what was accepted; in a process whose memory is measured."""
     import ebm_ppl as ebm
     from tests.unit.forgeries import HONEST, evaluated, forged, honest, sealed
 

@@ -79,10 +79,12 @@ def forged(draw_integer: Any) -> bytes:
     """
     header, arrays = honest(HONEST[draw_integer(len(HONEST))])
     header = copy.deepcopy(header)
-    for _ in range(1 + draw_integer(3)):
-        spots = list(places(header))
-        if not spots:
-            break
+    for _ in range(1 + draw_integer(2)):
+        tree = header.get("energy")
+        is_deep = (
+            isinstance(tree, dict) and tree and draw_integer(8)
+        )  # the layout is soon seen through
+        spots = list(places(tree if is_deep else header))
         holder, key = spots[draw_integer(len(spots))]
         match draw_integer(5):
             case 0 | 1:
@@ -96,7 +98,7 @@ def forged(draw_integer: Any) -> bytes:
                 for _ in range(1 + draw_integer(40)):
                     holder[key] = {"tuple": [holder[key]]}
     blob = b"".join(array.tobytes() for array in arrays)
-    match draw_integer(6):
+    match draw_integer(20):
         case 0:
             blob = blob[: draw_integer(len(blob) + 1)]
         case 1:
