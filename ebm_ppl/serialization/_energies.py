@@ -68,8 +68,9 @@ def load_energy(path: str | os.PathLike[str], *, max_bytes: int = MOST_BYTES) ->
 
     The file may be a stranger's. Its sizes are held against its length before anything is made of it, and
     the kinds and shapes of all parts against what their classes say, by an abstract evaluation of the
-    energy; the numbers themselves may be any. Beside the arrays a file has at most 16 MiB of header, 1,024
-    arrays, 32 levels of energies within energies, and points of at most 16,777,216 coordinates.
+    energy; the numbers themselves may be any. A file has at most 16 MiB and 1,048,576 values beside its
+    arrays, 1,024 arrays, 1,024 energies, 32 levels of energies within energies, and points of at most
+    16,777,216 coordinates.
 
     Args:
         path: A file that `save_energy` wrote.

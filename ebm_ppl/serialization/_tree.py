@@ -35,6 +35,9 @@ AnyEnergy: TypeAlias = (
 MOST_LEVELS = 32
 """Most levels of energies within energies."""
 
+MOST_ENERGIES = 1024
+"""Most energies of a file, of which each takes 1 to 5 ms to evaluate abstractly."""
+
 _CODE = (CallableEnergy, CallableConditionalEnergy)
 
 
@@ -112,8 +115,8 @@ def decode(
         The energy, or whatever else the tree holds.
 
     Raises:
-        MalformedError: If the tree names what this version of the package does not have, or is nested more
-            than `MOST_LEVELS` deep.
+        MalformedError: If the tree names what this version of the package does not have, is nested more
+            than `MOST_LEVELS` deep, or holds more than `MOST_ENERGIES`.
         ValueError: If it is no such tree, or names an array not once.
     """
     reader = _Reader(arrays, as_leaf)
@@ -130,6 +133,7 @@ class _Reader:
         self.arrays = arrays
         self.as_leaf = as_leaf
         self.is_taken = [False] * len(arrays)
+        self.num_energies = 0
 
     def read(self, tree: Any, level: int) -> Any:
         if level > MOST_LEVELS:
@@ -146,6 +150,9 @@ class _Reader:
             case {"network": {**sizes}, "leaves": [*numbers], **rest} if not rest:
                 return self.network(sizes, numbers)
             case {"class": str(name), "fields": {**fields}, **rest} if not rest:
+                self.num_energies += 1
+                if self.num_energies > MOST_ENERGIES:
+                    raise MalformedError(f"holds more than {MOST_ENERGIES} energies")
                 cls = _class_of(name, fields)
                 parts = {field: self.read(part, level + 1) for field, part in fields.items()}
                 return _made(cls, **parts)
