@@ -33,11 +33,12 @@ def read_all(folder: pathlib.Path) -> dict:
         header, arrays = honest(energy)
         path.write_bytes(sealed(header, b"".join(array.tobytes() for array in arrays)))
         evaluated(ebm.load_energy(path))
+    random = (forged(lambda below: int(rng.integers(below))) for _ in range(NUM_FILES))
+    for number, content in enumerate(itertools.chain(random, greedy())):
+        (folder / f"{number}.ebm").write_bytes(content)
     before = _megabytes()
     messages, slowest, num_sound = [], 0.0, 0
-    files = (forged(lambda below: int(rng.integers(below))) for _ in range(NUM_FILES))
-    for content in itertools.chain(files, greedy()):
-        path.write_bytes(content)
+    for path in folder.glob("[0-9]*.ebm"):
         began = time.process_time()
         try:
             energy = ebm.load_energy(path)
