@@ -11,6 +11,7 @@ from ._errors import DoublyIntractableError as DoublyIntractableError
 from ._errors import NonFiniteEnergyError as NonFiniteEnergyError
 from ._errors import NotNormalizableError as NotNormalizableError
 from ._errors import TrainingDivergedError as TrainingDivergedError
+from ._errors import UnreadableFileError as UnreadableFileError
 from .distribution import EnergyDistribution as EnergyDistribution
 from .energies import AbstractConditionalEnergy as AbstractConditionalEnergy
 from .energies import AbstractEnergy as AbstractEnergy

@@ -1,4 +1,4 @@
-"""Exceptions that name what is wrong with a density; all of them are `ValueError`s."""
+"""Exceptions that name what is wrong: with a density, with training, or with a file."""
 
 
 class NotNormalizableError(ValueError):
@@ -22,6 +22,10 @@ class DoublyIntractableError(ValueError):
             "energy -> log Z where it has a closed form or can be enumerated; a kernel with auxiliary draws, "
             "such as the exchange algorithm. If Z does not depend on the parameters, say so with log_z=0.0."
         )
+
+
+class UnreadableFileError(ValueError):
+    """A file that someone else may have written is not what it was to be, or asks for more than it may."""
 
 
 class TrainingDivergedError(ArithmeticError):

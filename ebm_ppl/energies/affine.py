@@ -43,10 +43,6 @@ class AffineEnergy(AbstractEnergy):
     _scale: tuple[float, ...] = eqx.field(static=True)
 
     def __init__(self, energy: AbstractEnergy, loc: Any, scale: Any) -> None:
-        if not same_support(energy.support, real_support(energy.event_shape)):
-            raise ValueError(
-                f"`energy` must have all reals for its support; got {energy.support!r}."
-            )
         for name, value in (("loc", loc), ("scale", scale)):
             check_shape(name, value, energy.event_shape)
             if is_traced(value):
@@ -55,11 +51,20 @@ class AffineEnergy(AbstractEnergy):
                     f"{value!r}. A NumPyro `TransformedDistribution` takes a random one."
                 )
             check_finite(name, value)
-        if not np.all(np.asarray(scale) > 0):
-            raise ValueError(f"`scale` must be above 0 everywhere; got {scale!r}.")
         self.energy = energy
         self._loc = tuple(np.ravel(np.asarray(loc, float)).tolist())
         self._scale = tuple(np.ravel(np.asarray(scale, float)).tolist())
+
+    def __check_init__(self) -> None:
+        if not same_support(self.energy.support, real_support(self.event_shape)):
+            raise ValueError(
+                f"`energy` must have all reals for its support; got {self.energy.support!r}."
+            )
+        loc, scale = self.constants
+        check_finite("loc", loc)
+        check_finite("scale", scale)
+        if not np.all(scale > 0):
+            raise ValueError(f"`scale` must be above 0 everywhere; got {scale!r}.")
 
     @property
     def loc(self) -> Float[Array, "..."]:

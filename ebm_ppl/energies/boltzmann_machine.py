@@ -47,8 +47,10 @@ class BoltzmannMachine(AbstractPairwiseEnergy):
         self.weights = as_parameter(weights)
         self.biases = as_parameter(biases)
         self.graph = graph
-        check_weights("weights", self.weights, (graph.num_edges,))
-        check_weights("biases", self.biases, (graph.num_sites,))
+
+    def __check_init__(self) -> None:
+        check_weights("weights", self.weights, (self.graph.num_edges,))
+        check_weights("biases", self.biases, (self.graph.num_sites,))
 
     @property
     def support(self) -> constraints.Constraint:

@@ -37,6 +37,10 @@ class SumEnergy(AbstractEnergy):
     energies: tuple[AbstractEnergy, ...]
 
     def __init__(self, *energies: AbstractEnergy) -> None:
+        self.energies = energies
+
+    def __check_init__(self) -> None:
+        energies = self.energies
         if not energies:
             raise ValueError("`energies` must have at least one member; got none.")
         for number, energy in enumerate(energies):
@@ -53,7 +57,6 @@ class SumEnergy(AbstractEnergy):
                     f"`energies` must share one support; got {first.support!r} and "
                     f"{other.support!r}."
                 )
-        self.energies = energies
 
     @property
     def event_shape(self) -> tuple[int, ...]:

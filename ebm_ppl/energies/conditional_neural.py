@@ -85,6 +85,9 @@ class NeuralConditionalEnergy(AbstractConditionalEnergy):
             activation=activation,
         )
 
+    def __check_init__(self) -> None:
+        as_confinement(self.confinement)
+
     @property
     def event_shape(self) -> tuple[int, ...]:
         """Shape of one point."""

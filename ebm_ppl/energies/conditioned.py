@@ -60,12 +60,21 @@ class ConditionedEnergy(AbstractEnergy):
         self.fixed = _as_indices(fixed, dim)
         self.free = tuple(index for index in range(dim) if index not in self.fixed)
         self.values = as_parameter(values)
+
+    def __check_init__(self) -> None:
+        dim = self.energy.event_size
+        if sorted(self.fixed + self.free) != list(range(dim)):
+            raise ValueError(
+                f"`fixed` and `free` must name each of {dim} coordinates once; got {self.fixed} and "
+                f"{self.free}."
+            )
         check_shape("values", self.values, (len(self.fixed),))
         check_finite("values", self.values)
-        inside = coordinate_support(energy.support, self.fixed, dim)(self.values)
+        support = self.energy.support
+        inside = coordinate_support(support, self.fixed, dim)(self.values)
         if not is_traced(inside) and not bool(np.all(inside)):
             raise ValueError(
-                f"`values` must lie in the energy's support {energy.support!r}; got {values!r}."
+                f"`values` must lie in the energy's support {support!r}; got {self.values!r}."
             )
 
     @property

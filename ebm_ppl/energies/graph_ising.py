@@ -44,8 +44,10 @@ class GraphIsing(AbstractPairwiseEnergy):
         self.coupling = as_parameter(coupling)
         self.field = as_parameter(field)
         self.graph = graph
-        check_weights("coupling", self.coupling, (graph.num_edges,))
-        check_weights("field", self.field, (graph.num_sites,))
+
+    def __check_init__(self) -> None:
+        check_weights("coupling", self.coupling, (self.graph.num_edges,))
+        check_weights("field", self.field, (self.graph.num_sites,))
 
     @property
     def support(self) -> constraints.Constraint:

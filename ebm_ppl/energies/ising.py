@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, UInt32
 from numpyro.distributions import constraints
 
-from ebm_ppl._checks import check_count
+from ebm_ppl._checks import check_count, check_flag
 from ebm_ppl._random import fast_key, random_words
 from ebm_ppl._types import Event, PRNGKey, Scalar
 from ebm_ppl.energies._base import as_parameter
@@ -76,14 +76,17 @@ class Ising(AbstractBlockwiseEnergy):
         self, shape: tuple[int, ...], coupling: Any, field: Any = 0.0, periodic: bool = True
     ) -> None:
         self.shape = as_shape("shape", shape)
-        if not self.shape:
-            raise ValueError("`shape` must have at least one axis; got ().")
-        if periodic:
-            check_count("shape (of a periodic lattice)", min(self.shape), 3)
-        check_scalars(coupling=coupling, field=field)
         self.coupling = as_parameter(coupling)
         self.field = as_parameter(field)
         self.periodic = periodic
+
+    def __check_init__(self) -> None:
+        if not self.shape:
+            raise ValueError("`shape` must have at least one axis; got ().")
+        check_flag("periodic", self.periodic)
+        if self.periodic:
+            check_count("shape (of a periodic lattice)", min(self.shape), 3)
+        check_scalars(coupling=self.coupling, field=self.field)
 
     @property
     def event_shape(self) -> tuple[int, ...]:

@@ -41,13 +41,15 @@ class LikelihoodEnergy(AbstractEnergy):
     observations: Float[Array, "num_observations ..."]
 
     def __init__(self, energy: AbstractConditionalEnergy, observations: Any) -> None:
-        values = as_condition(observations)
-        if values.shape[1:] != energy.condition_shape or values.ndim == 0 or len(values) == 0:
-            expected = ", ".join(("num_observations >= 1", *map(str, energy.condition_shape)))
-            raise ValueError(f"Expected `observations` of shape ({expected}); got {values.shape}.")
-        check_finite("observations", values)
         self.energy = energy
-        self.observations = values
+        self.observations = as_condition(observations)
+
+    def __check_init__(self) -> None:
+        shape, condition_shape = self.observations.shape, self.energy.condition_shape
+        if len(shape) == 0 or shape[1:] != condition_shape or shape[0] == 0:
+            expected = ", ".join(("num_observations >= 1", *map(str, condition_shape)))
+            raise ValueError(f"Expected `observations` of shape ({expected}); got {shape}.")
+        check_finite("observations", self.observations)
 
     @property
     def event_shape(self) -> tuple[int, ...]:

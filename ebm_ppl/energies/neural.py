@@ -74,6 +74,9 @@ class NeuralEnergy(AbstractEnergy):
             self.event_size, rng_key=rng_key, width=width, depth=depth, activation=activation
         )
 
+    def __check_init__(self) -> None:
+        as_confinement(self.confinement)
+
     @property
     def event_shape(self) -> tuple[int, ...]:
         """Shape of one point."""

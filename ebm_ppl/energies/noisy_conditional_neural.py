@@ -86,6 +86,9 @@ class NeuralNoisyConditionalEnergy(AbstractNoisyConditionalEnergy):
             activation=activation,
         )
 
+    def __check_init__(self) -> None:
+        check_positive("data_scale", self.data_scale)
+
     @property
     def event_shape(self) -> tuple[int, ...]:
         """Shape of one point."""

@@ -61,8 +61,11 @@ class Potts(AbstractBlockwiseEnergy, AbstractCategoricalEnergy):
         self.coupling = as_parameter(coupling)
         self.field = as_parameter(np.zeros(num_states - 1) if field is None else field)
         self.graph = graph
-        check_weights("coupling", self.coupling, (graph.num_edges,))
-        check_shape("field", self.field, (num_states - 1,))
+
+    def __check_init__(self) -> None:
+        check_count("num_states", self.num_states, 2)
+        check_weights("coupling", self.coupling, (self.graph.num_edges,))
+        check_shape("field", self.field, (self.num_states - 1,))
         check_finite("field", self.field)
 
     @property

@@ -21,12 +21,20 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
+from ebm_ppl._foreign import parse_json
+
 VERSION = 1
 _NAME = b"ebm_ppl energy"
 _DIGEST_SIZE = hashlib.sha256().digest_size
 _LENGTH_SIZE = 8
 DTYPES = ("bool", "int32", "int64", "float16", "bfloat16", "float32", "float64")
 """Names of the kinds of numbers that a file may hold."""
+MOST_HEADER = 2**24
+"""Largest header in bytes: the constants of points with some 400,000 coordinates, and metadata."""
+MOST_ARRAYS = 1024
+"""Most arrays of a file: a network of 511 layers. To evaluate a model abstractly takes 1 to 5 ms for each."""
+_MOST_AXES = 32
+_MOST_ENTRIES = 2**40
 
 
 class MalformedError(Exception):
@@ -48,10 +56,11 @@ def pack(header: dict[str, Any], arrays: Sequence[np.ndarray]) -> bytes:
 
 
 def unpack(content: bytes) -> tuple[dict[str, Any], list[np.ndarray]]:
-    """Header and arrays of a model file.
+    """Header and arrays of a model file; the arrays lie in `content` and take no memory of their own.
 
     Raises:
-        MalformedError: If the bytes are anything but a whole model file of a known version.
+        MalformedError: If the bytes are anything but a whole model file of a known version, or its header is
+            longer than `MOST_HEADER`, or describes more than `MOST_ARRAYS`.
     """
     first = re.match(_NAME + rb" ([0-9]{1,9})\n", content)
     if first is None:
@@ -61,24 +70,33 @@ def unpack(content: bytes) -> tuple[dict[str, Any], list[np.ndarray]]:
             f"is of format {int(first[1])}, and this version of ebm_ppl reads format {VERSION}"
         )
     start = first.end() + _DIGEST_SIZE
-    body = content[start:]
+    body = memoryview(content)[start:]
     if content[first.end() : start] != hashlib.sha256(body).digest():
         raise MalformedError("is damaged or incomplete")
-    split = _LENGTH_SIZE + int.from_bytes(body[:_LENGTH_SIZE], "little")
+    length = int.from_bytes(body[:_LENGTH_SIZE], "little")
+    if length > MOST_HEADER:
+        raise MalformedError(
+            f"holds {length} bytes beside its arrays, and at most {MOST_HEADER} are read"
+        )
+    text, blob = body[_LENGTH_SIZE:][:length], body[_LENGTH_SIZE:][length:]
     try:
-        header = json.loads(body[_LENGTH_SIZE:split])
-        return header, _arrays(header["arrays"], body[split:])
-    except (KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
+        header = parse_json(bytes(text))
+        return header, _arrays(header["arrays"], blob)
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise MalformedError("holds a header that does not fit its contents") from error
 
 
-def _arrays(layout: list[dict[str, Any]], blob: bytes) -> list[np.ndarray]:
+def _arrays(layout: Any, blob: memoryview) -> list[np.ndarray]:
+    if not isinstance(layout, list) or len(layout) > MOST_ARRAYS:
+        raise ValueError(f"not a list of at most {MOST_ARRAYS} arrays")
     arrays, offset = [], 0
     for entry in layout:
         if entry["dtype"] not in DTYPES:
             raise ValueError(f"unknown dtype {entry['dtype']!r}")
-        dtype, shape = jnp.dtype(entry["dtype"]), tuple(entry["shape"])
+        dtype, shape = jnp.dtype(entry["dtype"]), _as_shape(entry["shape"])
         count = math.prod(shape)
+        if count * dtype.itemsize > len(blob) - offset:
+            raise ValueError("an array is larger than what is there")
         flat = (
             np.frombuffer(blob, dtype, count=count, offset=offset) if count else np.empty(0, dtype)
         )
@@ -87,6 +105,17 @@ def _arrays(layout: list[dict[str, Any]], blob: bytes) -> list[np.ndarray]:
     if offset != len(blob):
         raise ValueError(f"{len(blob) - offset} bytes are left over")
     return arrays
+
+
+def _as_shape(sizes: Any) -> tuple[int, ...]:
+    """A shape whose product, leaving zeros out, is a machine's number."""
+    if not isinstance(sizes, list) or len(sizes) > _MOST_AXES:
+        raise ValueError(f"a shape is a list of at most {_MOST_AXES} sizes")
+    if not all(type(size) is int and 0 <= size < _MOST_ENTRIES for size in sizes):
+        raise ValueError(f"a size is an integer below {_MOST_ENTRIES}")
+    if math.prod(max(size, 1) for size in sizes) >= _MOST_ENTRIES:
+        raise ValueError(f"an array has fewer than {_MOST_ENTRIES} entries")
+    return tuple(sizes)
 
 
 def _little_endian(array: np.ndarray) -> np.ndarray:

@@ -2,16 +2,21 @@
 
 import json
 import os
-import pathlib
 from collections.abc import Mapping
 from typing import Any
 
 import jax
 import numpy as np
 
+from ebm_ppl._checks import check_count
+from ebm_ppl._errors import UnreadableFileError
 from ebm_ppl._files import write_bytes
+from ebm_ppl._foreign import MOST_BYTES, read_bytes, unreadable
 from ebm_ppl.serialization._container import MalformedError, pack, unpack
+from ebm_ppl.serialization._soundness import check_sound
 from ebm_ppl.serialization._tree import AnyEnergy, decode, encode
+
+_KIND = "a whole model file"
 
 
 def save_energy(
@@ -33,7 +38,8 @@ def save_energy(
         metadata: What else to keep, as far as JSON can hold it, such as column names and units.
 
     Raises:
-        ValueError: If a part of the energy or the metadata cannot be saved.
+        ValueError: If a part of the energy or the metadata cannot be saved, or `load_energy` would refuse
+            what came of it.
         OSError: If the file cannot be written.
 
     Examples:
@@ -53,75 +59,107 @@ def save_energy(
     arrays: list[np.ndarray] = []
     tree = encode(energy, arrays)
     content = pack({"energy": tree, "metadata": _as_json(metadata or {})}, arrays)
+    _check_readable(content)
     write_bytes(path, content)
 
 
-def load_energy(path: str | os.PathLike[str]) -> AnyEnergy:
+def load_energy(path: str | os.PathLike[str], *, max_bytes: int = MOST_BYTES) -> AnyEnergy:
     """Read an energy from a model file, bit for bit as it was saved.
+
+    The file may be a stranger's. Its sizes are held against its length before anything is made of it, and
+    the kinds and shapes of all parts against what their classes say, by an abstract evaluation of the
+    energy; the numbers themselves may be any. A file has at most 16 MiB and 1,048,576 values beside its
+    arrays, 1,024 arrays, 1,024 energies, 32 levels of energies within energies, and points of at most
+    16,777,216 coordinates.
 
     Args:
         path: A file that `save_energy` wrote.
+        max_bytes: Size of the largest file that is read; a GiB by default.
 
     Returns:
         The energy.
 
     Raises:
-        ValueError: If the file is no model file, is damaged, or is of another version; or if it holds
-            double precision and JAX is not set to compute in it.
+        UnreadableFileError: If the file is no regular one, larger than `max_bytes`, no model file, damaged,
+            of another version, or holds what is no energy; or if it holds double precision and JAX is not
+            set to compute in it. It is a `ValueError`.
         OSError: If the file cannot be read.
 
     Examples:
         See `save_energy`.
     """
-    header, arrays = _read(path)
+    check_count("max_bytes", max_bytes)
+    header, arrays = _read(path, max_bytes)
     if any(jax.dtypes.canonicalize_dtype(array.dtype) != array.dtype for array in arrays):
-        raise ValueError(
+        raise UnreadableFileError(
             f"`path` holds numbers of 64 bits, which JAX would round ({os.fspath(path)!r}); set "
             "`jax.config.update('jax_enable_x64', True)` to load it."
         )
     try:
-        energy = decode(header["energy"], arrays)
+        _check_energy(header, arrays)
     except MalformedError as error:
-        raise _refusal(path, error) from error
-    except (AttributeError, IndexError, KeyError, RecursionError, TypeError, ValueError) as error:
-        raise _refusal(path, "holds something else than an energy") from error
-    if not isinstance(energy, AnyEnergy):
-        raise _refusal(path, "holds something else than an energy")
-    return energy
+        raise unreadable(path, _KIND, error) from error
+    return decode(header["energy"], arrays)
 
 
-def load_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
+def load_metadata(path: str | os.PathLike[str], *, max_bytes: int = MOST_BYTES) -> dict[str, Any]:
     """Read what was saved beside an energy.
 
     Args:
         path: A file that `save_energy` wrote.
+        max_bytes: Size of the largest file that is read; a GiB by default.
 
     Returns:
         The metadata; empty if there is none.
 
     Raises:
-        ValueError: If the file is no model file, is damaged, or is of another version.
+        UnreadableFileError: If the file is no regular one, larger than `max_bytes`, no model file, damaged,
+            or of another version. It is a `ValueError`.
         OSError: If the file cannot be read.
 
     Examples:
         See `save_energy`.
     """
-    header, _ = _read(path)
+    check_count("max_bytes", max_bytes)
+    header, _ = _read(path, max_bytes)
     metadata = header.get("metadata")
     if not isinstance(metadata, dict):
-        raise _refusal(path, "holds no metadata")
+        raise unreadable(path, _KIND, "holds no metadata")
     return metadata
 
 
-def _read(path: str | os.PathLike[str]) -> tuple[dict[str, Any], list[np.ndarray]]:
+def _read(path: str | os.PathLike[str], max_bytes: int) -> tuple[dict[str, Any], list[np.ndarray]]:
     try:
-        return unpack(pathlib.Path(path).read_bytes())
+        return unpack(read_bytes(path, _KIND, max_bytes))
     except MalformedError as error:
-        raise _refusal(path, error) from error
+        raise unreadable(path, _KIND, error) from error
 
 
-def _refusal(path: str | os.PathLike[str], reason: object) -> ValueError:
-    return ValueError(f"`path` must name a whole model file; {os.fspath(path)!r} {reason}.")
+def _check_energy(header: dict[str, Any], arrays: list[np.ndarray]) -> None:
+    """Refuse a header that describes no energy, before any of its arrays is given to JAX."""
+    try:
+        energy = decode(header["energy"], arrays, _shape_of)
+        if not isinstance(energy, AnyEnergy):
+            raise TypeError(f"a {type(energy).__name__} is no energy")
+        check_sound(energy)
+    except MalformedError:
+        raise
+    except Exception as error:  # a forged file may make anything raise anything
+        raise MalformedError("holds something else than an energy") from error
+
+
+def _shape_of(array: np.ndarray) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct(array.shape, array.dtype)
+
+
+def _check_readable(content: bytes) -> None:
+    """Refuse to write what would not be read."""
+    try:
+        _check_energy(*unpack(content))
+    except MalformedError as error:
+        raise ValueError(
+            f"`energy` must be one that can be read again to be saved; its file {error}."
+        ) from error
 
 
 def _as_json(metadata: Mapping[str, Any]) -> dict[str, Any]:

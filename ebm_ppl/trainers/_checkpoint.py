@@ -17,9 +17,11 @@ import numpy as np
 
 from ebm_ppl._checks import check_count
 from ebm_ppl._files import write_bytes
+from ebm_ppl._foreign import MOST_BYTES, parse_archive, parse_json, read_bytes, unreadable
 from ebm_ppl.trainers._fingerprint import to_numpy
 
 _MAGIC = b"ebm_ppl checkpoint 1\n"
+_KIND = "a whole checkpoint"
 _DIGEST_SIZE = hashlib.sha256().digest_size
 
 
@@ -95,11 +97,16 @@ def read(
         The state and the further arrays, or `None` if there is no file.
 
     Raises:
-        ValueError: If the file is no whole checkpoint, or one of another fit.
+        UnreadableFileError: If the file is no whole checkpoint of such a state, or a GiB larger than it.
+            It is a `ValueError`.
+        ValueError: If the checkpoint is one of another fit.
     """
     _remove_leftovers(path)
+    dynamic, static = eqx.partition(like, eqx.is_array)
+    expected, structure = jax.tree.flatten(dynamic)
+    most = MOST_BYTES + sum(to_numpy(leaf).nbytes for leaf in expected)
     try:
-        content = pathlib.Path(path).read_bytes()
+        content = read_bytes(path, _KIND, most)
     except FileNotFoundError:
         return None
     start = len(_MAGIC) + _DIGEST_SIZE
@@ -108,17 +115,21 @@ def read(
         content[: len(_MAGIC)] != _MAGIC
         or content[len(_MAGIC) : start] != hashlib.sha256(body).digest()
     ):
-        raise ValueError(f"`path` must name a whole checkpoint; {os.fspath(path)!r} is none.")
-    with np.load(io.BytesIO(body), allow_pickle=False) as stored:
-        arrays = dict(stored)
-    if json.loads(arrays.pop("header").tobytes())["mark"] != mark:
+        raise unreadable(path, _KIND, "is none")
+    try:
+        arrays = parse_archive(body)
+        found = parse_json(arrays.pop("header").tobytes())["mark"]
+    except Exception as error:  # a forged file may make anything raise anything
+        raise unreadable(path, _KIND, "holds no arrays that a fit wrote") from error
+    if found != mark:
         raise ValueError(
             f"`path` holds a checkpoint of another fit ({os.fspath(path)!r}): the energy, data, "
             "objective, optimiser, key or settings differ. Remove it, or give another path."
         )
-    dynamic, static = eqx.partition(like, eqx.is_array)
-    expected, structure = jax.tree.flatten(dynamic)
-    leaves = [_from_numpy(arrays[f"state/{n}"], leaf) for n, leaf in enumerate(expected)]
+    try:
+        leaves = [_from_numpy(arrays[f"state/{n}"], leaf) for n, leaf in enumerate(expected)]
+    except (KeyError, ValueError) as error:
+        raise unreadable(path, _KIND, "holds another state than the fit's") from error
     extra = {k.removeprefix("extra/"): v for k, v in arrays.items() if k.startswith("extra/")}
     return eqx.combine(jax.tree.unflatten(structure, leaves), static), extra
 
@@ -131,8 +142,13 @@ def _remove_leftovers(path: str | os.PathLike[str]) -> None:
 
 
 def _from_numpy(array: np.ndarray, like: Any) -> Any:
+    expected = to_numpy(like)
+    # NumPy stores numbers that it does not know, such as bfloat16, as bytes without a kind.
+    is_alike = array.dtype in (expected.dtype, np.dtype((np.void, expected.dtype.itemsize)))
+    if not is_alike or array.shape != expected.shape:
+        raise ValueError(
+            f"expected {expected.dtype} of shape {expected.shape}; got {array.dtype} of {array.shape}"
+        )
     if jnp.issubdtype(like.dtype, jax.dtypes.prng_key):
         return jax.random.wrap_key_data(jnp.asarray(array), impl=jax.random.key_impl(like))
-    if array.dtype.kind == "V":  # how NumPy stores numbers that it does not know, such as bfloat16
-        array = array.view(like.dtype)
-    return jnp.asarray(array, dtype=like.dtype)
+    return jnp.asarray(array.view(expected.dtype))

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ebm_ppl._errors import UnreadableFileError
+
 if TYPE_CHECKING:
     import xarray
 
@@ -97,7 +99,12 @@ class Recorder:
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> "Recorder":
-        """The recorder that `to_arrays` wrote down."""
+        """The recorder that `to_arrays` wrote down.
+
+        Raises:
+            UnreadableFileError: If they are other arrays than those.
+        """
+        _check_record(arrays)
         recorder = cls()
         prefix = "steps/"
         steps = {
@@ -109,3 +116,16 @@ class Recorder:
         recorder._evaluation_steps = arrays["evaluation_steps"].tolist()
         recorder._evaluations = arrays["evaluations"].tolist()
         return recorder
+
+
+def _check_record(arrays: Mapping[str, np.ndarray]) -> None:
+    """Refuse arrays of other kinds and lengths than a recorder writes."""
+    at, values = (arrays.get(name, np.zeros(())) for name in ("evaluation_steps", "evaluations"))
+    steps = [array for name, array in arrays.items() if name.startswith("steps/")]
+    is_record = (at.dtype, values.dtype) == (np.int64, np.float64) and all(
+        array.ndim == 1 and array.dtype.kind in "biuf" for array in (at, values, *steps)
+    )
+    if not is_record or len(at) != len(values) or len({array.shape for array in steps}) > 1:
+        raise UnreadableFileError(
+            "`checkpoint` must hold the record of a fit, numbers for each of its steps; it holds none."
+        )

@@ -261,7 +261,7 @@ def nested(depth):
         ({"network": {}, "leaves": []}, "something else than an energy"),
         ({"tuple": [1.0]}, "something else than an energy"),
         (3.0, "something else than an energy"),
-        (nested(400), "something else than an energy"),
+        (nested(400), "is nested more than 32 levels deep"),
     ],
 )
 def test_forged_trees_are_refused(tree, reason, tmp_path):

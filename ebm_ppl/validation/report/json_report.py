@@ -13,17 +13,23 @@ import json
 import math
 import os
 import pathlib
+import reprlib
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
+from ebm_ppl._foreign import parse_json, read_bytes, unreadable
+from ebm_ppl._kinds import is_of
 from ebm_ppl.validation.report._atomic import write_text
 from ebm_ppl.validation.results import CheckResult, Question, Report, Row, Trace, Verdict
 
 SCHEMA = "ebm-ppl/validation-report/1"
 
 _DTYPES = ("<f4", "<f8")
+_KIND = "a validation report in JSON"
+
+_Part = TypeVar("_Part", Report, Row, CheckResult, Trace)
 
 
 def to_json(report: Report, path: str | os.PathLike[str]) -> pathlib.Path:
@@ -48,17 +54,33 @@ def load_json(path: str | os.PathLike[str]) -> Report:
     """Read a report that `to_json` wrote.
 
     Raises:
-        ValueError: If the file is not a report of this schema.
+        UnreadableFileError: If the file is no regular one of at most a GiB, or no report of this schema, each
+            part of the kind and shape that it should be. It is a `ValueError`.
+        OSError: If the file cannot be read.
     """
+    content = read_bytes(path, _KIND)
     try:
-        document = json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
-        raise ValueError(f"`path` must hold a JSON report; got {str(path)!r}: {error}.") from error
+        document = parse_json(content)
+    except (ValueError, RecursionError) as error:
+        raise unreadable(path, _KIND, "is no JSON that a report is written in") from error
     schema = document.get("schema") if isinstance(document, dict) else None
     if schema != SCHEMA:
-        raise ValueError(f"`path` must hold a report of schema {SCHEMA!r}; got {schema!r}.")
-    rows = [Row(row["energy"], row["kernel"], _result(row["result"])) for row in document["rows"]]
-    return Report(
+        raise unreadable(
+            path, _KIND, f"is of schema {reprlib.repr(schema)}, and {SCHEMA!r} is read"
+        )
+    try:
+        return _report(document)
+    except Exception as error:  # a forged file may make anything raise anything
+        raise unreadable(path, _KIND, "has parts that are none of a report") from error
+
+
+def _report(document: dict[str, Any]) -> Report:
+    rows = [
+        _made(Row, energy=row["energy"], kernel=row["kernel"], result=_result(row["result"]))
+        for row in document["rows"]
+    ]
+    return _made(
+        Report,
         title=document["title"],
         mode=document["mode"],
         rows=tuple(rows),
@@ -110,7 +132,8 @@ def _result(fields: dict[str, Any]) -> CheckResult:
     def optional(value: Any) -> float | None:
         return None if value is None else float(value)
 
-    return CheckResult(
+    return _made(
+        CheckResult,
         **{
             **fields,
             "question": Question(fields["question"]),
@@ -121,7 +144,7 @@ def _result(fields: dict[str, Any]) -> CheckResult:
             "p_value": optional(fields["p_value"]),
             "seconds": float(fields["seconds"]),
             "components": {key: float(item) for key, item in fields["components"].items()},
-        }
+        },
     )
 
 
@@ -131,7 +154,26 @@ _ARRAYS = ("draws", "energies", "truth_grid", "truth_density", "truth_cdf", "tru
 def _trace(fields: dict[str, Any]) -> Trace:
     arrays = {name: _array(fields[name]) for name in _ARRAYS}
     diagnostics = {key: float(item) for key, item in fields["diagnostics"].items()}
-    return Trace(**{**fields, **arrays, "diagnostics": diagnostics})
+    trace = _made(Trace, **{**fields, **arrays, "diagnostics": diagnostics})
+    num_chains, num_samples, dim = trace.draws.shape
+    if trace.energies.shape != (num_chains, num_samples):
+        raise ValueError(f"`energies` must be of shape {trace.draws.shape[:2]}.")
+    if trace.truth_energy_draws is not None and trace.truth_energy_draws.ndim != 1:
+        raise ValueError("`truth_energy_draws` must be of shape (num_draws,).")
+    grids = [trace.truth_grid, trace.truth_density, trace.truth_cdf]
+    shapes = {grid.shape for grid in grids if grid is not None}
+    if len(shapes) > 1 or any(len(shape) != 2 or shape[0] != dim for shape in shapes):
+        raise ValueError(f"What is true of {dim} coordinates must be tabulated at the same points.")
+    return trace
+
+
+def _made(cls: type[_Part], **fields: Any) -> _Part:
+    """A part of a report, whose fields are what their annotations say."""
+    made = cls(**fields)
+    for field in dataclasses.fields(cls):
+        if not is_of(getattr(made, field.name), field.type):
+            raise ValueError(f"`{field.name}` must be {field.type}.")
+    return made
 
 
 def _array(fields: dict[str, Any] | None) -> np.ndarray | None:

@@ -215,7 +215,7 @@ def test_a_checkpoint_is_data_and_never_code(tmp_path):
     body = buffer.getvalue()
     path = tmp_path / "fit.ckpt"
     path.write_bytes(b"ebm_ppl checkpoint 1\n" + hashlib.sha256(body).digest() + body)
-    with pytest.raises(ValueError, match="allow_pickle"):
+    with pytest.raises(ValueError, match="holds no arrays that a fit wrote"):
         run(path)
     assert not (tmp_path / "ran").exists()
 

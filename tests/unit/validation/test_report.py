@@ -9,10 +9,12 @@ import os
 import pathlib
 import re
 import time
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
 
+from ebm_ppl import UnreadableFileError
 from ebm_ppl.validation.report import (
     _atomic,
     load_json,
@@ -253,7 +255,9 @@ def test_json_takes_numpy_scalars_and_options_of_any_kind() -> None:
 def test_json_of_another_schema_is_refused(tmp_path: pathlib.Path, text: str) -> None:
     path = tmp_path / "report.json"
     path.write_text(text)
-    with pytest.raises(ValueError, match="`path` must hold a"):
+    with pytest.raises(
+        ValueError, match=r"must name a validation report in JSON; .*report\.json' is "
+    ):
         load_json(path)
 
 
@@ -291,3 +295,48 @@ def test_forty_pairs_stay_small_and_quick() -> None:
     seconds = (time.process_time() - began) / len(traces)
     assert 40 * size / len(traces) < 8e6
     assert seconds < 1.0  # about 0.2 on an idle core
+
+
+def _forged(value: object) -> Iterator[object]:
+    """The same document with one part after the other replaced by something else."""
+    if isinstance(value, dict):
+        for key, part in value.items():
+            yield from ({**value, key: other} for other in _forged(part))
+    elif isinstance(value, list) and value:
+        yield from ([other, *value[1:]] for other in _forged(value[0]))
+    for other in (None, True, 10**400, "\x1b[31m", [], [[]], {"": 0}, -1.5):
+        if type(other) is not type(value):
+            yield other
+
+
+def test_a_forged_report_is_refused_in_one_line_or_sound(tmp_path: pathlib.Path) -> None:
+    """Sound ones are written as they were read; numbers may stand for numbers."""
+    path = tmp_path / "report.json"
+    report = fakes.report()
+    trace = report.traces[0]
+    small = dataclasses.replace(trace, draws=trace.draws[:, :2], energies=trace.energies[:, :2])
+    report = dataclasses.replace(report, rows=report.rows[:1], traces=(small,))
+    document = json.loads(render_json(report))
+    num_refused = 0
+    for forged in _forged(document):
+        path.write_text(json.dumps(forged))
+        try:
+            report = load_json(path)
+        except UnreadableFileError as error:
+            num_refused += 1
+            message = str(error).replace(str(path), "")
+            assert message.isprintable()
+            assert len(message) < 200
+        else:
+            assert json.loads(render_json(report))["schema"] == SCHEMA
+    assert num_refused > 100
+
+
+def test_only_a_regular_file_is_read_as_a_report(tmp_path: pathlib.Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(UnreadableFileError, match="is no regular file"):
+        load_json(tmp_path / "pipe")
+    path = tmp_path / "report.json"
+    path.write_text("[" * 100_000)
+    with pytest.raises(UnreadableFileError, match="is no JSON that a report is written in"):
+        load_json(path)
