@@ -49,9 +49,8 @@ def annealed_importance_sampling(
     then biased by an amount that no error bar shows.
 
     Args:
-        target: The energy, or a path to it. The path to a `RestrictedBoltzmannMachine` is a
-            [`RestrictedBoltzmannPath`][ebm_ppl.annealing.RestrictedBoltzmannPath] from fair coins, to a
-            lattice or Boltzmann machine a [`LinearPath`][ebm_ppl.annealing.LinearPath], to any other energy a
+        target: The energy, or a path to it. The path to a lattice or a Boltzmann machine, restricted or not,
+            is a [`LinearPath`][ebm_ppl.annealing.LinearPath] from all states alike, to any other energy a
             [`GeometricPath`][ebm_ppl.annealing.GeometricPath].
         rng_key: Random key.
         base: Base law of a geometric path: a NumPyro distribution or a normalised `EnergyDistribution`; by

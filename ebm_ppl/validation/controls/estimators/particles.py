@@ -9,7 +9,7 @@ from jax.scipy.special import logsumexp
 from jaxtyping import Array, Float
 
 from ebm_ppl._types import PRNGKey
-from ebm_ppl.annealing import RestrictedBoltzmannPath
+from ebm_ppl.annealing import LinearPath
 from ebm_ppl.partition import LogPartitionEstimate, estimate_from_log_weights
 from ebm_ppl.validation.cases import EstimatorCase
 from ebm_ppl.validation.controls._estimator import EstimatorControl
@@ -20,7 +20,7 @@ _PARTICLES, _RUNS, _STEPS = 200, 40, 8
 
 def _run(rng_key: PRNGKey, *, resets: bool) -> Float[Array, ""]:
     """Particles that are resampled after every step, written out."""
-    path = RestrictedBoltzmannPath(machine())
+    path = LinearPath(machine())
     ladder = jnp.linspace(0.0, 1.0, _STEPS + 1)
     key_start, *keys = jax.random.split(rng_key, _STEPS + 1)
     x = path.sample_base(key_start, _PARTICLES)
