@@ -33,8 +33,8 @@ class Kind:
 # are what bridge sampling and annealed importance sampling had in 100 and 400 runs, to 15% and 7%.
 PROPOSAL = Kind("a proposal for the normal law", 2.98)
 BRIDGE = Kind("draws of the normal law and of a proposal", 2.94)
-MOVES = Kind("Metropolis moves to the normal law", 12.0)
-SWEEPS = Kind("Gibbs sweeps of the machine", 3.1)
+MOVES = Kind("Metropolis moves to the normal law", 11.6)
+SWEEPS = Kind("Gibbs sweeps of the machine", 3.0)
 
 SCHEDULE = AnnealingSchedule(jnp.linspace(0.0, 1.0, 21), jnp.full(20, 0.3))
 """Temperatures and step sizes from a standard normal law to the normal law."""
