@@ -36,8 +36,8 @@ from ebm_ppl.partition._scout import at_scouts
 from ebm_ppl.potentials import potential_fn
 
 _RESAMPLE_BELOW = 0.5
-# On the critical Ising torus of 16 x 16, 234 temperatures, the half-width is then 0.04 to 0.06, from 33 to 52 CPU
-# seconds; with the loss at 1.25 it was 0.09 and 0.13.
+# On the critical Ising torus of 16 x 16, 234 temperatures, the half-width is then 0.04 to 0.06, from 33 to 52
+# CPU seconds; with a loss of 1.25 it was 0.09 and 0.13.
 _FINENESS = Fineness(0.9, most_loss=0.7)
 
 
