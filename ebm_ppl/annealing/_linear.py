@@ -61,12 +61,12 @@ class LinearPath(AbstractPath):
     """
 
     _energy: AbstractLinearEnergy
-    base: AbstractLinearEnergy
+    _start: AbstractLinearEnergy  # parameters at 0, None for those that are 0: most of them, at each step
 
     def __init__(self, energy: Any, fields: Any = 0.0) -> None:
         _check_linear(energy)
         self._energy = energy
-        self.base = energy.uncoupled(fields)
+        self._start = eqx.filter(energy.uncoupled(fields), _may_differ_from_zero)
 
     @classmethod
     def from_means(cls, energy: Any, means: Any) -> "LinearPath":
@@ -107,23 +107,29 @@ class LinearPath(AbstractPath):
         return self._energy
 
     @property
+    def base(self) -> AbstractLinearEnergy:
+        """The energy at the beginning of the path, without couplings."""
+        return self._combined(lambda start, end: jnp.zeros_like(end) if start is None else start)
+
+    @property
     def log_z_base(self) -> Scalar:
         """Log partition function of independent sites."""
         return self.base.log_z_uncoupled
 
     def sample_base(self, rng_key: PRNGKey, count: int) -> Float[Array, "count *event"]:
         """Draw independent sites: by one sweep, since there are no couplings, from wherever it begins."""
-        somewhere = self.base.support.feasible_like(jnp.zeros(self.base.event_shape))
+        base = self.base
+        somewhere = base.support.feasible_like(jnp.zeros(base.event_shape))
         start = jnp.asarray(somewhere, dtype=float)
         keys = jax.random.split(rng_key, count)
-        return jax.vmap(lambda key: self.base.gibbs_sweep(key, start))(keys)
+        return jax.vmap(lambda key: base.gibbs_sweep(key, start))(keys)
 
     def at(self, inverse_temperature: Scalar) -> AbstractLinearEnergy:
         r"""The energy with parameters $(1 - \beta) \theta_0 + \beta \theta$."""
 
-        def between(start: Array, end: Array) -> Array:
+        def between(start: Array | None, end: Array) -> Array:
             share = inverse_temperature.astype(end.dtype)
-            return (1 - share) * start + share * end
+            return share * end if start is None else (1 - share) * start + share * end
 
         return self._combined(between)
 
@@ -134,7 +140,7 @@ class LinearPath(AbstractPath):
         units. The log odds of these are computed at the larger $\beta$, and scale from there: going up, that
         is where the next sweep needs them too, and the compiler computes them once.
         """
-        difference = self._combined(lambda start, end: end - start)
+        difference = self._combined(lambda start, end: end if start is None else end - start)
         if not isinstance(difference, AbstractLatentEnergy):
             return -(end - start) * difference(x)
         upper = jnp.maximum(start, end)
@@ -147,9 +153,17 @@ class LinearPath(AbstractPath):
 
     def _combined(self, combine: Any) -> AbstractLinearEnergy:
         """The energy whose parameters are combined of those at the start and at the end."""
-        start = eqx.filter(self.base, eqx.is_inexact_array)
         end, rest = eqx.partition(self._energy, eqx.is_inexact_array)
-        return eqx.combine(jax.tree.map(combine, start, end), rest)
+
+        def of_leaf(end: Any, start: Any) -> Any:
+            return None if end is None else combine(start, end)
+
+        combined = jax.tree.map(of_leaf, end, self._start, is_leaf=lambda leaf: leaf is None)
+        return eqx.combine(combined, rest)
+
+
+def _may_differ_from_zero(leaf: Any) -> bool:
+    return eqx.is_inexact_array(leaf) and (is_traced(leaf) or bool(np.any(np.asarray(leaf))))
 
 
 def _check_linear(energy: Any) -> None:
