@@ -23,7 +23,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ebm_ppl._random import fast_key
-from ebm_ppl.annealing import RestrictedBoltzmannPath
+from ebm_ppl.annealing import LinearPath
 from ebm_ppl.energies import RestrictedBoltzmannMachine
 from ebm_ppl.partition import EnumerationNormalizer, annealed_importance_sampling
 
@@ -36,7 +36,7 @@ Run = Callable[[int], float]
 
 def with_ebm_ppl(machine: RestrictedBoltzmannMachine, chains: int, temperatures: int) -> Run:
     """The estimator of this package, with its interval and warnings."""
-    path = RestrictedBoltzmannPath(machine)
+    path = LinearPath(machine)
 
     def run(seed: int) -> float:
         key = jax.random.key(seed)

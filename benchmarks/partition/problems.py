@@ -12,7 +12,7 @@ import numpyro.distributions as dist
 import optax
 
 from ebm_ppl import energies, quadrature
-from ebm_ppl.annealing import AbstractPath, GeometricPath, RestrictedBoltzmannPath
+from ebm_ppl.annealing import AbstractPath, GeometricPath, LinearPath
 from ebm_ppl.energies import RestrictedBoltzmannMachine
 from ebm_ppl.partition import EnumerationNormalizer
 
@@ -107,7 +107,7 @@ def machines(num_temperatures: int = TEMPERATURES) -> list[Problem]:
     problems = [
         Problem(
             "small machine",
-            RestrictedBoltzmannPath(small, mean),
+            LinearPath.from_means(small, mean),
             log_z,
             sample,
             proposal=dist.Bernoulli(probs=mean).to_event(1),
@@ -130,8 +130,8 @@ def machines(num_temperatures: int = TEMPERATURES) -> list[Problem]:
         sample, log_z = _exact_machine(machine)
         common: Any = {"num_temperatures": num_temperatures, "estimators": asked}
         for base, path in (
-            ("base from data", RestrictedBoltzmannPath(machine, mean)),
-            ("fair coins", RestrictedBoltzmannPath(machine)),
+            ("base from data", LinearPath.from_means(machine, mean)),
+            ("fair coins", LinearPath(machine)),
         ):
             problems.append(Problem(f"{name}, {base}", path, log_z, sample, **common))
     return problems

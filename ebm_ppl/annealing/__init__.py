@@ -10,9 +10,6 @@ from ebm_ppl.annealing._geometric import as_base as as_base
 from ebm_ppl.annealing._geometric import default_base as default_base
 from ebm_ppl.annealing._linear import LinearPath as LinearPath
 from ebm_ppl.annealing._path import AbstractPath as AbstractPath
-from ebm_ppl.annealing._restricted_boltzmann import (
-    RestrictedBoltzmannPath as RestrictedBoltzmannPath,
-)
 from ebm_ppl.annealing._schedule import conditional_ess as conditional_ess
 from ebm_ppl.annealing._schedule import next_inverse_temperature as next_inverse_temperature
 from ebm_ppl.annealing._schedule import power_schedule as power_schedule

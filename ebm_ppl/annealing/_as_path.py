@@ -5,8 +5,7 @@ from typing import Any
 from ebm_ppl.annealing._geometric import GeometricPath
 from ebm_ppl.annealing._linear import LinearPath
 from ebm_ppl.annealing._path import AbstractPath
-from ebm_ppl.annealing._restricted_boltzmann import RestrictedBoltzmannPath
-from ebm_ppl.energies import AbstractBlockwiseEnergy, AbstractEnergy, RestrictedBoltzmannMachine
+from ebm_ppl.energies import AbstractEnergy, AbstractLinearEnergy
 
 
 def as_path(target: AbstractEnergy | AbstractPath, base: Any) -> AbstractPath:
@@ -17,8 +16,8 @@ def as_path(target: AbstractEnergy | AbstractPath, base: Any) -> AbstractPath:
         base: Base law, as [`GeometricPath`][ebm_ppl.annealing.GeometricPath] takes it.
 
     Returns:
-        The path: without a base law that of couplings for a restricted Boltzmann machine, and for a blockwise
-        energy that is linear in its parameters; else a geometric one.
+        The path: without a base law, for an energy that is linear in its parameters, that of its couplings;
+        else a geometric one.
 
     Raises:
         ValueError: If there are both a path and a base law.
@@ -27,8 +26,6 @@ def as_path(target: AbstractEnergy | AbstractPath, base: Any) -> AbstractPath:
         if base is not None:
             raise ValueError("`base` must be None with a path, which has its own base law.")
         return target
-    if isinstance(target, RestrictedBoltzmannMachine) and base is None:
-        return RestrictedBoltzmannPath(target)
-    if isinstance(target, AbstractBlockwiseEnergy) and target.is_linear and base is None:
+    if isinstance(target, AbstractLinearEnergy) and base is None:
         return LinearPath(target)
     return GeometricPath(target, base)

@@ -12,6 +12,7 @@ from ebm_ppl.energies.banana import Banana as Banana
 from ebm_ppl.energies.beta import Beta as Beta
 from ebm_ppl.energies.blockwise import AbstractBlockwiseEnergy as AbstractBlockwiseEnergy
 from ebm_ppl.energies.blockwise import AbstractLatentEnergy as AbstractLatentEnergy
+from ebm_ppl.energies.blockwise import AbstractLinearEnergy as AbstractLinearEnergy
 from ebm_ppl.energies.boltzmann_machine import BoltzmannMachine as BoltzmannMachine
 from ebm_ppl.energies.categorical import AbstractCategoricalEnergy as AbstractCategoricalEnergy
 from ebm_ppl.energies.composite import SumEnergy as SumEnergy

@@ -12,17 +12,15 @@ from ebm_ppl._random import fast_key
 from ebm_ppl._types import Event, PRNGKey, Scalar
 from ebm_ppl.energies._draws import as_thresholds
 from ebm_ppl.energies._graph import Graph
-from ebm_ppl.energies.blockwise import AbstractBlockwiseEnergy
+from ebm_ppl.energies.blockwise import AbstractLinearEnergy
 
 
-class AbstractPairwiseEnergy(AbstractBlockwiseEnergy):
+class AbstractPairwiseEnergy(AbstractLinearEnergy):
     r"""Sites of two values with $E(x) = -\sum_e w_e x_{l(e)} x_{r(e)} - \sum_i b_i x_i$ over a graph's edges.
 
     A Gibbs sweep redraws the sites of one colour of the graph after the other, each by one random word of
     32 bits, which moves a probability $p$ by at most $2^{-24} p + 2^{-31}$.
     """
-
-    is_linear = True
 
     graph: eqx.AbstractVar[Graph]
 
@@ -49,6 +47,12 @@ class AbstractPairwiseEnergy(AbstractBlockwiseEnergy):
     def _energy(self, x: Event) -> Scalar:
         left, right = self.graph.edges.T
         return -jnp.sum(self._pair_weights * x[left] * x[right]) - jnp.sum(self._site_biases * x)
+
+    @property
+    def log_z_uncoupled(self) -> Scalar:
+        """Log partition function of independent sites with the biases."""
+        lower, upper = (value * self._site_biases for value in self._values)
+        return jnp.sum(jnp.logaddexp(lower, upper))
 
     def conditional_logits(self, x: Event) -> Float[Array, " num_sites"]:
         """Log odds of the upper value of each site given all the others.

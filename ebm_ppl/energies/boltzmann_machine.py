@@ -68,3 +68,8 @@ class BoltzmannMachine(AbstractPairwiseEnergy):
     @property
     def _site_biases(self) -> Float[Array, " num_sites"]:
         return jnp.broadcast_to(self.biases, (self.graph.num_sites,))
+
+    def uncoupled(self, fields: Any = 0.0) -> "BoltzmannMachine":
+        """The units without couplings, in other fields, shape `(num_sites,)` or one for all."""
+        check_weights("fields", as_parameter(fields), (self.graph.num_sites,))
+        return BoltzmannMachine(jnp.zeros_like(self.weights), fields, self.graph)

@@ -116,23 +116,9 @@ class GaussianBernoulliRBM(AbstractLatentEnergy):
     def _precision(self) -> Float[Array, " visible"]:
         return jnp.exp(-2 * self.log_scale)
 
-    def _quadratic(self, x: Event) -> Scalar:
+    def visible_energy(self, x: Event) -> Scalar:
+        """Energy of the visible units while all hidden ones are 0, that of independent normal laws."""
         return 0.5 * jnp.sum((x - self.visible_bias) ** 2 * self._precision)
-
-    def _energy(self, x: Event) -> Scalar:
-        return self._quadratic(x) - jnp.sum(jax.nn.softplus(self.hidden_logits(x)))
-
-    def joint_energy(self, x: Event, hidden: Float[Array, " hidden"]) -> Scalar:
-        r"""Energy $E(v, h)$ of both layers.
-
-        Args:
-            x: Visible units, shape `(visible,)`.
-            hidden: Hidden units, shape `(hidden,)`.
-
-        Returns:
-            The joint energy, a scalar.
-        """
-        return self._quadratic(x) - product(hidden, self.hidden_logits(x))
 
     def hidden_logits(self, x: Event) -> Float[Array, "*points hidden"]:
         """Log odds of the hidden units given the visible ones, shape `(hidden,)`."""

@@ -65,3 +65,8 @@ class GraphIsing(AbstractPairwiseEnergy):
     @property
     def _site_biases(self) -> Float[Array, " num_sites"]:
         return jnp.broadcast_to(self.field, (self.graph.num_sites,))
+
+    def uncoupled(self, fields: Any = 0.0) -> "GraphIsing":
+        """The spins without couplings, in other fields, shape `(num_sites,)` or one for all."""
+        check_weights("fields", as_parameter(fields), (self.graph.num_sites,))
+        return GraphIsing(jnp.zeros_like(self.coupling), fields, self.graph)

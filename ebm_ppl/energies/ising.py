@@ -1,5 +1,6 @@
 """The Ising model on a lattice: spins that like to agree with their neighbours."""
 
+import math
 from typing import Any
 
 import equinox as eqx
@@ -24,10 +25,10 @@ from ebm_ppl.energies._lattice import (
 )
 from ebm_ppl.energies._parameters import as_shape, check_scalars
 from ebm_ppl.energies._spin import spin
-from ebm_ppl.energies.blockwise import AbstractBlockwiseEnergy
+from ebm_ppl.energies.blockwise import AbstractLinearEnergy
 
 
-class Ising(AbstractBlockwiseEnergy):
+class Ising(AbstractLinearEnergy):
     r"""Ising model on a lattice of any dimension, of spins $x_i \in \{-1, 1\}$.
 
     $$E(x) = -J \sum_{\langle i, j \rangle} x_i x_j - h \sum_i x_i,$$
@@ -65,8 +66,6 @@ class Ising(AbstractBlockwiseEnergy):
         Physical Review 65.
     """
 
-    is_linear = True
-
     coupling: Scalar
     field: Scalar
     shape: tuple[int, ...] = eqx.field(static=True)
@@ -100,6 +99,16 @@ class Ising(AbstractBlockwiseEnergy):
 
     def _energy(self, x: Event) -> Scalar:
         return -self.coupling * bond_sum(x, self.periodic) - self.field * jnp.sum(x)
+
+    def uncoupled(self, fields: Any = 0.0) -> "Ising":
+        """The lattice without couplings, its spins in another field, a scalar."""
+        check_scalars(fields=fields)
+        return Ising(self.shape, jnp.zeros_like(self.coupling), fields, self.periodic)
+
+    @property
+    def log_z_uncoupled(self) -> Scalar:
+        r"""Log partition function $n \log(2 \cosh h)$ of $n$ spins in the field."""
+        return math.prod(self.shape) * jnp.logaddexp(self.field, -self.field)
 
     def conditional_logits(self, x: Event) -> Float[Array, "..."]:
         r"""Log odds $2 J s_i + 2 h$ of each spin being up given all the others.

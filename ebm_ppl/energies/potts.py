@@ -15,11 +15,11 @@ from ebm_ppl.energies._base import as_parameter
 from ebm_ppl.energies._draws import choose_category
 from ebm_ppl.energies._graph import Graph
 from ebm_ppl.energies._pairwise import check_weights
-from ebm_ppl.energies.blockwise import AbstractBlockwiseEnergy
+from ebm_ppl.energies.blockwise import AbstractLinearEnergy
 from ebm_ppl.energies.categorical import AbstractCategoricalEnergy
 
 
-class Potts(AbstractBlockwiseEnergy, AbstractCategoricalEnergy):
+class Potts(AbstractLinearEnergy, AbstractCategoricalEnergy):
     r"""Potts model: sites $x_i \in \{0, \dots, q - 1\}$ on a graph.
 
     $$E(x) = -\sum_{e = (i, j)} J_e\, [x_i = x_j] - \sum_i h_{x_i}, \qquad h_0 = 0,$$
@@ -47,8 +47,6 @@ class Potts(AbstractBlockwiseEnergy, AbstractCategoricalEnergy):
         Potts (1952). Some generalized order-disorder transformations. Mathematical Proceedings of the
         Cambridge Philosophical Society 48.
     """
-
-    is_linear = True
 
     coupling: Float[Array, "..."]
     field: Float[Array, " others"]
@@ -85,6 +83,22 @@ class Potts(AbstractBlockwiseEnergy, AbstractCategoricalEnergy):
         left, right = self.graph.edges.T
         agreement = jnp.sum(indicators[left] * indicators[right], axis=-1)
         return -jnp.sum(self._couplings * agreement) - jnp.sum(indicators * self._fields)
+
+    def uncoupled(self, fields: Any = 0.0) -> "Potts":
+        """The sites without couplings, in other fields, shape `(num_states - 1,)` or one for all of them."""
+        shape = (self.num_states - 1,)
+        check_weights("fields", as_parameter(fields), shape)
+        return Potts(
+            self.num_states,
+            jnp.zeros_like(self.coupling),
+            self.graph,
+            jnp.broadcast_to(as_parameter(fields), shape),
+        )
+
+    @property
+    def log_z_uncoupled(self) -> Scalar:
+        """Log partition function of independent sites in the fields."""
+        return self.graph.num_sites * jax.nn.logsumexp(self._fields)
 
     def conditional_logits(self, x: Event) -> Float[Array, "num_sites num_states"]:
         """Log probability of each value of each site given the other sites, up to a constant a site.

@@ -15,10 +15,11 @@ from ebm_ppl.energies._base import as_parameter
 from ebm_ppl.energies._components import rotated_components
 from ebm_ppl.energies._draws import draw_bernoulli
 from ebm_ppl.energies._layers import check_layers, product
-from ebm_ppl.energies.blockwise import AbstractLatentEnergy
+from ebm_ppl.energies._pairwise import check_weights
+from ebm_ppl.energies.blockwise import AbstractLatentEnergy, AbstractLinearEnergy
 
 
-class RestrictedBoltzmannMachine(AbstractLatentEnergy):
+class RestrictedBoltzmannMachine(AbstractLatentEnergy, AbstractLinearEnergy):
     r"""Free energy of binary visible units $v$ that are coupled to binary hidden units $h$.
 
     $$E(v, h) = -b^\top v - c^\top h - v^\top W h, \qquad
@@ -181,20 +182,9 @@ class RestrictedBoltzmannMachine(AbstractLatentEnergy):
         """Vectors of zeros and ones."""
         return constraints.independent(constraints.boolean, 1)
 
-    def _energy(self, x: Event) -> Scalar:
-        return -product(x, self.visible_bias) - jnp.sum(jax.nn.softplus(self.hidden_logits(x)))
-
-    def joint_energy(self, x: Event, hidden: Float[Array, " hidden"]) -> Scalar:
-        r"""Energy $E(v, h)$ of both layers.
-
-        Args:
-            x: Visible units, shape `(visible,)`.
-            hidden: Hidden units, shape `(hidden,)`.
-
-        Returns:
-            The joint energy, a scalar.
-        """
-        return -product(x, self.visible_bias) - product(hidden, self.hidden_logits(x))
+    def visible_energy(self, x: Event) -> Scalar:
+        r"""Energy $-b^\top v$ of the visible units while all hidden ones are 0."""
+        return -product(x, self.visible_bias)
 
     def hidden_logits(self, x: Event) -> Float[Array, "*points hidden"]:
         r"""Log odds $c + v^\top W$ of the hidden units given the visible ones, shape `(hidden,)`."""
@@ -215,6 +205,21 @@ class RestrictedBoltzmannMachine(AbstractLatentEnergy):
     def sample_visible(self, rng_key: PRNGKey, hidden: Float[Array, "*points hidden"]) -> Event:
         """Draw the visible units given the hidden ones, shape `(visible,)`; of a batch by one key."""
         return draw_bernoulli(rng_key, self.visible_logits(hidden))
+
+    def uncoupled(self, fields: Any = 0.0) -> "RestrictedBoltzmannMachine":
+        """The machine without couplings, of other visible biases, shape `(visible,)` or one for all."""
+        check_weights("fields", as_parameter(fields), self.event_shape)
+        return RestrictedBoltzmannMachine(
+            jnp.zeros_like(self.weights),
+            jnp.broadcast_to(as_parameter(fields), self.event_shape),
+            jnp.zeros_like(self.hidden_bias),
+        )
+
+    @property
+    def log_z_uncoupled(self) -> Scalar:
+        """Log partition function of independent units of both layers."""
+        softplus = jax.nn.softplus
+        return jnp.sum(softplus(self.visible_bias)) + jnp.sum(softplus(self.hidden_bias))
 
     @property
     def hidden_marginal(self) -> "RestrictedBoltzmannMachine":

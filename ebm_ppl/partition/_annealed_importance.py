@@ -18,7 +18,7 @@ from ebm_ppl.partition._estimate import (
     estimate_from_log_weights,
 )
 from ebm_ppl.partition._moves import as_moves
-from ebm_ppl.partition._pilot import Schedule, as_schedule
+from ebm_ppl.partition._pilot import FINENESS, Schedule, as_schedule
 from ebm_ppl.partition._rest import FALSE_ALARM_RATE, MOST_POINTS, drift_p_value
 from ebm_ppl.partition._scout import at_scouts
 
@@ -32,7 +32,7 @@ def annealed_importance_sampling(
     schedule: Schedule = None,
     kernel: Callable[..., Any] | None = None,
     num_steps: int = 1,
-    threshold: float = 0.995,
+    threshold: float | None = None,
     level: float = 0.95,
 ) -> LogPartitionEstimate:
     r"""Estimate $\log Z$ by chains that are drawn from a base law and annealed to the target.
@@ -49,9 +49,8 @@ def annealed_importance_sampling(
     then biased by an amount that no error bar shows.
 
     Args:
-        target: The energy, or a path to it. The path to a `RestrictedBoltzmannMachine` is a
-            [`RestrictedBoltzmannPath`][ebm_ppl.annealing.RestrictedBoltzmannPath] from fair coins, to a
-            lattice or Boltzmann machine a [`LinearPath`][ebm_ppl.annealing.LinearPath], to any other energy a
+        target: The energy, or a path to it. The path to a lattice or a Boltzmann machine, restricted or not,
+            is a [`LinearPath`][ebm_ppl.annealing.LinearPath] from all states alike, to any other energy a
             [`GeometricPath`][ebm_ppl.annealing.GeometricPath].
         rng_key: Random key.
         base: Base law of a geometric path: a NumPyro distribution or a normalised `EnergyDistribution`; by
@@ -65,7 +64,9 @@ def annealed_importance_sampling(
             block Gibbs where the path knows their conditional laws, else Gibbs with gradients.
         num_steps: Number of the kernel's steps at each temperature. Gibbs with gradients changes one
             coordinate a step: about as many steps as there are coordinates make a sweep.
-        threshold: Conditional effective sample size at which a pilot run places temperatures.
+        threshold: Conditional effective sample size at which a pilot run places temperatures; by default
+            0.995, and on a `LinearPath` its steps are divided, into 2,000 at most, until together they lose
+            no more than a tenth of it.
         level: Probability that the interval is to cover $\log Z$.
 
     Returns:
@@ -104,12 +105,15 @@ def annealed_importance_sampling(
     """
     check_count("num_chains", num_chains, 2)
     check_interval("level", level, 0.0, 1.0)
-    check_interval("threshold", threshold, 0.0, 1.0)
+    if threshold is not None:
+        check_interval("threshold", threshold, 0.0, 1.0)
     check_key("rng_key", rng_key)
     path, reference = centred(as_path(target, base), rng_key)
     moves = as_moves(kernel, num_steps, path)
     key_pilot, key_run = jax.random.split(rng_key)
-    ladder = as_schedule(schedule, path, moves, key_pilot, threshold)
+    ladder = as_schedule(
+        schedule, path, moves, key_pilot, FINENESS if threshold is None else threshold
+    )
     log_weights, positions, accept_prob = forward_log_weights(
         path, moves, ladder, key_run, num_chains
     )

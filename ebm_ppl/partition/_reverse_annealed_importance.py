@@ -21,7 +21,7 @@ from ebm_ppl.partition._estimate import (
     estimate_from_log_weights,
 )
 from ebm_ppl.partition._moves import as_moves
-from ebm_ppl.partition._pilot import Schedule, as_schedule
+from ebm_ppl.partition._pilot import FINENESS, Schedule, as_schedule
 from ebm_ppl.partition._rest import FALSE_ALARM_RATE, MOST_POINTS, drift_p_value
 from ebm_ppl.partition._scout import at_scouts
 
@@ -35,7 +35,7 @@ def reverse_annealed_importance_sampling(
     schedule: Schedule = None,
     kernel: Callable[..., Any] | None = None,
     num_steps: int = 2,
-    threshold: float = 0.995,
+    threshold: float | None = None,
     level: float = 0.95,
 ) -> LogPartitionEstimate:
     r"""Estimate $\log Z$ by chains that start at draws of the target and are heated to the base law.
@@ -97,7 +97,8 @@ def reverse_annealed_importance_sampling(
         bidirectional Monte Carlo. arXiv:1511.02543.
     """
     check_interval("level", level, 0.0, 1.0)
-    check_interval("threshold", threshold, 0.0, 1.0)
+    if threshold is not None:
+        check_interval("threshold", threshold, 0.0, 1.0)
     check_key("rng_key", rng_key)
     path, reference = centred(as_path(target, base), rng_key)
     shape = np.shape(draws)
@@ -108,7 +109,9 @@ def reverse_annealed_importance_sampling(
         )
     moves = as_moves(kernel, num_steps, path)
     key_pilot, key_run = jax.random.split(rng_key)
-    ladder = as_schedule(schedule, path, moves, key_pilot, threshold)
+    ladder = as_schedule(
+        schedule, path, moves, key_pilot, FINENESS if threshold is None else threshold
+    )
     points = jnp.asarray(draws, dtype=float)
     check_inside(path.energy, points)
     log_weights, positions, accept_prob = reverse_log_weights(path, moves, ladder, key_run, points)

@@ -1,5 +1,6 @@
 """Energies whose partition function is known, on which estimators of it are questioned."""
 
+import dataclasses
 import functools
 
 import jax
@@ -13,6 +14,27 @@ from ebm_ppl.partition import AnnealingSchedule
 
 _MEAN = np.array([1.0, -1.0])
 _COVARIANCE = np.array([[0.5, 0.2], [0.2, 1.0]])
+
+
+@dataclasses.dataclass(frozen=True)
+class Kind:
+    r"""Estimators that make log Z of the same things.
+
+    Attributes:
+        name: What they are given, in words.
+        best: Variance of $\log \hat Z$ times evaluations, of the best of them that is known.
+    """
+
+    name: str
+    best: float
+
+
+# The first is exact, the variance of one weight under a normal law of mean 0.5 and deviation 1.6; the others
+# are what bridge sampling and annealed importance sampling had in 100 and 400 runs, to 15% and 7%.
+PROPOSAL = Kind("a proposal for the normal law", 2.98)
+BRIDGE = Kind("draws of the normal law and of a proposal", 2.94)
+MOVES = Kind("Metropolis moves to the normal law", 11.6)
+SWEEPS = Kind("Gibbs sweeps of the machine", 3.0)
 
 SCHEDULE = AnnealingSchedule(jnp.linspace(0.0, 1.0, 21), jnp.full(20, 0.3))
 """Temperatures and step sizes from a standard normal law to the normal law."""

@@ -14,6 +14,7 @@ from typing import Any
 from ebm_ppl.validation.cases import estimators, objectives, samplers
 from ebm_ppl.validation.cases._base import KernelCase as KernelCase
 from ebm_ppl.validation.cases._estimator import EstimatorCase as EstimatorCase
+from ebm_ppl.validation.cases._estimator import Work as Work
 from ebm_ppl.validation.cases._objective import ObjectiveCase as ObjectiveCase
 
 

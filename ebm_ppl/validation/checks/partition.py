@@ -1,5 +1,6 @@
 """Whether an estimator of log Z keeps its claims: no bias, and an error bar that is one."""
 
+import dataclasses
 import math
 import time
 import warnings
@@ -12,6 +13,7 @@ from scipy import stats
 from ebm_ppl._types import PRNGKey
 from ebm_ppl.partition import LogPartitionEstimate
 from ebm_ppl.validation.cases import EstimatorCase
+from ebm_ppl.validation.checks.efficiency import waste_p_value
 from ebm_ppl.validation.checks.error_rates import POWER, SINGLE_LEVEL, bonferroni, two_sided_p_value
 from ebm_ppl.validation.results import CheckResult, Question, Verdict
 
@@ -28,8 +30,53 @@ SPREAD_SLACK = 1.05
 """Factor by which a stated error may be off from that which estimates have, to either side."""
 
 
+@dataclasses.dataclass(frozen=True)
+class Runs:
+    """Independent runs of an estimator, held against the exact value.
+
+    Attributes:
+        estimates: What they returned.
+        truth: The exact log Z.
+        seconds: Wall-clock time that they took.
+    """
+
+    estimates: Sequence[LogPartitionEstimate]
+    truth: float
+    seconds: float
+
+    @property
+    def error(self) -> np.ndarray:
+        """Error of each estimate of log Z."""
+        return np.array([run.log_z for run in self.estimates]) - self.truth
+
+
+def decisive_runs(case: EstimatorCase, rng_key: PRNGKey) -> Runs:
+    """Runs of an estimator that decide on its claims.
+
+    A hundred are made. If they leave a doubt, and no certainty, five hundred fresh ones stand in for them.
+    Either number may reject a claim at half of its false-alarm rate.
+
+    Args:
+        case: The estimator and its claims.
+        rng_key: Random key.
+
+    Returns:
+        The runs.
+    """
+    began = time.perf_counter()
+    truth = case.truth()
+    runs = Runs(_estimates(case, rng_key, NUM_RUNS), truth, 0.0)
+    p_value = bonferroni(_tests(case, runs))
+    if case.work is not None:
+        p_value = min(p_value, waste_p_value(case.work, runs.error))
+    if SINGLE_LEVEL / 2 <= p_value < SUSPECT:
+        fresh = jax.random.fold_in(rng_key, 1)
+        runs = Runs(_estimates(case, fresh, NUM_CONFIRMING), truth, 0.0)
+    return dataclasses.replace(runs, seconds=time.perf_counter() - began)
+
+
 def honest_error(
-    case: EstimatorCase, rng_key: PRNGKey, *, question: Question = Question.ESTIMATION
+    case: EstimatorCase, runs: Runs, *, question: Question = Question.ESTIMATION
 ) -> CheckResult:
     r"""Hold independent runs of an estimator against the exact $\log Z$.
 
@@ -49,50 +96,61 @@ def honest_error(
     normal, so that $\sum w^2 \sim \chi^2$ over the runs. For intervals, $s$ is the distance from the estimate
     to the end on the truth's side over $T_{n-1}^{-1}$ of the interval's level.
 
-    A hundred runs decide if they are beyond doubt or above it; else five hundred fresh ones do. Either look
-    has half of the false-alarm rate.
-
     Args:
         case: The estimator and its claims.
-        rng_key: Random key.
+        runs: Its runs, as `decisive_runs` makes them.
         question: Under which heading the result is reported.
 
     Returns:
-        The verdict, with the five p-values of the look that decided among its components.
+        The verdict, with the five p-values among its components.
     """
-    began = time.perf_counter()
-    truth = case.truth()
-    key_first, key_more = rng_key, jax.random.fold_in(rng_key, 1)
-    runs = _runs(case, key_first, NUM_RUNS)
-    tests = _tests(case, runs, truth)
-    if SINGLE_LEVEL / 2 <= bonferroni(tests) < SUSPECT:
-        runs = _runs(case, key_more, NUM_CONFIRMING)
-        tests = _tests(case, runs, truth)
-    return _result(case, runs, truth, tests, question, began)
+    tests, error, count = _tests(case, runs), runs.error, len(runs.estimates)
+    standardised = error / np.array([run.std_error for run in runs.estimates])
+    t, spread = _mean_of_claim(case, runs)
+    p_value, level = bonferroni(tests), SINGLE_LEVEL / 2
+    critical = float(stats.t.isf(level / (2 * len(tests)), count - 1))
+    return CheckResult(
+        check="honest error",
+        question=question,
+        verdict=Verdict.PASS if p_value >= level else Verdict.FAIL,
+        statistic=abs(t),
+        statistic_name=f"|t| of the mean of {case.unbiased_for}",
+        sample_size=count,
+        detectable=f"{case.unbiased_for} off by {(critical + stats.norm.isf(1 - POWER)) * spread:.2g}",
+        false_alarm_rate=SINGLE_LEVEL,
+        bound=critical,
+        p_value=p_value,
+        detail=(
+            f"mean error of log Z {error.mean():+.4f}, in standard errors {standardised.mean():+.2f} with "
+            f"a spread of {np.sqrt(np.mean(standardised**2)):.2f}; {_held(runs)} of {count} "
+            "intervals hold the truth"
+        ),
+        seconds=runs.seconds,
+        components=tests,
+    )
 
 
-def _runs(case: EstimatorCase, rng_key: PRNGKey, count: int) -> list[LogPartitionEstimate]:
+def _estimates(case: EstimatorCase, rng_key: PRNGKey, count: int) -> list[LogPartitionEstimate]:
     with warnings.catch_warnings():
         # Of heavy tails, say: a run that warns has no interval, and counts.
         warnings.simplefilter("ignore")
         return [case.estimate(key) for key in jax.random.split(rng_key, count)]
 
 
-def _tests(
-    case: EstimatorCase, runs: Sequence[LogPartitionEstimate], truth: float
-) -> dict[str, float]:
+def _tests(case: EstimatorCase, runs: Runs) -> dict[str, float]:
     """The p-value of each test."""
-    standardised = np.array([(run.log_z - truth) / run.std_error for run in runs])
-    t, _ = _mean_of_claim(case, runs, truth)
+    estimates, count = runs.estimates, len(runs.estimates)
+    standardised = runs.error / np.array([run.std_error for run in estimates])
+    t, _ = _mean_of_claim(case, runs)
     beyond = max(abs(float(standardised.mean())) - MEAN_SLACK, 0.0)
-    shift = beyond / float(standardised.std(ddof=1)) * math.sqrt(len(runs))
-    freedom = np.array([max(run.ess - 1, 1.0) for run in runs])
+    shift = beyond / float(standardised.std(ddof=1)) * math.sqrt(count)
+    freedom = np.array([max(run.ess - 1, 1.0) for run in estimates])
     return {
-        f"mean of {case.unbiased_for}": float(2 * stats.t.sf(abs(t), len(runs) - 1)),
+        f"mean of {case.unbiased_for}": float(2 * stats.t.sf(abs(t), count - 1)),
         "mean of standardised errors": two_sided_p_value(shift),
-        "coverage": float(stats.binom.cdf(_held(runs, truth), len(runs), LEAST_COVERAGE)),
+        "coverage": float(stats.binom.cdf(_held(runs), count, LEAST_COVERAGE)),
         "spread of standardised errors": spread_p_value(standardised, freedom),
-        "width of intervals": _width_p_value(runs, truth),
+        "width of intervals": _width_p_value(runs),
     }
 
 
@@ -105,13 +163,13 @@ def spread_p_value(standardised: np.ndarray, freedom: np.ndarray) -> float:
     return float(min(1.0, 2 * min(above, below)))
 
 
-def _width_p_value(runs: Sequence[LogPartitionEstimate], truth: float) -> float:
+def _width_p_value(runs: Runs) -> float:
     """Of errors in units of the intervals' ends, over the runs that have an interval."""
     scaled, freedom = [], []
-    for run in runs:
+    for run in runs.estimates:
         if run.interval is None:
             continue
-        error, degrees = run.log_z - truth, max(run.ess - 1, 1.0)
+        error, degrees = run.log_z - runs.truth, max(run.ess - 1, 1.0)
         width = run.log_z - run.interval[0] if error > 0 else run.interval[1] - run.log_z
         level = run.diagnostics["level"]
         scaled.append(error / width * stats.t.ppf((1 + level) / 2, degrees))
@@ -119,53 +177,18 @@ def _width_p_value(runs: Sequence[LogPartitionEstimate], truth: float) -> float:
     return spread_p_value(np.array(scaled), np.array(freedom)) if scaled else 1.0
 
 
-def _held(runs: Sequence[LogPartitionEstimate], truth: float) -> int:
+def _held(runs: Runs) -> int:
     """How many intervals hold the truth."""
     return sum(
-        run.interval is not None and run.interval[0] <= truth <= run.interval[1] for run in runs
+        run.interval is not None and run.interval[0] <= runs.truth <= run.interval[1]
+        for run in runs.estimates
     )
 
 
-def _mean_of_claim(
-    case: EstimatorCase, runs: Sequence[LogPartitionEstimate], truth: float
-) -> tuple[float, float]:
+def _mean_of_claim(case: EstimatorCase, runs: Runs) -> tuple[float, float]:
     """Student's t of the mean of what is claimed to be unbiased, and the standard error of that mean."""
-    error = np.array([run.log_z for run in runs]) - truth
+    error = runs.error
     sign = {"Z": 1, "1/Z": -1, "log Z": 0}[case.unbiased_for]
     excess = np.expm1(sign * error) if sign else error
-    spread = float(excess.std(ddof=1)) / math.sqrt(len(runs))
+    spread = float(excess.std(ddof=1)) / math.sqrt(len(error))
     return float(excess.mean()) / spread, spread
-
-
-def _result(
-    case: EstimatorCase,
-    runs: Sequence[LogPartitionEstimate],
-    truth: float,
-    tests: dict[str, float],
-    question: Question,
-    began: float,
-) -> CheckResult:
-    error = np.array([run.log_z for run in runs]) - truth
-    standardised = error / np.array([run.std_error for run in runs])
-    t, spread = _mean_of_claim(case, runs, truth)
-    p_value, level = bonferroni(tests), SINGLE_LEVEL / 2
-    critical = float(stats.t.isf(level / (2 * len(tests)), len(runs) - 1))
-    return CheckResult(
-        check="honest error",
-        question=question,
-        verdict=Verdict.PASS if p_value >= level else Verdict.FAIL,
-        statistic=abs(t),
-        statistic_name=f"|t| of the mean of {case.unbiased_for}",
-        sample_size=len(runs),
-        detectable=f"{case.unbiased_for} off by {(critical + stats.norm.isf(1 - POWER)) * spread:.2g}",
-        false_alarm_rate=SINGLE_LEVEL,
-        bound=critical,
-        p_value=p_value,
-        detail=(
-            f"mean error of log Z {error.mean():+.4f}, in standard errors {standardised.mean():+.2f} with "
-            f"a spread of {np.sqrt(np.mean(standardised**2)):.2f}; {_held(runs, truth)} of {len(runs)} "
-            "intervals hold the truth"
-        ),
-        seconds=time.perf_counter() - began,
-        components=tests,
-    )

@@ -10,7 +10,7 @@ import pytest
 from numpyro.infer import HMC
 
 import ebm_ppl as ebm
-from ebm_ppl.annealing import AbstractPath, GeometricPath, RestrictedBoltzmannPath
+from ebm_ppl.annealing import AbstractPath, GeometricPath, LinearPath
 from ebm_ppl.energies import (
     Gamma,
     Gaussian,
@@ -66,10 +66,10 @@ def test_annealed_weights_are_unbiased_and_planted_bugs_are_seen():
 class OffBase(AbstractPath):
     """Planted bug: the base law's normaliser is off by 0.02."""
 
-    path: RestrictedBoltzmannPath
+    path: LinearPath
 
     def __init__(self, machine):
-        self.path = RestrictedBoltzmannPath(machine)
+        self.path = LinearPath(machine)
 
     @property
     def energy(self):

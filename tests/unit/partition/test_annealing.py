@@ -14,7 +14,7 @@ from numpyro.distributions import constraints
 import ebm_ppl as ebm
 from ebm_ppl.annealing import (
     GeometricPath,
-    RestrictedBoltzmannPath,
+    LinearPath,
     conditional_ess,
     default_base,
     next_inverse_temperature,
@@ -29,7 +29,7 @@ from ebm_ppl.energies import (
     RestrictedBoltzmannMachine,
     from_callable,
 )
-from ebm_ppl.partition import EnumerationNormalizer, annealed_importance_sampling
+from ebm_ppl.partition import annealed_importance_sampling
 from ebm_ppl.partition._moves import CompensatedSum
 from ebm_ppl.partition._resampling import systematic_resample
 from ebm_ppl.quadrature import enumerate_states, normalize
@@ -41,7 +41,7 @@ STATES = jnp.array(np.stack(np.meshgrid(*[[0.0, 1.0]] * 3), -1).reshape(-1, 3))
 PATHS = {
     "normal": GeometricPath(Quartic(), dist.Normal(0.5, 2.0)),
     "positive": GeometricPath(Gamma(3.0, 1.0)),
-    "machine": RestrictedBoltzmannPath(MACHINE, [0.2, 0.5, 0.9]),
+    "machine": LinearPath.from_means(MACHINE, [0.2, 0.5, 0.9]),
 }
 
 
@@ -66,16 +66,6 @@ def test_a_step_weighs_the_difference_of_the_energies(name, step):
     weight = jax.vmap(lambda x: path.log_ratio(x, start, end))(x)
     expected = jax.vmap(path.at(start))(x) - jax.vmap(path.at(end))(x)
     np.testing.assert_allclose(weight, expected, rtol=2e-5, atol=2e-5)
-
-
-def test_the_base_of_a_machine_is_normalised_and_drawn_from():
-    path = PATHS["machine"]
-    normaliser = EnumerationNormalizer()(path.at(jnp.zeros(())))
-    assert float(path.log_z_base) == pytest.approx(float(normaliser), rel=1e-6)
-    draws = np.asarray(path.sample_base(jax.random.key(1), 20_000))
-    mean = np.array([0.2, 0.5, 0.9])
-    # Three means at 5.5 standard errors: false alarms below 2e-7; a shift of 0.03 is seen.
-    assert np.all(np.abs(draws.mean(0) - mean) < 5.5 * np.sqrt(mean * (1 - mean) / 20_000))
 
 
 def test_default_bases_are_images_of_normal_or_logistic_laws():
@@ -165,8 +155,6 @@ def test_batch_axes_of_a_base_are_coordinates():
             ValueError,
             "`base` must be given",
         ),
-        (lambda: RestrictedBoltzmannPath(MACHINE, 1.0), ValueError, r"within \(0, 1\); got 1\.0"),
-        (lambda: RestrictedBoltzmannPath(MACHINE, [0.5]), ValueError, r"got \(1,\)"),
         (lambda: power_schedule(0), ValueError, "`num_steps` must be an integer of at least 1"),
         (lambda: power_schedule(3, 0.0), ValueError, "`power` must be a finite number above 0"),
     ],

@@ -10,7 +10,7 @@ import pytest
 from numpyro.diagnostics import split_gelman_rubin
 
 import ebm_ppl as ebm
-from ebm_ppl.annealing import GeometricPath, RestrictedBoltzmannPath
+from ebm_ppl.annealing import GeometricPath, LinearPath
 from ebm_ppl.energies import Gaussian, Quartic, RestrictedBoltzmannMachine, from_callable
 from ebm_ppl.partition import (
     EnumerationNormalizer,
@@ -64,7 +64,7 @@ def test_exchanges_leave_independent_draws_independent(parity):
 
 
 def test_the_integrand_is_the_slope_of_log_z():
-    path = RestrictedBoltzmannPath(MACHINE, 0.3)
+    path = LinearPath.from_means(MACHINE, 0.3)
     states = jnp.array(np.stack(np.meshgrid(*[[0.0, 1.0]] * 8), -1).reshape(-1, 8))
     nodes = jnp.array([0.2, 0.9])
     values = integrand(path, nodes, jnp.stack([states, states]))
@@ -123,7 +123,7 @@ def test_r_hat_is_that_of_the_halves_of_all_chains():
 
 def test_halves_of_a_run_make_up_its_sums():
     """All ensembles count from one origin, so that what is between them is not lost."""
-    path = RestrictedBoltzmannPath(MACHINE, 0.3)
+    path = LinearPath.from_means(MACHINE, 0.3)
     run = run_ladders(
         path,
         as_moves(None, 1, path),

@@ -5,8 +5,8 @@ import numpyro.distributions as dist
 
 from ebm_ppl._types import PRNGKey
 from ebm_ppl.partition import LogPartitionEstimate, bridge_sampling
-from ebm_ppl.validation.cases._estimator import EstimatorCase
-from ebm_ppl.validation.partition_problems import normal, normal_draws, normal_log_z
+from ebm_ppl.validation.cases._estimator import EstimatorCase, Work
+from ebm_ppl.validation.partition_problems import BRIDGE, normal, normal_draws, normal_log_z
 
 CHAINS, DRAWS, PROPOSED = 4, 250, 3_000
 PROPOSAL = dist.Normal(0.5, 1.6).expand((2,)).to_event(1)
@@ -20,4 +20,5 @@ def _estimate(rng_key: PRNGKey) -> LogPartitionEstimate:
     )
 
 
-CASES = (EstimatorCase("bridge_sampling", _estimate, normal_log_z, "log Z"),)
+WORK = Work(BRIDGE, CHAINS * DRAWS + PROPOSED)
+CASES = (EstimatorCase("bridge_sampling", _estimate, normal_log_z, "log Z", WORK),)

@@ -2,8 +2,8 @@
 
 from ebm_ppl._types import PRNGKey
 from ebm_ppl.partition import LogPartitionEstimate, sequential_monte_carlo
-from ebm_ppl.validation.cases._estimator import EstimatorCase
-from ebm_ppl.validation.partition_problems import machine, machine_log_z
+from ebm_ppl.validation.cases._estimator import EstimatorCase, Work
+from ebm_ppl.validation.partition_problems import SWEEPS, machine, machine_log_z
 
 PARTICLES, RUNS, STEPS = 200, 40, 8
 
@@ -14,4 +14,5 @@ def _estimate(rng_key: PRNGKey) -> LogPartitionEstimate:
     )
 
 
-CASES = (EstimatorCase("sequential_monte_carlo", _estimate, machine_log_z, "Z"),)
+WORK = Work(SWEEPS, PARTICLES * RUNS * STEPS)
+CASES = (EstimatorCase("sequential_monte_carlo", _estimate, machine_log_z, "Z", WORK),)

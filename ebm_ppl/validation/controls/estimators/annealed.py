@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 
 from ebm_ppl._types import Event, PRNGKey, Scalar
-from ebm_ppl.annealing import AbstractPath, RestrictedBoltzmannPath
+from ebm_ppl.annealing import AbstractPath, LinearPath
 from ebm_ppl.energies import AbstractEnergy
 from ebm_ppl.partition import LogPartitionEstimate, annealed_importance_sampling
 from ebm_ppl.samplers import Langevin
@@ -21,7 +21,7 @@ from ebm_ppl.validation.partition_problems import (
 class _Altered(AbstractPath):
     """A machine's path; the bugs below say what they make of it."""
 
-    path: RestrictedBoltzmannPath
+    path: LinearPath
     offset: float = 0.0
     drops_last: bool = False
 
@@ -49,11 +49,11 @@ def _anneal(path: AbstractPath, rng_key: PRNGKey) -> LogPartitionEstimate:
 
 
 def _off_base(rng_key: PRNGKey) -> LogPartitionEstimate:
-    return _anneal(_Altered(RestrictedBoltzmannPath(machine()), offset=0.02), rng_key)
+    return _anneal(_Altered(LinearPath(machine()), offset=0.02), rng_key)
 
 
 def _without_last_step(rng_key: PRNGKey) -> LogPartitionEstimate:
-    return _anneal(_Altered(RestrictedBoltzmannPath(machine()), drops_last=True), rng_key)
+    return _anneal(_Altered(LinearPath(machine()), drops_last=True), rng_key)
 
 
 def _unadjusted(rng_key: PRNGKey) -> LogPartitionEstimate:

@@ -8,7 +8,13 @@ import numpy as np
 from ebm_ppl._types import PRNGKey
 from ebm_ppl.partition import LogPartitionEstimate, bridge_sampling
 from ebm_ppl.validation.cases import EstimatorCase
-from ebm_ppl.validation.cases.estimators.bridge_sampling import CHAINS, DRAWS, PROPOSAL, PROPOSED
+from ebm_ppl.validation.cases.estimators.bridge_sampling import (
+    CHAINS,
+    DRAWS,
+    PROPOSAL,
+    PROPOSED,
+    WORK,
+)
 from ebm_ppl.validation.controls._estimator import EstimatorControl
 from ebm_ppl.validation.partition_problems import normal, normal_draws, normal_log_z
 
@@ -79,6 +85,7 @@ CONTROLS = (
             functools.partial(_bridge, iterations=50, counts=True),
             normal_log_z,
             "log Z",
+            WORK,
         ),
         equivalent=True,
     ),
