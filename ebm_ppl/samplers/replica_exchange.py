@@ -15,8 +15,14 @@ from numpyro.infer.mcmc import MCMCKernel
 from ebm_ppl._checks import check_count, check_flag, check_instance, check_shape
 from ebm_ppl._numpyro import is_prng_key
 from ebm_ppl._random import step_key
-from ebm_ppl._types import Position, PRNGKey
-from ebm_ppl.annealing import AbstractPath, as_path
+from ebm_ppl._types import Position, PotentialFn, PRNGKey
+from ebm_ppl.annealing import (
+    AbstractPath,
+    Cover,
+    CoveringLaw,
+    GeometricPath,
+    as_path,
+)
 from ebm_ppl.energies import AbstractEnergy
 from ebm_ppl.potentials import EnergyModel, EnergyPotential
 from ebm_ppl.samplers._levels import AbstractLevels, keys_of_levels, levels_of, target_of
@@ -53,6 +59,8 @@ from ebm_ppl.samplers._tempering import (
     cast_like,
     check_moments,
     normal_law,
+    registered_potential,
+    scouted_base,
 )
 
 _BASES = ("a NumPyro distribution", "a NumPyro distribution or a path to the energy")
@@ -301,7 +309,8 @@ class ReplicaExchange(AbstractModelKernel):
         potential_energy = jnp.asarray(over_chains(potential_fn)(z), flat.dtype)
         inverse_temperatures = jnp.asarray(self._inverse_temperatures, flat.dtype)
         num_levels = len(inverse_temperatures)
-        base, moments = self._first_base(flat)
+        positions = flat_positions(z, chains)
+        base, moments = self._first_base(positions, like, model_args, model_kwargs)
         ladder = LadderState(
             inverse_temperatures,
             jnp.zeros_like(inverse_temperatures[1:]),
@@ -501,16 +510,46 @@ class ReplicaExchange(AbstractModelKernel):
         """The potentials between base law and target under these model arguments."""
         if isinstance(self._source, PriorSource):
             return PriorTempering(self._source, model_args, model_kwargs, set(like))
-        if self._path is not None:
+        if self._path is not None and not isinstance(ladder.base, Cover):
             return PathTempering(self._path, self._site)
-        base = normal_law(*ladder.base) if self._adapt_base else self._base
-        potential_fn = self._source.potential_fn(model_args, model_kwargs)
-        return FlatTempering.of(potential_fn, base, like)
+        potential_fn = self._target(model_args, model_kwargs)
+        return FlatTempering.of(potential_fn, self._flat_base(ladder.base), like)
 
-    def _first_base(self, flat: Float[Array, " dim"]) -> tuple[Any, Any]:
-        """The normal base law at the start, if it is to be learned, and the moments of no draws."""
+    def _target(self, model_args: ModelArgs, model_kwargs: ModelKwargs) -> PotentialFn:
+        """The target's potential."""
+        if self._path is not None:
+            return registered_potential(self._path.energy, self._site)
+        return self._source.potential_fn(model_args, model_kwargs)
+
+    def _flat_base(self, learned: Any) -> Distribution | None:
+        """The base law over flat positions."""
+        if self._adapt_base:
+            return normal_law(*learned)
+        if not isinstance(learned, Cover):
+            return self._base
+        return CoveringLaw(learned, None if self._path is None else self._path.energy)
+
+    def _looks_about(self) -> bool:
+        """Whether warm-up is to look for what the base law has to cover: where nobody has said it."""
+        if self._base is not None or self._num_warmup == 0 or isinstance(self._source, PriorSource):
+            return False
+        if self._path is None:
+            return True
+        return isinstance(self._path, GeometricPath) and not self._path.energy.support.is_discrete
+
+    def _first_base(
+        self,
+        positions: Float[Array, "chains dim"],
+        like: Position,
+        model_args: ModelArgs,
+        model_kwargs: ModelKwargs,
+    ) -> tuple[Any, Any]:
+        """The base law at the start, if it is to be learned, and the moments of no draws."""
+        flat = positions[0]
         if not self._adapt_base:
-            return (), ()
+            looks = self._looks_about()
+            target = self._target(model_args, model_kwargs)
+            return scouted_base(target, positions, like) if looks else (), ()
         ones = jnp.ones_like(flat)
         if self._base is None:
             return NormalBase(jnp.zeros_like(flat), ones), no_moments(ones)
