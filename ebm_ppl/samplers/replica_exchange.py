@@ -1,5 +1,6 @@
 """Replica exchange, also known as parallel tempering."""
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -25,12 +26,14 @@ from ebm_ppl.annealing import (
 )
 from ebm_ppl.energies import AbstractEnergy
 from ebm_ppl.potentials import EnergyModel, EnergyPotential
+from ebm_ppl.samplers._health import Health
 from ebm_ppl.samplers._levels import AbstractLevels, keys_of_levels, levels_of, target_of
 from ebm_ppl.samplers._mass_matrix import merge, no_moments
 from ebm_ppl.samplers._model_kernel import AbstractModelKernel
 from ebm_ppl.samplers._prior_source import PriorSource
 from ebm_ppl.samplers._replica_exchange_step import exchange
 from ebm_ppl.samplers._replica_state import ReplicaExchangeState
+from ebm_ppl.samplers._run_record import no_record as no_run_record
 from ebm_ppl.samplers._source import ModelArgs, ModelKwargs, ModelSource, PotentialSource
 from ebm_ppl.samplers._start import (
     CompiledOnce,
@@ -339,6 +342,7 @@ class ReplicaExchange(AbstractModelKernel):
             iteration=jnp.asarray(0),
             inner=inner,
             ladder=ladder,
+            health=self._healthy(flat, zeros),
         )
 
     def sample(
@@ -433,7 +437,40 @@ class ReplicaExchange(AbstractModelKernel):
             iteration=state.iteration + 1,
             inner=inner,
             ladder=ladder,
+            health=self._health_after(state.health, record, target_z, inner.potential_energy[-1]),
         )
+
+    def _healthy(self, flat: Float[Array, " dim"], zeros: Float[Array, "*chains"]) -> Health:
+        """What is known of a run before its first step: acceptance is the inner kernel's affair."""
+        zero = jnp.zeros((), flat.dtype)
+        is_real = self._path is None or not self._path.energy.support.is_discrete
+        return Health(
+            type(self).__name__,
+            None,
+            jnp.asarray(-self._num_warmup),
+            jnp.ones_like(zeros),
+            zeros,
+            jnp.asarray(False),
+            zero,
+            no_run_record(flat, zeros) if is_real else None,
+            jnp.zeros(zeros.shape, int),
+        )
+
+    def _health_after(
+        self,
+        health: Health,
+        exchanges: ExchangeRecord,
+        z: Position,
+        potential_energy: Float[Array, "*chains"],
+    ) -> Health:
+        """What is known of a run after a step."""
+        num_steps, record = health.num_steps + 1, health.record
+        if record is not None:
+            positions = flat_positions(z, potential_energy.shape)
+            momentless = jnp.full_like(potential_energy, jnp.nan)
+            record = record.add(positions, jnp.ones_like(record.center), momentless, num_steps)
+        trips = exchanges.round_trips
+        return dataclasses.replace(health, num_steps=num_steps, record=record, round_trips=trips)
 
     def log_acceptance(
         self, hotter: Float[Array, "..."], colder: Float[Array, "..."]
