@@ -49,25 +49,26 @@ def cover(modes: Modes) -> Cover:
     Returns:
         The laws; if there is no mode, all weight is with the law without modes.
     """
-    found = jnp.isfinite(modes.log_mass)
+    dtype, found = modes.places.dtype, jnp.isfinite(modes.log_mass)
+    dim, any_found = modes.places.shape[1], jnp.any(found)
     masses = jax.nn.softmax(jnp.where(found, modes.log_mass, -1e30))
-    evenly = found / jnp.maximum(jnp.sum(found), 1)
+    evenly = found.astype(dtype) / jnp.maximum(jnp.sum(found), 1).astype(dtype)
     shares = (1 - _PLAIN - _WIDE) * ((1 - _EVENLY) * masses + _EVENLY * evenly)
-    any_found = jnp.any(found)
-    rest = jnp.where(any_found, jnp.array([_WIDE, _PLAIN]), jnp.array([0.0, 1.0]))
-    weights = jnp.concatenate([jnp.where(found, shares, 0.0), rest]).astype(modes.places.dtype)
+    rest = jnp.where(any_found, jnp.array([_WIDE, _PLAIN], dtype), jnp.array([0, 1], dtype))
+    weights = jnp.concatenate([jnp.where(found, shares, 0), rest])
 
-    places = jnp.where(found[:, None], modes.places, 0.0)
-    widths = _WIDER * jnp.where(found[:, None], modes.widths, 1.0)
-    axes = jnp.where(found[:, None, None], modes.axes, jnp.eye(places.shape[1]))
+    eye = jnp.eye(dim, dtype=dtype)
+    places = jnp.where(found[:, None], modes.places, 0)
+    widths = _WIDER * jnp.where(found[:, None], modes.widths, 1)
+    axes = jnp.where(found[:, None, None], modes.axes, eye)
     center = evenly @ places
     variances = jnp.einsum("kij,kj->ki", axes**2, widths**2) + (places - center) ** 2
-    spread = jnp.where(any_found, _WIDE_FACTOR * jnp.sqrt(evenly @ variances), 1.0)
+    spread = jnp.where(any_found, _WIDE_FACTOR * jnp.sqrt(evenly @ variances), 1)
     return Cover(
         jnp.log(weights),
         jnp.concatenate([places, center[None]]),
-        jnp.concatenate([axes * widths[:, None], jnp.diag(spread)[None]]),
-        jnp.concatenate([(axes / widths[:, None]).swapaxes(1, 2), jnp.diag(1 / spread)[None]]),
+        jnp.concatenate([axes * widths[:, None], (eye * spread)[None]]),
+        jnp.concatenate([(axes / widths[:, None]).swapaxes(1, 2), (eye / spread)[None]]),
     )
 
 

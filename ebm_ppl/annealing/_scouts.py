@@ -36,9 +36,11 @@ _LONGER, _SHORTER = 1.4, 0.4
 _KEPT = 8
 _LIGHTEST = 10.0
 """Logarithm of the share of the heaviest mode's mass below which a mode does not count."""
-_MARGIN = 2.0
-"""Standard deviations beyond the typical distance of a normal law's draws from its mode."""
+_MARGIN = 1.0
+"""Standard deviations beyond the typical distance of a normal law's draws, within which modes are one."""
 _PROBES = 24
+_WIDEST = 1e4
+"""Widest guess of a width, in units of the place's distance from 0, where a minimum is flat."""
 _LOW_RISE, _HIGH_RISE = 0.2, 1.2
 """Rise of the potential at one standard deviation; a half is that of a normal law."""
 _FLAT = 1e-6
@@ -179,11 +181,14 @@ def _as_normal(value: Value, z: Float[Array, " dim"]) -> Modes:
         steps = (axes * widths).T
         sides = jax.vmap(value)(jnp.concatenate([z + steps, z - steps]))
         rise = jnp.mean(sides.reshape(2, -1), axis=0) - bottom
-        # What is no number counts as too high.
-        factor = jnp.where(rise < _LOW_RISE, 1.5, jnp.where(rise < _HIGH_RISE, 1.0, 0.7))
-        return widths * factor.astype(widths.dtype)
+        # Slower than a parabola's would be, so that steeper and flatter minima converge, too.
+        factor = jnp.clip((0.5 / jnp.maximum(rise, 1e-30)) ** 0.25, 1e-3, 1e3)
+        factor = jnp.where((rise > _LOW_RISE) & (rise < _HIGH_RISE), 1.0, factor)
+        return widths * jnp.where(jnp.isfinite(rise), factor, 0.5).astype(widths.dtype)
 
-    widths = jax.lax.fori_loop(0, _PROBES, fit, 1 / jnp.sqrt(bent))
+    widest = _WIDEST * (1 + jnp.linalg.norm(z))
+    guesses = jnp.minimum(1 / jnp.sqrt(bent), widest)
+    widths = jax.lax.fori_loop(0, _PROBES, fit, guesses)
     log_mass = jnp.sum(jnp.log(widths)) + 0.5 * z.size * math.log(2 * math.pi) - bottom
     usable = usable & jnp.isfinite(log_mass) & jnp.all(jnp.isfinite(z))
     return Modes(z, axes, widths, jnp.where(usable, log_mass, -jnp.inf))

@@ -186,7 +186,7 @@ class Health:
             return []
         message = (
             f"No draw of the base law of {self.kernel} has reached the target in {num_steps} steps of "
-            f"{round_trips.size} chains, so that separate modes have their weights from where chains started. "
+            f"{round_trips.size} chains, so that separate modes have their weights from where they started. "
             "Take more replicas, a longer warm-up, or a `base` that is nearer to the target and covers it."
         )
         return [message]
