@@ -167,7 +167,8 @@ class Health:
             found.append(
                 f"E-BFMI of {self.kernel} is {fraction:.2g}, below {_LEAST_FRACTION}: from one step to the "
                 "next the energy changes by too little to reach all of the law, whatever R-hat says. Write "
-                "the model in other coordinates (non-centred ones, where a scale is drawn, too)."
+                "the model in other coordinates (non-centred ones, where a scale is drawn, too), or allow for "
+                "longer trajectories."
             )
         heavy = np.flatnonzero(np.isfinite(peaked) & (peaked > _HEAVY))
         if heavy.size and np.sum(np.asarray(record.num_draws)) >= _HEAVY_DRAWS:
