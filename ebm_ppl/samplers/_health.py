@@ -167,7 +167,7 @@ class Health:
             found.append(
                 f"E-BFMI of {self.kernel} is {fraction:.2g}, below {_LEAST_FRACTION}: from one step to the "
                 "next the energy changes by too little to reach all of the law, whatever R-hat says. Write "
-                "the model in other coordinates (non-centred ones, where a scale is drawn, too), or allow for "
+                "the model in other coordinates (non-centred ones, where a scale is drawn, too), or allow "
                 "longer trajectories."
             )
         heavy = np.flatnonzero(np.isfinite(peaked) & (peaked > _HEAVY))

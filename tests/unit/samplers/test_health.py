@@ -228,8 +228,8 @@ def from_sixteen_starts(kernel: Any, potential_fn: Any, dim: int) -> list[str]:
     return run(kernel(potential_fn=potential_fn), starts, **options)[1]
 
 
-# The kurtosis of 8,000 independent draws of a Cauchy law is below 659 in 1% of 3,000 trials, below 406 in 0.1%
-# and never below 297; at that rate it is below 50 in fewer than one of 1e6.
+# The kurtosis of 8,000 independent draws of a Cauchy law is below 659 in 1% of 3,000 trials, below 406 in
+# 0.1% and never below 297; at that rate it is below 50 in fewer than one of 1e6.
 @pytest.mark.parametrize("kernel", [MAMS, ChEESHMC], ids=lambda kernel: kernel.__name__)
 def test_heavy_tails_are_named(kernel: Any) -> None:
     found = from_sixteen_starts(kernel, heavy, 2)
@@ -242,7 +242,8 @@ def centred(z: jax.Array) -> jax.Array:
 
 
 def short_trajectories(**options: Any) -> MAMS:
-    return MAMS(trajectory_length=0.05, adapt_trajectory_length=False, **options)
+    fixed = {"adapt_trajectory_length": False, "adapt_step_size": False}
+    return MAMS(trajectory_length=0.05, step_size=0.05, **fixed, **options)
 
 
 @pytest.mark.parametrize(
