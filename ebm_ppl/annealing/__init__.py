@@ -22,4 +22,5 @@ from ebm_ppl.annealing._schedule import next_inverse_temperature as next_inverse
 from ebm_ppl.annealing._schedule import power_schedule as power_schedule
 from ebm_ppl.annealing._schedule import reverse_conditional_ess as reverse_conditional_ess
 from ebm_ppl.annealing._scouts import MOST_COORDINATES as MOST_COORDINATES
+from ebm_ppl.annealing._scouts import descend as descend
 from ebm_ppl.annealing._scouts import find_modes as find_modes

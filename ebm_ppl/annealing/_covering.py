@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpyro.distributions as dist
 from jaxtyping import Array, Float
 from numpyro.distributions import constraints
+from numpyro.distributions.constraints import Constraint
 
 from ebm_ppl._random import fast_key
 from ebm_ppl._types import PRNGKey, Scalar
@@ -82,12 +83,15 @@ class CoveringLaw(dist.Distribution):
         energy: The energy that is covered; `None` for a potential of reals.
     """
 
-    support = constraints.independent(constraints.real, 1)
-
     def __init__(self, covering: Cover, energy: AbstractEnergy | None) -> None:
         self.covering = covering
         self.plain = dist.Normal(0.0, 1.0) if energy is None else unconstrained_base(energy)
         super().__init__(event_shape=covering.locs.shape[1:], validate_args=False)
+
+    @property
+    def support(self) -> Constraint:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """All vectors of real numbers."""
+        return constraints.independent(constraints.real, 1)
 
     def sample(self, key: Any, sample_shape: tuple[int, ...] = ()) -> Array:
         """Independent draws."""
@@ -104,7 +108,9 @@ class CoveringLaw(dist.Distribution):
         plain = jnp.asarray(self.plain.sample(key_plain, self.event_shape), locs.dtype)
         return jnp.where(which == len(locs), plain, locs[mode] + roots[mode] @ noise)
 
-    def log_prob(self, value: Float[Array, " dim"]) -> Scalar:
+    def log_prob(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, value: Float[Array, " dim"]
+    ) -> Scalar:
         """Logarithm of the density of one vector."""
         weights, locs, _, inverse_roots = self.covering
         white = jnp.einsum("kij,kj->ki", inverse_roots, value - locs)

@@ -82,8 +82,8 @@ def kurtosis(record: RunRecord) -> Float[np.ndarray, " dim"]:
     r"""$n \sum d^4 / (\sum d^2)^2$ of each coordinate over all chains, whatever axes come before."""
 
     def total(sums: Array) -> np.ndarray:
-        sums = np.asarray(sums, np.float64)
-        return sums.reshape(-1, sums.shape[-1]).sum(axis=0)
+        values = np.asarray(sums, np.float64)
+        return values.reshape(-1, values.shape[-1]).sum(axis=0)
 
     num_draws = float(np.sum(np.asarray(record.num_draws, np.float64)))
     with np.errstate(all="ignore"):

@@ -192,13 +192,13 @@ def test_one_stuck_chain_is_named_and_costs_the_others_little(kernel: Any) -> No
 
 def record_of(draws: np.ndarray, energies: np.ndarray) -> RunRecord:
     """The record of draws of shape (steps, chains, dim), the first ten of which are warm-up."""
-    positions, energies = jnp.asarray(draws, jnp.float32), jnp.asarray(energies, jnp.float32)
+    positions, of_chains = jnp.asarray(draws, jnp.float32), jnp.asarray(energies, jnp.float32)
     scale = jnp.full(draws.shape[2], 0.7)
 
     def advance(record: RunRecord, step: Any) -> tuple[RunRecord, None]:
-        return record.add(positions[step], scale, energies[step], step - 9), None
+        return record.add(positions[step], scale, of_chains[step], step - 9), None
 
-    start = no_record(positions[0, 0], energies[0])
+    start = no_record(positions[0, 0], of_chains[0])
     return jax.lax.scan(advance, start, jnp.arange(len(draws)))[0]
 
 

@@ -143,7 +143,8 @@ def test_far_and_narrow_modes_have_their_weights(method: Any) -> None:
     mcmc = far_run(method)
     share = float(np.mean(np.asarray(mcmc.get_samples()["x"])[:, 1] < 20.0))
     assert share == pytest.approx(0.3, abs=0.15)
-    assert int(np.sum(np.asarray(mcmc.last_state.record.round_trips))) > 250
+    last: Any = mcmc.last_state
+    assert int(np.sum(np.asarray(last.record.round_trips))) > 250
 
 
 @pytest.mark.slow
