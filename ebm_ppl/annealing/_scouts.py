@@ -26,7 +26,13 @@ MOST_COORDINATES = 64
 _OCTAVES = 12
 """Distances reach from 1/2 to 2,048, in units of the coordinates and then in widths of the heaviest mode."""
 _RINGS = 2 * _OCTAVES
-_POINTS_A_RING = 1024
+_NUMBERS_A_RING, _MOST_POINTS = 16_384, 4_096
+"""Coordinates of all points of a ring together, and points; beyond a few coordinates more points hit little more.
+
+Beside a mode at 0, at random distances from 5 to 1,000, a second one was found in 60 of 60 trials that was a
+2,000th as wide on the line, a 16th in the plane, a quarter in space, a half with five coordinates, as wide with
+ten; in 58 a 32nd in the plane, in 30 a quarter with five, in 7 a half with ten.
+"""
 _LOWEST, _ANY = 4, 4
 """Points of each ring that walk: the lowest ones, and as many others."""
 _ROUNDS = 2
@@ -107,11 +113,12 @@ def _rings(dim: int) -> tuple[np.ndarray, np.ndarray]:
     root = 2.0
     for _ in range(64):
         root = (1 + root) ** (1 / (dim + 2))
-    number = np.arange(0.5, _RINGS * _POINTS_A_RING)
+    size = min(_NUMBERS_A_RING // dim, _MOST_POINTS)
+    number = np.arange(0.5, _RINGS * size)
     even = np.mod(np.outer(number, root ** -np.arange(1.0, dim + 2)), 1.0)
     directions = special.ndtri(np.clip(even[:, 1:], 1e-9, 1 - 1e-9))
     directions = directions / np.linalg.norm(directions, axis=1, keepdims=True)
-    ring = np.arange(len(number)) // _POINTS_A_RING
+    ring = np.arange(len(number)) // size
     distances = 2.0 ** ((ring + even[:, 0]) * _OCTAVES / _RINGS - 1)
     points = distances[:, None] * directions
     return points.reshape(_RINGS, -1, dim), distances.reshape(_RINGS, -1)

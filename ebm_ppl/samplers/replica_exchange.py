@@ -102,12 +102,16 @@ class ReplicaExchange(AbstractModelKernel):
             `potential_fn`: one of this package, or NumPyro's HMC, NUTS or BarkerMH. One of this package has
             at each level a step size and mass matrix of its own, learned from all chains.
         base: The base law. By default, for a NumPyro model it is the prior (observed sites and factors are
-            tempered, and $Z$ is the evidence); for an energy, and for any other potential, that with
-            which paths begin elsewhere in this package,
-            [`default_base`][ebm_ppl.annealing.default_base]. For an energy, a normalised NumPyro distribution
+            tempered, and $Z$ is the evidence). For an energy of real points, and for any other potential,
+            scouts look for modes as warm-up begins: at up to 200,000 points as far as 2,000 units away, of
+            which some 400 walk downhill. The base law is then a mixture, in unconstrained coordinates, of normal laws
+            about the eight heaviest modes and of one about all, with a tenth of
+            [`default_base`][ebm_ppl.annealing.default_base]. That law alone is the base of more than 64
+            coordinates, of potentials without second derivatives, and without warm-up; discrete energies
+            have the path that is theirs elsewhere. For an energy, a normalised NumPyro distribution
             on its support, or a path to the energy; for a model or potential, a distribution over the flat
             unconstrained position. The wider it is, the surer it is to cover the target, and the longer the
-            ladder.
+            ladder. One that is given is used as it is.
         num_replicas: Number of levels, of which about $2 \Lambda + 1$ serve best; 8 by default.
         inverse_temperatures: The levels in rising order from 0 to 1, at which warm-up begins.
         num_steps: Number of steps of the inner kernel between exchanges.

@@ -3,6 +3,7 @@
 import dataclasses
 import warnings
 
+import jax
 import numpy as np
 import pytest
 from click.testing import CliRunner
@@ -78,11 +79,14 @@ def test_the_command_finds_what_two_grids_agree_on(monkeypatch):
     assert any(row.wrong for row in command.ask(only_stairs, 2, seed=0))
 
 
-def test_a_run_of_the_command(tmp_path, monkeypatch):
+@pytest.mark.parametrize("light", [["--light"], []], ids=["light", "as usual"])
+@pytest.mark.usefixtures("light_compilation")  # which brings the setting back
+def test_a_run_of_the_command(tmp_path, monkeypatch, light):
     monkeypatch.setattr(command, "RESULTS", tmp_path)
     result = CliRunner().invoke(
-        command.main, ["--of", "quadrature", "--problems", "3", "--seed", "5", "--write"]
+        command.main, ["--of", "quadrature", "--problems", "3", "--seed", "5", "--write", *light]
     )
+    assert jax.config.read("jax_disable_most_optimizations") == bool(light)
     assert result.exit_code == 0, result.output
     assert "Quadrature: silently wrong 0 of 3 (0.0% to 70.8%)" in result.output
     assert "| `normalize` | steps |" in result.output
