@@ -104,8 +104,8 @@ class ReplicaExchange(AbstractModelKernel):
         base: The base law. By default, for a NumPyro model it is the prior (observed sites and factors are
             tempered, and $Z$ is the evidence). For an energy of real points, and for any other potential,
             scouts look for modes as warm-up begins: at up to 200,000 points as far as 2,000 units away, of
-            which some 400 walk downhill. The base law is then a mixture, in unconstrained coordinates, of normal laws
-            about the eight heaviest modes and of one about all, with a tenth of
+            which some 400 walk downhill. The base law is then a mixture, in unconstrained coordinates, of
+            normal laws about the eight heaviest modes and of one about all, with a tenth of
             [`default_base`][ebm_ppl.annealing.default_base]. That law alone is the base of more than 64
             coordinates, of potentials without second derivatives, and without warm-up; discrete energies
             have the path that is theirs elsewhere. For an energy, a normalised NumPyro distribution
