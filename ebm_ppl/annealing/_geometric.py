@@ -142,10 +142,22 @@ def default_base(energy: AbstractEnergy) -> dist.Distribution:
         return UniformStates(energy)
     transform = biject_to(energy.support)
     shape = transform.inverse_shape(energy.event_shape)
-    if _bare(energy.support) is dist.constraints.real:
-        return dist.Normal(0.0, 1.0).expand(shape).to_event(len(shape))
-    wide = dist.Logistic(0.0, _SCALE).expand(shape).to_event(len(shape))
-    return dist.TransformedDistribution(wide, transform)
+    law = unconstrained_base(energy).expand(shape).to_event(len(shape))
+    is_real = _bare(energy.support) is dist.constraints.real
+    return law if is_real else dist.TransformedDistribution(law, transform)
+
+
+def unconstrained_base(energy: AbstractEnergy) -> dist.Distribution:
+    """The law of each unconstrained coordinate under `default_base`, for an energy of real points.
+
+    Args:
+        energy: The energy at the end of the path.
+
+    Returns:
+        A standard normal law on all reals, a logistic one of scale 2 elsewhere.
+    """
+    is_real = _bare(energy.support) is dist.constraints.real
+    return dist.Normal(0.0, 1.0) if is_real else dist.Logistic(0.0, _SCALE)
 
 
 def as_base(base: object, energy: AbstractEnergy) -> dist.Distribution:

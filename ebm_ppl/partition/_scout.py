@@ -18,14 +18,13 @@ from jaxtyping import Array, Float
 
 from ebm_ppl._random import fast_key
 from ebm_ppl._types import PRNGKey, Scalar
+from ebm_ppl.annealing import descend
 from ebm_ppl.energies import AbstractEnergy
 from ebm_ppl.partition._estimate import LogPartitionEstimate, MissedModeWarning
 from ebm_ppl.potentials import EnergyPotential, potential_fn
 
 _SCOUTS, _OCTAVES = 1_024, 12
 """Scouts, and how often the distances from which they start are doubled: up to 2,000 standard deviations."""
-_STEPS = 100
-_LONGER, _SHORTER = 1.4, 0.4
 _WEIGHED = 4
 """Lowest places that are weighed in each octave of distance: a wide mode is high beside a narrow one."""
 _SHARE = 0.01
@@ -108,7 +107,7 @@ def _look(
     def value(position: Array) -> Scalar:
         return potential(position.reshape(shape))
 
-    ends, lowest = jax.vmap(lambda z, size: _descend(value, z, size))(
+    ends, lowest = jax.vmap(lambda z, size: descend(value, z, size))(
         *_starts(center, spread, rng_key)
     )
     away = jnp.linalg.norm((ends - center) / jnp.maximum(spread, 1e-30), axis=1)
@@ -138,25 +137,6 @@ def _starts(
     middle = jnp.where(around_points, center, 0.0)
     away = jnp.where(around_points, spread, 1.0) * distance * noise
     return middle + away, 0.25 * jnp.linalg.norm(away, axis=1)
-
-
-def _descend(value: Any, z: Float[Array, " dim"], size: Scalar) -> tuple[Array, Scalar]:
-    """Walk downhill, in steps that grow while they lead down and shrink when they do not."""
-
-    def step(_: Array, state: tuple[Array, ...]) -> tuple[Array, ...]:
-        z, lowest, slope, size = state
-        trial = z - size * slope / jnp.maximum(jnp.linalg.norm(slope), 1e-30)
-        height, new_slope = jax.value_and_grad(value)(trial)
-        is_lower = height < lowest
-        return (
-            jnp.where(is_lower, trial, z),
-            jnp.where(is_lower, height, lowest),
-            jnp.where(is_lower, new_slope, slope),
-            size * jnp.where(is_lower, _LONGER, _SHORTER),
-        )
-
-    z, lowest, *_ = jax.lax.fori_loop(0, _STEPS, step, (z, *jax.value_and_grad(value)(z), size))
-    return z, jnp.where(jnp.isfinite(lowest), lowest, jnp.inf)
 
 
 def _weigh(value: Any, z: Float[Array, " dim"]) -> tuple[Array, Scalar, Array]:

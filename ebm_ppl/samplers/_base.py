@@ -27,6 +27,7 @@ from ebm_ppl.samplers._adaptation import (
 from ebm_ppl.samplers._health import Health, rounding_of
 from ebm_ppl.samplers._mass_matrix import as_inverse_mass_matrix
 from ebm_ppl.samplers._model_kernel import AbstractModelKernel
+from ebm_ppl.samplers._run_record import no_record
 from ebm_ppl.samplers._source import ModelArgs, ModelKwargs, PotentialSource
 from ebm_ppl.samplers._start import (
     as_floating,
@@ -276,6 +277,22 @@ class AbstractKernel(AbstractModelKernel):
         """
         return jnp.inf
 
+    def energy(
+        self,
+        before: KernelState,  # noqa: ARG002
+        after: KernelState,
+    ) -> Float[Array, "*chains"]:
+        """Energy of each chain in a step, whose changes tell whether all of the law is reached.
+
+        Args:
+            before: The state before the step.
+            after: The state after it.
+
+        Returns:
+            The energy; by default NaN, for kernels without momenta.
+        """
+        return jnp.full_like(after.potential_energy, jnp.nan)
+
     def settings(
         self,
         adaptation: AdaptationState,
@@ -407,7 +424,7 @@ class AbstractKernel(AbstractModelKernel):
                 matrix,
                 self.init_learned(flat_positions(z, potential_energy.shape)),
             ),
-            health=self._healthy(zeros, num_warmup),
+            health=self._healthy(position, zeros, num_warmup),
         )
 
     def sample(
@@ -507,13 +524,16 @@ class AbstractKernel(AbstractModelKernel):
             adaptation=after.adaptation._replace(learned=learned, step_size=step_size)
         )
 
-    def _healthy(self, zeros: Float[Array, "*chains"], num_warmup: int) -> Health | None:
+    def _healthy(
+        self, position: Float[Array, " dim"], zeros: Float[Array, "*chains"], num_warmup: int
+    ) -> Health | None:
         """What is known of a run before its first step; nothing where it is part of another."""
         if self._axis_name is not None:
             return None
         zero, no = jnp.zeros((), zeros.dtype), jnp.asarray(False)
         texts = type(self).__name__, self.remedy_for_divergences
-        return Health(*texts, jnp.asarray(-num_warmup), zeros, zeros, no, zero)
+        record = None if self.takes_discrete else no_record(position, zeros)
+        return Health(*texts, jnp.asarray(-num_warmup), zeros, zeros, no, zero, record)
 
     def _health_after(
         self, state: KernelState, after: KernelState, count: Int[Array, ""]
@@ -525,14 +545,21 @@ class AbstractKernel(AbstractModelKernel):
         share = health.diverging
         share = share + (after.diverging - share) / count.astype(share.dtype)
         bearable = self.bearable_energy_error(adaptation.inverse_mass_matrix.shape[0])
+        num_steps, record = health.num_steps + 1, health.record
+        if record is not None:
+            positions = flat_positions(after.z, after.potential_energy.shape)
+            root = adaptation.inverse_mass_matrix_sqrt
+            scale = root if root.ndim == 1 else jnp.linalg.norm(root, axis=1)
+            record = record.add(positions, scale, self.energy(state, after), num_steps)
         return Health(
             health.kernel,
             health.remedy,
-            health.num_steps + 1,
+            num_steps,
             after.mean_accept_prob,
             share,
             adaptation.step_size <= 1.01 * adaptation.least_step_size,  # which is rounded, too
             rounding_of(after.potential_energy, bearable),
+            record,
         )
 
     def _rules(self, dim: int) -> Adaptation:

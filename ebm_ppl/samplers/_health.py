@@ -11,6 +11,7 @@ from jaxtyping import Array, Float
 from ebm_ppl._checks import is_traced
 from ebm_ppl._numpyro import run_has_ended, warn_whoever_runs
 from ebm_ppl._types import Scalar
+from ebm_ppl.samplers._run_record import RunRecord, energy_fraction, kurtosis
 
 _FEWEST = 10
 """Steps below which a run is too short for its shares to mean anything."""
@@ -22,6 +23,19 @@ _DIVERGENT, _DIVERGENT_COUNT = 1e-3, 10
 Of centred eight schools `ChEESHMC` has 0.4%, and P(log tau < -1) is 0.04 for 0.07; of a banana whose standard
 deviations are right to 1% it has 0.05%.
 """
+
+_HEAVY, _HEAVY_DRAWS = 50.0, 1000
+"""Kurtosis beyond which the error of a mean square is not what draws say, and draws that show it.
+
+Of 8,000 independent draws of a funnel of scale 2.8 or 3 the mean square is more than five stated errors off
+in 5% and 8% of 1,000 trials, and the kurtosis is above 79 in 99%. Of as many draws of normal, logistic,
+Laplace, exponential and squared normal laws it stayed below 30 in 2,000 trials.
+"""
+_LEAST_FRACTION, _FRACTION_STEPS = 0.3, 100
+"""E-BFMI below which momenta are too short (Betancourt 2016, and Stan), and steps that show it."""
+
+_TRAVEL_STEPS = 1000
+"""Steps of all ladders together in which one round trip is to be expected: good ladders make a hundred."""
 
 
 @jax.tree_util.register_pytree_node_class
@@ -40,6 +54,9 @@ class Health:
         diverging: Share of the same steps that were refused for not being finite, of each chain.
         is_floored: Whether no shorter step could be told from none in the precision of the run.
         rounding: Rounding error of the potential energy in units of what the kernel bears.
+        record: Sums over the draws since warm-up; `None` where coordinates are states.
+        round_trips: How many draws of a base law each ladder has brought to the target since warm-up; `None`
+            for kernels without a ladder.
     """
 
     kernel: str
@@ -49,17 +66,20 @@ class Health:
     diverging: Any
     is_floored: Any
     rounding: Any
+    record: RunRecord | None = None
+    round_trips: Any = None
 
     def tree_flatten(self) -> tuple[tuple[Any, ...], tuple[str, str | None]]:
         """The arrays, and the texts."""
         arrays = (self.num_steps, self.accept_prob, self.diverging, self.is_floored, self.rounding)
-        return arrays, (self.kernel, self.remedy)
+        return (*arrays, self.record, self.round_trips), (self.kernel, self.remedy)
 
     @classmethod
     def tree_unflatten(cls, texts: tuple[str, str | None], arrays: tuple[Any, ...]) -> "Health":
         """The same state, which warns if a run has just handed it back."""
         health = cls(*texts, *arrays)
-        are_known = all(isinstance(one, jax.Array) for one in arrays) and not is_traced(arrays)
+        leaves = [*arrays[:5], *jax.tree.leaves(arrays[5:])]
+        are_known = all(isinstance(one, jax.Array) for one in leaves) and not is_traced(leaves)
         if are_known and run_has_ended() and _is_new(arrays[0]):
             health.report()
         return health
@@ -92,6 +112,10 @@ class Health:
             found.append(self._floored())
         if np.min(self.rounding) > 1:
             found.append(self._rounded())
+        if self.record is not None:
+            found.extend(self._unreached(self.record, num_steps))
+        if self.round_trips is not None:
+            found.extend(self._untravelled(np.ravel(self.round_trips), num_steps))
         return found
 
     def _dead(self, chains: np.ndarray, size: int) -> str:
@@ -135,6 +159,38 @@ class Health:
             "from the energy, or from the log likelihood, before terms are added up, or compute in 64 bits "
             "(`numpyro.enable_x64()`)."
         )
+
+    def _unreached(self, record: RunRecord, num_steps: int) -> list[str]:
+        found = []
+        fraction, peaked = energy_fraction(record), kurtosis(record)
+        if fraction < _LEAST_FRACTION and num_steps >= _FRACTION_STEPS:
+            found.append(
+                f"E-BFMI of {self.kernel} is {fraction:.2g}, below {_LEAST_FRACTION}: from one step to the "
+                "next the energy changes by too little to reach all of the law, whatever R-hat says. Write "
+                "the model in other coordinates (non-centred ones, where a scale is drawn, too), or allow "
+                "longer trajectories."
+            )
+        heavy = np.flatnonzero(np.isfinite(peaked) & (peaked > _HEAVY))
+        if heavy.size and np.sum(np.asarray(record.num_draws)) >= _HEAVY_DRAWS:
+            worst = heavy[np.argmax(peaked[heavy])]
+            found.append(
+                f"The draws of {self.kernel} have heavy tails: coordinate {worst} of {peaked.size} has a "
+                f"kurtosis of {peaked[worst]:.3g}, above {_HEAVY:.0f} (3 is that of a normal law), so that "
+                "means and variances rest on few draws, and their stated errors are too small. Report "
+                "quantiles, or write the model in other coordinates (non-centred ones, where a scale is "
+                "drawn, too)."
+            )
+        return found
+
+    def _untravelled(self, round_trips: np.ndarray, num_steps: int) -> list[str]:
+        if np.any(round_trips > 0) or num_steps * round_trips.size < _TRAVEL_STEPS:
+            return []
+        message = (
+            f"No draw of the base law of {self.kernel} has reached the target in {num_steps} steps of "
+            f"{round_trips.size} chains, so that separate modes have their weights from where they started. "
+            "Take more replicas, a longer warm-up, or a `base` that is nearer to the target and covers it."
+        )
+        return [message]
 
 
 _last_seen: list[weakref.ref[Any]] = []

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from ebm_ppl._types import Position, PRNGKey, Scalar
+from ebm_ppl.samplers._health import Health
 from ebm_ppl.samplers._state import KernelState, keys_like
 from ebm_ppl.samplers._temperature_ladder import ExchangeRecord, LadderState
 
@@ -25,13 +26,15 @@ class _Fields(NamedTuple):
     iteration: Int[Array, ""]
     inner: Any
     ladder: LadderState
+    health: Health
 
 
 class ReplicaExchangeState(_Fields):
     """State of one ladder of replicas, or of all ladders of a vectorised run.
 
     In a vectorised run every field has a leading axis over chains, each of which is a ladder, except
-    `iteration` and `ladder`, of which they share one, and `inner`, where levels come first.
+    `iteration`, `ladder` and parts of `health`, of which they share one, and `inner`, where levels come
+    first.
 
     Attributes:
         z: Unconstrained position of the replica at inverse temperature 1, a pytree.
@@ -47,6 +50,7 @@ class ReplicaExchangeState(_Fields):
         iteration: Number of steps taken, warm-up included.
         inner: State of the inner kernel at all levels that it moves.
         ladder: Inverse temperatures, and what else warm-up has learned.
+        health: What warns at the end of a run if something is wrong with it.
     """
 
     __slots__ = ()

@@ -113,6 +113,21 @@ class AbstractSharedTrajectoryKernel(AbstractKernel):
         """By how much acceptance ratios may be off for rounding."""
         return BEARABLE_IN_ACCEPTANCE
 
+    def kinetic_energy(self, noise: Float[Array, " n"]) -> Scalar:
+        """Kinetic energy of the momentum that is made of noise.
+
+        Args:
+            noise: Standard normal noise.
+
+        Returns:
+            The energy; by default half the squared norm.
+        """
+        return 0.5 * jnp.sum(noise**2)
+
+    def energy(self, before: KernelState, after: KernelState) -> Float[Array, "*chains"]:
+        """Potential and kinetic energy with which each trajectory began."""
+        return before.potential_energy + after.auxiliary.kinetic_energy
+
     def noise_size(self, dim: int) -> int:
         """Number of normal numbers of which the momentum is made; by default one for each coordinate.
 
@@ -131,7 +146,8 @@ class AbstractSharedTrajectoryKernel(AbstractKernel):
     ) -> Proposal:
         """No proposal as yet."""
         zeros = jnp.zeros_like(position)
-        return Proposal(position, zeros, jnp.zeros((), int))  # of the type that steps have
+        zero = jnp.zeros((), position.dtype)
+        return Proposal(position, zeros, jnp.zeros((), int), zero)  # of the types that steps have
 
     def init_learned(self, positions: Float[Array, "chains dim"]) -> TrajectoryState:
         """The search for the trajectory length before it begins."""
@@ -168,7 +184,7 @@ class AbstractSharedTrajectoryKernel(AbstractKernel):
         size, dtype = self.noise_size(start.position.size), start.position.dtype
         noise, uniform = normals_and_uniform(rng_key, size, dtype)
         end, momentum, log_ratio = self.follow(noise, target, start, step_size)
-        proposal = Proposal(end.z, momentum, step_size.num_steps)
+        proposal = Proposal(end.z, momentum, step_size.num_steps, self.kinetic_energy(noise))
         new = accept_or_stay(uniform, start, end, log_ratio, proposal)
         return new._replace(diverging=new.diverging | (log_ratio < _DIVERGENCE))
 

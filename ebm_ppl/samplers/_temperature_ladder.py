@@ -45,7 +45,8 @@ class LadderState(NamedTuple):
         inverse_temperatures: $0 = \beta_0 < \dots < \beta_N = 1$.
         log_z_steps: Guesses of $\log Z_{k + 1} / Z_k$, about which shares are counted.
         log_z_base: $\log Z_0$.
-        base: Mean and scale of a learned base law, or `()`.
+        base: Of a base law that was not given: mean and scale of one that is learned, the `Cover` of what
+            scouts have found, or `()`.
         moments: Moments of the draws of this round, or `()`.
         round_ends: Last iteration of each round of warm-up.
     """

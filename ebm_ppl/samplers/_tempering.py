@@ -15,7 +15,13 @@ from jaxtyping import Array, Float
 
 from ebm_ppl._checks import is_traced
 from ebm_ppl._types import Position, PotentialFn, PRNGKey, Scalar
-from ebm_ppl.annealing import AbstractPath, GeometricPath
+from ebm_ppl.annealing import (
+    MOST_COORDINATES,
+    AbstractPath,
+    GeometricPath,
+    cover,
+    find_modes,
+)
 from ebm_ppl.energies import AbstractEnergy, from_callable
 from ebm_ppl.potentials import EnergyPotential
 from ebm_ppl.samplers._prior_source import PriorSource
@@ -83,6 +89,11 @@ class SitePotential(EnergyPotential):
         return super().__call__(z[self.name])
 
 
+def registered_potential(energy: AbstractEnergy, name: str | None) -> EnergyPotential:
+    """The potential of an energy, at positions that are the dictionary of one site if it has a name."""
+    return EnergyPotential(energy) if name is None else SitePotential(energy, name)
+
+
 @dataclasses.dataclass(frozen=True)
 class PathTempering(AbstractTempering):
     """A path of energies; `name` is that of the site where positions are dictionaries."""
@@ -97,8 +108,7 @@ class PathTempering(AbstractTempering):
 
     def potential(self, inverse_temperature: Scalar) -> PotentialFn:
         """The registered potential of the path's energy."""
-        energy = self.path.at(inverse_temperature)
-        return EnergyPotential(energy) if self.name is None else SitePotential(energy, self.name)
+        return registered_potential(self.path.at(inverse_temperature), self.name)
 
     def log_ratio(self, z: Position, start: Scalar, end: Scalar) -> Scalar:
         """That of the path, to which Jacobians do not matter."""
@@ -150,6 +160,31 @@ class FlatTempering(AbstractTempering):
 def normal_law(mean: Float[Array, " dim"], scale: Float[Array, " dim"]) -> dist.Distribution:
     """Independent normal laws of the coordinates."""
     return dist.Normal(mean, scale).to_event(1)
+
+
+def scouted_base(potential_fn: PotentialFn, starts: Float[Array, "n dim"], like: Position) -> Any:
+    """The normal laws about the modes that scouts find, or `()` where they cannot look.
+
+    Args:
+        potential_fn: The target's potential.
+        starts: Flat positions of the chains.
+        like: A position.
+
+    Returns:
+        The laws; none for more than 64 coordinates, or a potential without second derivatives.
+    """
+    if starts.shape[1] > MOST_COORDINATES:
+        return ()
+    unravel = ravel_pytree(like)[1]
+
+    def value(flat: Float[Array, " dim"]) -> Scalar:
+        return jnp.asarray(potential_fn(unravel(flat)), flat.dtype)
+
+    try:
+        jax.eval_shape(jax.hessian(value), starts[0])
+    except (TypeError, ValueError, NotImplementedError):  # which JAX raises where a rule is missing
+        return ()
+    return cover(find_modes(value, starts))
 
 
 def check_moments(base: dist.Distribution) -> None:

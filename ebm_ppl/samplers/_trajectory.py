@@ -21,11 +21,13 @@ class Proposal(NamedTuple):
         z: Position at its end, unconstrained and flat.
         momentum: Momentum at its end, whitened.
         num_steps: Number of leapfrog steps, each with one gradient.
+        kinetic_energy: Kinetic energy with which it began.
     """
 
     z: Float[Array, "*chains dim"]
     momentum: Float[Array, "*chains dim"]
     num_steps: Int[Array, "*chains"]
+    kinetic_energy: Float[Array, "*chains"]
 
 
 class TrajectoryState(NamedTuple):

@@ -133,6 +133,17 @@ class MAMS(AbstractSharedTrajectoryKernel):
         """Number of components of a direction."""
         return max(dim, LEAST_SIZE)
 
+    def kinetic_energy(self, noise: Float[Array, " n"]) -> Scalar:
+        """None: all directions are alike, and what a trajectory gains is undone by the next draw.
+
+        Args:
+            noise: Standard normal noise.
+
+        Returns:
+            Zero.
+        """
+        return jnp.zeros((), noise.dtype)
+
     def draw(self, noise: Float[Array, " n"]) -> Float[Array, " n"]:
         """Make a direction of noise.
 

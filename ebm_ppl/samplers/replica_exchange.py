@@ -1,5 +1,6 @@
 """Replica exchange, also known as parallel tempering."""
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -15,16 +16,24 @@ from numpyro.infer.mcmc import MCMCKernel
 from ebm_ppl._checks import check_count, check_flag, check_instance, check_shape
 from ebm_ppl._numpyro import is_prng_key
 from ebm_ppl._random import step_key
-from ebm_ppl._types import Position, PRNGKey
-from ebm_ppl.annealing import AbstractPath, as_path
+from ebm_ppl._types import Position, PotentialFn, PRNGKey
+from ebm_ppl.annealing import (
+    AbstractPath,
+    Cover,
+    CoveringLaw,
+    GeometricPath,
+    as_path,
+)
 from ebm_ppl.energies import AbstractEnergy
 from ebm_ppl.potentials import EnergyModel, EnergyPotential
+from ebm_ppl.samplers._health import Health
 from ebm_ppl.samplers._levels import AbstractLevels, keys_of_levels, levels_of, target_of
 from ebm_ppl.samplers._mass_matrix import merge, no_moments
 from ebm_ppl.samplers._model_kernel import AbstractModelKernel
 from ebm_ppl.samplers._prior_source import PriorSource
 from ebm_ppl.samplers._replica_exchange_step import exchange
 from ebm_ppl.samplers._replica_state import ReplicaExchangeState
+from ebm_ppl.samplers._run_record import no_record as no_run_record
 from ebm_ppl.samplers._source import ModelArgs, ModelKwargs, ModelSource, PotentialSource
 from ebm_ppl.samplers._start import (
     CompiledOnce,
@@ -53,6 +62,8 @@ from ebm_ppl.samplers._tempering import (
     cast_like,
     check_moments,
     normal_law,
+    registered_potential,
+    scouted_base,
 )
 
 _BASES = ("a NumPyro distribution", "a NumPyro distribution or a path to the energy")
@@ -91,12 +102,16 @@ class ReplicaExchange(AbstractModelKernel):
             `potential_fn`: one of this package, or NumPyro's HMC, NUTS or BarkerMH. One of this package has
             at each level a step size and mass matrix of its own, learned from all chains.
         base: The base law. By default, for a NumPyro model it is the prior (observed sites and factors are
-            tempered, and $Z$ is the evidence); for an energy, and for any other potential, that with
-            which paths begin elsewhere in this package,
-            [`default_base`][ebm_ppl.annealing.default_base]. For an energy, a normalised NumPyro distribution
+            tempered, and $Z$ is the evidence). For an energy of real points, and for any other potential,
+            scouts look for modes as warm-up begins: at up to 200,000 points as far as 2,000 units away, of
+            which some 400 walk downhill. The base law is then a mixture, in unconstrained coordinates, of
+            normal laws about the eight heaviest modes and of one about all, with a tenth of
+            [`default_base`][ebm_ppl.annealing.default_base]. That law alone is the base of more than 64
+            coordinates, of potentials without second derivatives, and without warm-up; discrete energies
+            have the path that is theirs elsewhere. For an energy, a normalised NumPyro distribution
             on its support, or a path to the energy; for a model or potential, a distribution over the flat
             unconstrained position. The wider it is, the surer it is to cover the target, and the longer the
-            ladder.
+            ladder. One that is given is used as it is.
         num_replicas: Number of levels, of which about $2 \Lambda + 1$ serve best; 8 by default.
         inverse_temperatures: The levels in rising order from 0 to 1, at which warm-up begins.
         num_steps: Number of steps of the inner kernel between exchanges.
@@ -301,7 +316,8 @@ class ReplicaExchange(AbstractModelKernel):
         potential_energy = jnp.asarray(over_chains(potential_fn)(z), flat.dtype)
         inverse_temperatures = jnp.asarray(self._inverse_temperatures, flat.dtype)
         num_levels = len(inverse_temperatures)
-        base, moments = self._first_base(flat)
+        positions = flat_positions(z, chains)
+        base, moments = self._first_base(positions, like, model_args, model_kwargs)
         ladder = LadderState(
             inverse_temperatures,
             jnp.zeros_like(inverse_temperatures[1:]),
@@ -330,6 +346,7 @@ class ReplicaExchange(AbstractModelKernel):
             iteration=jnp.asarray(0),
             inner=inner,
             ladder=ladder,
+            health=self._healthy(flat, zeros),
         )
 
     def sample(
@@ -424,7 +441,40 @@ class ReplicaExchange(AbstractModelKernel):
             iteration=state.iteration + 1,
             inner=inner,
             ladder=ladder,
+            health=self._health_after(state.health, record, target_z, inner.potential_energy[-1]),
         )
+
+    def _healthy(self, flat: Float[Array, " dim"], zeros: Float[Array, "*chains"]) -> Health:
+        """What is known of a run before its first step: acceptance is the inner kernel's affair."""
+        zero = jnp.zeros((), flat.dtype)
+        is_real = self._path is None or not self._path.energy.support.is_discrete
+        return Health(
+            type(self).__name__,
+            None,
+            jnp.asarray(-self._num_warmup),
+            jnp.ones_like(zeros),
+            zeros,
+            jnp.asarray(False),
+            zero,
+            no_run_record(flat, zeros) if is_real else None,
+            jnp.zeros(zeros.shape, int),
+        )
+
+    def _health_after(
+        self,
+        health: Health,
+        exchanges: ExchangeRecord,
+        z: Position,
+        potential_energy: Float[Array, "*chains"],
+    ) -> Health:
+        """What is known of a run after a step."""
+        num_steps, record = health.num_steps + 1, health.record
+        if record is not None:
+            positions = flat_positions(z, potential_energy.shape)
+            momentless = jnp.full_like(potential_energy, jnp.nan)
+            record = record.add(positions, jnp.ones_like(record.center), momentless, num_steps)
+        trips = exchanges.round_trips
+        return dataclasses.replace(health, num_steps=num_steps, record=record, round_trips=trips)
 
     def log_acceptance(
         self, hotter: Float[Array, "..."], colder: Float[Array, "..."]
@@ -501,16 +551,46 @@ class ReplicaExchange(AbstractModelKernel):
         """The potentials between base law and target under these model arguments."""
         if isinstance(self._source, PriorSource):
             return PriorTempering(self._source, model_args, model_kwargs, set(like))
-        if self._path is not None:
+        if self._path is not None and not isinstance(ladder.base, Cover):
             return PathTempering(self._path, self._site)
-        base = normal_law(*ladder.base) if self._adapt_base else self._base
-        potential_fn = self._source.potential_fn(model_args, model_kwargs)
-        return FlatTempering.of(potential_fn, base, like)
+        potential_fn = self._target(model_args, model_kwargs)
+        return FlatTempering.of(potential_fn, self._flat_base(ladder.base), like)
 
-    def _first_base(self, flat: Float[Array, " dim"]) -> tuple[Any, Any]:
-        """The normal base law at the start, if it is to be learned, and the moments of no draws."""
+    def _target(self, model_args: ModelArgs, model_kwargs: ModelKwargs) -> PotentialFn:
+        """The target's potential."""
+        if self._path is not None:
+            return registered_potential(self._path.energy, self._site)
+        return self._source.potential_fn(model_args, model_kwargs)
+
+    def _flat_base(self, learned: Any) -> Distribution | None:
+        """The base law over flat positions."""
+        if self._adapt_base:
+            return normal_law(*learned)
+        if not isinstance(learned, Cover):
+            return self._base
+        return CoveringLaw(learned, None if self._path is None else self._path.energy)
+
+    def _looks_about(self) -> bool:
+        """Whether warm-up is to look for what the base law has to cover: where nobody has said it."""
+        if self._base is not None or self._num_warmup == 0 or isinstance(self._source, PriorSource):
+            return False
+        if self._path is None:
+            return True
+        return isinstance(self._path, GeometricPath) and not self._path.energy.support.is_discrete
+
+    def _first_base(
+        self,
+        positions: Float[Array, "chains dim"],
+        like: Position,
+        model_args: ModelArgs,
+        model_kwargs: ModelKwargs,
+    ) -> tuple[Any, Any]:
+        """The base law at the start, if it is to be learned, and the moments of no draws."""
+        flat = positions[0]
         if not self._adapt_base:
-            return (), ()
+            looks = self._looks_about()
+            target = self._target(model_args, model_kwargs)
+            return scouted_base(target, positions, like) if looks else (), ()
         ones = jnp.ones_like(flat)
         if self._base is None:
             return NormalBase(jnp.zeros_like(flat), ones), no_moments(ones)

@@ -17,7 +17,7 @@ from tqdm.auto import tqdm
 from ebm_ppl._checks import check_count, check_flag, check_instance, check_key
 from ebm_ppl._numpyro import is_prng_key
 from ebm_ppl._types import PRNGKey
-from ebm_ppl.samplers import KernelState
+from ebm_ppl.samplers import KernelState, ReplicaExchangeState
 from ebm_ppl.samplers._model_kernel import AbstractModelKernel
 from ebm_ppl.streaming._base import AbstractReduction
 from ebm_ppl.streaming._sink import folder_of_draws
@@ -173,7 +173,7 @@ def stream(
                 write(draws, start)
             num_diverging, start = num_diverging + int(diverging), start + length
             _show(bar, kernel, state, length * thinning, progress_bar)
-    if isinstance(state, KernelState) and state.health is not None:
+    if isinstance(state, (KernelState, ReplicaExchangeState)) and state.health is not None:
         state.health.report((__name__, stream.__name__))
     results = {name: reduction.result(totals[name]) for name, reduction in reductions.items()}
     return StreamedRun(results, state, num_chains, num_samples, num_diverging)

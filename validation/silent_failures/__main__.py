@@ -48,10 +48,21 @@ def ask(function: Function, num_problems: int, seed: int) -> list[Row]:
 @click.option(
     "--write", is_flag=True, help="Keep the counts in `validation/silent_failures/results`."
 )
+@click.option(
+    "--light",
+    is_flag=True,
+    help="Compile with few of XLA's optimisations, which is sooner for runs that mostly compile.",
+)
 def main(
-    areas: tuple[str, ...], names: tuple[str, ...], problems: int | None, seed: int, write: bool
+    areas: tuple[str, ...],
+    names: tuple[str, ...],
+    problems: int | None,
+    seed: int,
+    write: bool,
+    light: bool,
 ) -> None:
     """Count right, refused and silently wrong answers, as Markdown tables."""
+    jax.config.update("jax_disable_most_optimizations", light)
     for area in areas or AREAS:
         functions, usual = AREAS[area]
         rows: list[Row] = []

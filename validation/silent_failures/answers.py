@@ -13,8 +13,8 @@ class Answer(enum.Enum):
     WRONG = "silently wrong"
 
 
-_NOT_ABOUT_THE_ANSWER = ("There are not enough devices",)
-"""Beginnings of warnings that NumPyro gives whatever the target."""
+_NOT_ABOUT_THE_ANSWER = ("There are not enough devices", "encountered in")
+"""Parts of warnings that NumPyro gives whatever the target, and NumPy of any number that it computes."""
 
 
 def answer_to(ask: Callable[[], bool]) -> Answer:
@@ -36,6 +36,7 @@ def answer_to(ask: Callable[[], bool]) -> Answer:
 
 
 def _warns(said: warnings.WarningMessage) -> bool:
-    """Whether a warning is about the answer: NumPy's own of what it computed is not one."""
+    """Whether a warning is about the answer."""
     text = str(said.message)
-    return issubclass(said.category, UserWarning) and not text.startswith(_NOT_ABOUT_THE_ANSWER)
+    is_meant = issubclass(said.category, (UserWarning, RuntimeWarning))
+    return is_meant and not any(part in text for part in _NOT_ABOUT_THE_ANSWER)

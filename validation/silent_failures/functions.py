@@ -43,7 +43,13 @@ class Function:
             yield name, dim, _ALL[name].draw(rng, dim), key
 
 
-def run_chains(kernel: Any, rng_key: PRNGKey, num_warmup: int, num_chains: int) -> MCMC:
+def run_chains(
+    kernel: Any,
+    rng_key: PRNGKey,
+    num_warmup: int,
+    num_chains: int,
+    extra_fields: tuple[str, ...] = (),
+) -> MCMC:
     """A run of NumPyro's `MCMC`: a thousand draws of each chain, all chains as one batch."""
     chains = MCMC(
         kernel,
@@ -53,7 +59,7 @@ def run_chains(kernel: Any, rng_key: PRNGKey, num_warmup: int, num_chains: int) 
         chain_method="vectorized",
         progress_bar=False,
     )
-    chains.run(rng_key)
+    chains.run(rng_key, extra_fields=extra_fields)
     return chains
 
 
