@@ -128,9 +128,10 @@ def validate(
     check_names("--target", targets, names.energies())
     check_names("--objective", objectives, names.objectives())
     check_names("--estimator", estimators, names.estimators())
-    with _folder(out):
-        click.echo(f"Loading JAX; the report goes to {out}.", err=True)
-        try:
+    with _folder(out), heard_warnings():
+        outputs = Outputs("--out", [out / name for name in REPORTS])
+        say(f"Loading JAX; the report goes to {out}.", err=True)
+        with _leaving(), outputs:
             passed = _run(
                 {
                     "energy": _load(energies, event_shape) or None,
@@ -141,15 +142,21 @@ def validate(
                     "mode": "full" if full else "thorough" if thorough else "quick",
                     "seed": seed,
                 },
-                out,
+                outputs,
             )
-        except KeyboardInterrupt:
-            click.echo("Interrupted; no report was written.", err=True)
-            _leave(INTERRUPTED)
     _leave(0 if passed else 1)
 
 
-def _run(questions: Mapping[str, Any], out: pathlib.Path) -> bool:
+@contextlib.contextmanager
+def _leaving() -> Iterator[None]:
+    """Let what ends the command end it now, whatever is still being asked."""
+    try:
+        yield
+    except SystemExit as error:
+        _leave(error.code if isinstance(error.code, int) else 1)
+
+
+def _run(questions: Mapping[str, Any], outputs: Outputs) -> bool:
     """Ask the questions and write the report; whether everything passed."""
     from ebm_ppl import validation
     from ebm_ppl.cli import _process, _terminal

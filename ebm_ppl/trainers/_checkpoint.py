@@ -1,13 +1,14 @@
 """Checkpoints: data, never code; written whole or not at all; read back to the last bit."""
 
+import contextlib
 import dataclasses
-import glob
 import hashlib
 import io
 import json
 import os
 import pathlib
-from collections.abc import Mapping
+import warnings
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import equinox as eqx
@@ -16,11 +17,16 @@ import jax.numpy as jnp
 import numpy as np
 
 from ebm_ppl._checks import check_count
-from ebm_ppl._files import write_bytes
+from ebm_ppl._files import remove_leftovers, resolved, try_place, write_bytes
+from ebm_ppl._locks import claim
 from ebm_ppl.trainers._fingerprint import to_numpy
 
 _MAGIC = b"ebm_ppl checkpoint 1\n"
 _DIGEST_SIZE = hashlib.sha256().digest_size
+
+
+class CheckpointWarning(UserWarning):
+    """A checkpoint could not be written; the fit goes on without it."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,6 +39,9 @@ class Checkpoint:
     The same fit is one of the same program and data: whoever changes the learning rate or edits the
     energy's code is told so, and has to name another file. More steps may be asked for. A program that calls
     Python back (`jax.pure_callback`) hides what it does, and has no checkpoint.
+
+    While it runs, a fit is the only one with its checkpoint. One that cannot be written, on a full disk for
+    example, loses nothing: a `CheckpointWarning` names the last that is whole, and the fit goes on.
 
     Attributes:
         path: File to write; its folder must exist.
@@ -54,6 +63,54 @@ class Checkpoint:
             raise ValueError(
                 f"`path` must name a file in a folder that exists; got {os.fspath(self.path)!r}."
             )
+
+
+class Keeper:
+    """Writes the checkpoints of one fit, and says so when one cannot be written.
+
+    Args:
+        path: File to write.
+        mark: Fingerprint of the fit.
+        step: Step of the checkpoint that is there; `None` if there is none.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], mark: str, step: int | None) -> None:
+        self._path, self._mark, self._step = path, mark, step
+
+    def keep(self, step: int, state: Any, extra: Mapping[str, np.ndarray]) -> None:
+        """Write a checkpoint; one that fails is a warning, for the fit has not failed."""
+        try:
+            write(self._path, state, extra, self._mark)
+        except OSError as error:
+            last = "there is none" if self._step is None else f"that of step {self._step} is whole"
+            warnings.warn(
+                f"The checkpoint of step {step} could not be written ({error.strerror or error}: "
+                f"{os.fspath(self._path)!r}); {last}.",
+                CheckpointWarning,
+                stacklevel=3,
+            )
+        else:
+            self._step = step
+
+
+@contextlib.contextmanager
+def claimed(checkpoint: Checkpoint | None) -> Iterator[None]:
+    """Be the only fit with a checkpoint, whose place is tried, too.
+
+    Args:
+        checkpoint: The checkpoint, if there is to be one.
+
+    Raises:
+        OSError: If it could not be written, or another process has it.
+    """
+    if checkpoint is None:
+        yield
+        return
+    target = resolved(checkpoint.path)
+    with claim(target):
+        remove_leftovers(target)
+        try_place(target)
+        yield
 
 
 def write(
@@ -97,7 +154,6 @@ def read(
     Raises:
         ValueError: If the file is no whole checkpoint, or one of another fit.
     """
-    _remove_leftovers(path)
     try:
         content = pathlib.Path(path).read_bytes()
     except FileNotFoundError:
@@ -121,13 +177,6 @@ def read(
     leaves = [_from_numpy(arrays[f"state/{n}"], leaf) for n, leaf in enumerate(expected)]
     extra = {k.removeprefix("extra/"): v for k, v in arrays.items() if k.startswith("extra/")}
     return eqx.combine(jax.tree.unflatten(structure, leaves), static), extra
-
-
-def _remove_leftovers(path: str | os.PathLike[str]) -> None:
-    """Remove what a fit that was killed while it wrote has left beside its checkpoint."""
-    target = pathlib.Path(path)
-    for leftover in target.parent.glob(f".{glob.escape(target.name)}.{'[0-9a-f]' * 32}.tmp"):
-        leftover.unlink(missing_ok=True)
 
 
 def _from_numpy(array: np.ndarray, like: Any) -> Any:
