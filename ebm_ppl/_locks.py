@@ -57,6 +57,25 @@ def is_named(file: IO[bytes], path: pathlib.Path) -> bool:
 
 
 @contextlib.contextmanager
+def alone_in(folder: pathlib.Path) -> Iterator[None]:
+    """Write several files of a folder that belong together while nobody else who asks does; wait for that.
+
+    Args:
+        folder: The folder, which stays as it is where the disk has no locks.
+    """
+    if fcntl is None:
+        yield
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        with contextlib.suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
 def claim(path: pathlib.Path) -> Iterator[bool]:
     """Be the only one who writes to a place, for as long as that takes.
 

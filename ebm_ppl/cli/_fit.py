@@ -138,7 +138,7 @@ def fit(
         **{"DATA": data, "'--out'": out, "'--report'": report, "'--checkpoint'": checkpoint}
     )
     with heard_warnings() as heard:
-        outputs = Outputs({"--out": out, "--report": report}, checkpoint=checkpoint)
+        outputs = Outputs([("--out", out), ("--report", report)], checkpoint)
         _process.prepare()
         table = _read(data, columns)
         with outputs:
@@ -229,7 +229,7 @@ def sample(
 
     _refuse_same(**{"MODEL": model, "'--out'": out})
     with heard_warnings():
-        outputs = Outputs({"--out": out})
+        outputs = Outputs([("--out", out)])
         _process.prepare()
         with outputs:
             doubt = _sample(model, kernel, num_samples, num_warmup, num_chains, seed, out, outputs)

@@ -1,9 +1,10 @@
 """Files of a command: tried before its work starts, saved as each is done, named if anything fails."""
 
+import contextlib
 import errno
 import os
 import pathlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
 from typing import Self
 
@@ -15,7 +16,14 @@ from ebm_ppl.cli._say import say
 
 INTERRUPTED = 130
 
-_MISUNDERSTOOD = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EINVAL, errno.ENAMETOOLONG)
+_MISUNDERSTOOD = (
+    errno.ENOENT,
+    errno.EEXIST,
+    errno.ENOTDIR,
+    errno.EISDIR,
+    errno.EINVAL,
+    errno.ENAMETOOLONG,
+)
 """Errors of whoever named the place; others are those of the disk."""
 
 
@@ -26,7 +34,7 @@ class Outputs:
     the system always, any other once something is saved. Other errors before that are no matter of files.
 
     Args:
-        planned: Files by the options that name them; `None` for those that were not asked for.
+        planned: Files with the options that name them; `None` for those that were not asked for.
         checkpoint: File from which the same command goes on.
 
     Raises:
@@ -35,16 +43,16 @@ class Outputs:
 
     def __init__(
         self,
-        planned: Mapping[str, pathlib.Path | None],
-        *,
+        planned: Sequence[tuple[str, pathlib.Path | None]],
         checkpoint: pathlib.Path | None = None,
     ) -> None:
-        self._missing = [path for path in planned.values() if path is not None]
-        self.checkpoint = checkpoint
+        self.missing = [path for _, path in planned if path is not None]
         self.saved: list[pathlib.Path] = []
-        for option, path in {**planned, "--checkpoint": checkpoint}.items():
+        self.checkpoint = checkpoint
+        for option, path in [*planned, ("--checkpoint", checkpoint)]:
             if path is not None:
-                _try(option, path)
+                with refused_place(option, path):
+                    try_place(path)
 
     def save(self, path: pathlib.Path, write: Callable[[], object]) -> None:
         """Write one of the files.
@@ -54,13 +62,13 @@ class Outputs:
             write: Writes it, whole or not at all.
         """
         write()
-        self._missing.remove(path)
+        self.missing.remove(path)
         self.saved.append(path)
 
     def account(self) -> str:
         """What exists and what does not, in one or two sentences."""
         if self.saved:
-            rest = f"; not saved: {_listed(self._missing)}" if self._missing else ""
+            rest = f"; not saved: {_listed(self.missing)}" if self.missing else ""
             return f"Saved: {_listed(self.saved)}{rest}."
         if self.checkpoint is not None and self.checkpoint.exists():
             return f"Nothing was written but the checkpoint {self.checkpoint}."
@@ -95,12 +103,19 @@ def reason(error: OSError) -> str:
     return what if error.filename is None else f"{what}: {os.fspath(error.filename)!r}"
 
 
-def _try(option: str, path: pathlib.Path) -> None:
+@contextlib.contextmanager
+def refused_place(option: str, path: pathlib.Path) -> Iterator[None]:
+    """Refuse a place that was tried and cannot be written.
+
+    Args:
+        option: The option that named it.
+        path: The place.
+    """
     try:
-        try_place(path)
+        yield
     except OSError as error:
         what = error.strerror or str(error)
-        message = f"must name a file that can be written; got {str(path)!r} ({what})."
+        message = f"must name a place that can be written to; got {str(path)!r} ({what})."
         if error.errno in _MISUNDERSTOOD:
             refuse(option, message)
         raise click.ClickException(f"'{option}' {message}") from error

@@ -77,7 +77,7 @@ def load_energy(path: str | os.PathLike[str]) -> AnyEnergy:
     if any(jax.dtypes.canonicalize_dtype(array.dtype) != array.dtype for array in arrays):
         raise ValueError(
             f"`path` holds numbers of 64 bits, which JAX would round ({os.fspath(path)!r}); set the "
-            "environment variable JAX_ENABLE_X64=1, or call `jax.config.update('jax_enable_x64', True)` first."
+            "environment variable JAX_ENABLE_X64=1, or `jax.config.update('jax_enable_x64', True)`."
         )
     try:
         energy = decode(header["energy"], arrays)
