@@ -22,14 +22,15 @@ def printable(text: str, limit: int = LIMIT) -> str:
         >>> print(printable("a\x1b[2Jb\nError: none \u202egnp.exe, π"))
         a\x1b[2Jb\nError: none \u202egnp.exe, π
         >>> print(printable("x" * 30 + "y" * 30, limit=8))
-        xxxxxx … (52 characters left out) … yy
+        xxxxxx … (of 60 characters) … yy
     """
-    if len(text) > limit:
-        tail = limit // 4
-        left_out = f" … ({len(text) - limit:,} characters left out) … "
-        text = text[: limit - tail] + left_out + text[len(text) - tail :]
-    return "".join(map(_escaped, text))
+    head = _escaped(text[:limit])
+    if len(text) <= limit and len(head) <= limit:
+        return head
+    tail = limit // 4
+    end = _escaped(text[-tail:])[-tail:]
+    return f"{head[: limit - tail]} … (of {len(text):,} characters) … {end}"
 
 
-def _escaped(character: str) -> str:
-    return character if character.isprintable() else repr(character)[1:-1]
+def _escaped(text: str) -> str:
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)

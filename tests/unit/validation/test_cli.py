@@ -15,7 +15,8 @@ from ebm_ppl.cli import _process, _terminal, _validate, main
 from ebm_ppl.cli._validate import INTERRUPTED
 from ebm_ppl.cli._width import wrapped
 from ebm_ppl.energies import AbstractEnergy
-from ebm_ppl.validation import names, report
+from ebm_ppl.validation import names
+from ebm_ppl.validation import report as formats
 from ebm_ppl.validation.results import Question, Report, Row, Verdict
 from ebm_ppl.validation.runner import RunInterrupted
 from tests.unit.validation import fakes
@@ -271,7 +272,7 @@ def test_every_number_is_saved_before_any_page_and_said_to_be(
     def broken(*_: object) -> str:
         raise RuntimeError("no glyphs\x1b[2J")
 
-    monkeypatch.setattr(report, "render_html", broken)
+    monkeypatch.setattr(formats, "render_html", broken)
     result = invoke("--out", "reports")
     assert result.exit_code == 1
     assert result.stderr.splitlines()[-1] == (
