@@ -76,21 +76,25 @@ class Keeper:
 
     def __init__(self, path: str | os.PathLike[str], mark: str, step: int | None) -> None:
         self._path, self._mark, self._step = path, mark, step
+        self._failed = False
 
     def keep(self, step: int, state: Any, extra: Mapping[str, np.ndarray]) -> None:
-        """Write a checkpoint; one that fails is a warning, for the fit has not failed."""
+        """Write a checkpoint; the first of some that fail is a warning, for the fit has not failed."""
         try:
             write(self._path, state, extra, self._mark)
         except OSError as error:
+            if self._failed:
+                return
+            self._failed = True
             last = "there is none" if self._step is None else f"that of step {self._step} is whole"
             warnings.warn(
                 f"The checkpoint of step {step} could not be written ({error.strerror or error}: "
-                f"{os.fspath(self._path)!r}); {last}.",
+                f"{os.fspath(self._path)!r}); {last}, and the fit goes on.",
                 CheckpointWarning,
                 stacklevel=3,
             )
         else:
-            self._step = step
+            self._step, self._failed = step, False
 
 
 @contextlib.contextmanager

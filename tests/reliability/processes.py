@@ -12,7 +12,7 @@ from typing import Any
 
 from tests.reliability import writers
 
-PATIENCE = 300.0
+PATIENCE = 120.0
 """Seconds after which something that should have happened has not."""
 
 

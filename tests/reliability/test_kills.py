@@ -85,7 +85,7 @@ def test_streams(tmp_path):
     assert len(_names(tmp_path)) <= 2  # the lock and the draws of the last one that died
     writers.streamed(tmp_path)
     assert _names(tmp_path) == ["draws"]
-    assert np.load(tmp_path / "draws" / "draws.npy").shape == (2, writers.NUM_STREAMED)
+    assert np.load(tmp_path / "draws" / "x.npy").shape == (2, writers.NUM_STREAMED)
 
 
 def test_checkpoints(tmp_path):

@@ -45,9 +45,9 @@ def test_one_folder_of_reports(tmp_path):
 def test_one_checkpoint(tmp_path):
     """The second is refused while the first lives, and goes on from where that was once it is dead."""
     with started(writers.long_fit, tmp_path):
-        [said] = outcomes((writers.one_step, tmp_path))
+        [said] = outcomes((writers.short_fit, tmp_path))
         assert re.fullmatch(IN_USE, said)
-    [said] = outcomes((writers.one_step, tmp_path))
+    [said] = outcomes((writers.short_fit, tmp_path))
     assert re.match(r"ValueError: `num_steps` must be at least the \d+ of the checkpoint", said)
 
 

@@ -1,4 +1,7 @@
-"""Work that is to be killed, or done twice at once: each function runs in a process of its own."""
+"""Work that is to be killed, or done twice at once: each function runs in a process of its own.
+
+Importing this module computes nothing, so that a process that has imported it may be forked.
+"""
 
 import contextlib
 import os
@@ -19,7 +22,6 @@ from ebm_ppl.cli.fitting.draws import write_draws
 from ebm_ppl.energies import Gaussian
 from ebm_ppl.streaming import stream
 from ebm_ppl.validation import report as _formats  # noqa: F401  # imported once, before the forks
-from tests.unit.trainers import resumable
 from tests.unit.validation import fakes
 
 NUM_STEPS = 60
@@ -30,19 +32,25 @@ SHAPE = (4, 2_500)
 
 def fit(folder: pathlib.Path, ready: Connection) -> None:
     """A fit that writes a checkpoint after every step."""
+    from tests.unit.trainers import resumable
+
     with _told(ready, folder / "fit.ckpt"):
         resumable.run(folder / "fit.ckpt", every=1, num_steps=NUM_STEPS)
 
 
 def long_fit(folder: pathlib.Path, ready: Connection) -> None:
     """One that does not end."""
+    from tests.unit.trainers import resumable
+
     with _told(ready, folder / "fit.ckpt"):
         resumable.run(folder / "fit.ckpt", every=1, num_steps=10_000_000)
 
 
-def one_step(folder: pathlib.Path) -> None:
-    """The shortest fit with the same checkpoint."""
-    resumable.run(folder / "fit.ckpt", num_steps=1)
+def short_fit(folder: pathlib.Path) -> None:
+    """A short fit with the same checkpoint."""
+    from tests.unit.trainers import resumable
+
+    resumable.run(folder / "fit.ckpt", num_steps=10)
 
 
 def streamed(folder: pathlib.Path, ready: Connection | None = None) -> None:
