@@ -77,9 +77,10 @@ FIT = ("fit", "data.csv", "--energy", "gaussian", "--objective", "score-matching
 def _ended(process):
     out, err = process.communicate(timeout=500)
     assert b"Traceback" not in err, err.decode(errors="replace")
-    # A bar overwrites its line; what names cannot be held is the one warning that is due here.
+    # A bar overwrites its line; that so few draws may disagree is no news here.
     lines = [line.rsplit("\r", 1)[-1] for line in err.decode(errors="replace").split("\n")]
     lines = [line for line in lines if line.strip() and "step/s" not in line]
+    lines = [line for line in lines if "The chains disagree" not in line]
     assert "\x1b[31mred" not in (out or b"").decode(errors="replace")
     return process.returncode, lines
 
@@ -122,10 +123,9 @@ ODD_NAMES = [
 def test_draws_are_written_in_any_environment(run, tmp_path, environment):
     status, lines = _ended(run(*_sample(), **environment))
     assert status == 0
-    text = " ".join(" ".join(lines).split())
-    assert text.count("Warning") == 1
-    assert "'km/h' 'km_h'" in text or "COLUMNS" in environment
-    assert len(lines) == 1 or "COLUMNS" in environment
+    if "COLUMNS" not in environment:
+        [line] = lines
+        assert line.startswith("Warning: d.csv cannot hold the names of all columns as they are")
     assert len((tmp_path / "d.csv").read_text(encoding="utf-8").splitlines()) == 1001
 
 
@@ -148,7 +148,7 @@ def test_draws_go_to_files_of_any_name(run, tmp_path, name):
 def test_fits_and_their_pages_are_written_in_any_environment(run, tmp_path, environment):
     status, lines = _ended(run(*FIT, "--report", "p.html", "--out", "n.eqx", **environment))
     assert status == 0
-    assert len(lines) <= 1  # that the chains disagree
+    assert lines == []
     ebm.load_energy(tmp_path / "n.eqx")
     page = (tmp_path / "p.html").read_text(encoding="utf-8")
     assert "$x_$" in page
