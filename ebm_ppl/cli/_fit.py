@@ -139,9 +139,9 @@ def fit(
     )
     with heard_warnings() as heard:
         outputs = Outputs([("--out", out), ("--report", report)], checkpoint)
-        _process.prepare()
-        table = _read(data, columns)
         with outputs:
+            _process.prepare()
+            table = _read(data, columns)
             _fit(table, energy, objective, steps, batch_size, seed, out, report, outputs)
     if any(kind.__name__ == "CheckpointWarning" for kind in heard):
         raise SystemExit(1)
@@ -230,8 +230,8 @@ def sample(
     _refuse_same(**{"MODEL": model, "'--out'": out})
     with heard_warnings():
         outputs = Outputs([("--out", out)])
-        _process.prepare()
         with outputs:
+            _process.prepare()
             doubt = _sample(model, kernel, num_samples, num_warmup, num_chains, seed, out, outputs)
     if doubt is not None:
         warn(doubt)

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ebm_ppl.cli.fitting.names import unquoted
+
 MIN_ROWS = 10
 """Fewer examples than this are no data set."""
 
@@ -53,7 +55,7 @@ def read_csv(path: str | os.PathLike[str], columns: Sequence[str] | None = None)
         raise TableError(f"is no CSV file: {error}.") from error
     if not lines:
         raise TableError("is empty.")
-    header = [name.strip() for name in lines[0]]
+    header = [unquoted(name.strip()) for name in lines[0]]
     if all(_is_number(name) for name in header):
         raise TableError(f"must begin with the names of its columns; got the numbers {lines[0]!r}.")
     repeated = sorted({name for name in header if header.count(name) > 1})

@@ -240,6 +240,7 @@ def test_every_column_is_in_the_file_and_changed_names_are_said_before_sampling(
         with open("d.csv", newline="", encoding="utf-8") as file:
             header, *rows = csv.reader(file)
         assert [unquoted(name) for name in header] == ["chain", "draw", *stored]
+        assert fitting.read_csv("d.csv", ["=1+1"]).names == ("=1+1",)
         assert not any(name.startswith(tuple("=+-@")) for name in header)
         values = np.array(rows, float)[:, 2:].reshape(result.made.shape)
         np.testing.assert_array_equal(values, result.made)
