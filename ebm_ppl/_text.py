@@ -3,6 +3,9 @@
 LIMIT = 400
 """Characters of a message that somebody reads; what a file holds may be of any length."""
 
+DIRECTIONS = "\u200e\u200f\u202a-\u202e\u2066-\u2069"
+"""Marks that turn the direction of the text after them, for the brackets of a regular expression."""
+
 
 def printable(text: str, limit: int = LIMIT) -> str:
     r"""Write text in one line that can neither move the cursor nor turn the direction of what follows.
