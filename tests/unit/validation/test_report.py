@@ -282,7 +282,8 @@ def test_a_file_name_that_is_no_text_and_turns_direction_is_in_all_formats(
         for write in (report.to_html, report.to_json, report.to_markdown)
     )
     assert json.loads(document)["rows"][0]["energy"] == name
-    assert "\u202e" not in html + markdown
+    shown = re.sub(r"<script.*?</script>", "", html, flags=re.DOTALL)  # but for the data
+    assert "\u202e" not in shown + markdown
     assert "gnp.py:energy" in html
     assert "gnp.py:energy" in markdown
 
