@@ -43,6 +43,16 @@ def test_a_write_that_finds_no_room_leaves_the_last_good_file_and_names_it(tmp_p
     assert list(tmp_path.iterdir()) == [path]
 
 
+@posix
+def test_who_reads_the_old_file_reads_it_to_its_end(tmp_path):
+    path = tmp_path / "model.eqx"
+    write_bytes(path, b"old")
+    with path.open("rb", buffering=0) as reader:
+        assert reader.read(1) == b"o"
+        write_bytes(path, b"new")
+        assert reader.read() == b"ld"
+
+
 def test_a_place_is_tried_with_the_size_that_is_to_come(tmp_path):
     with files_of_at_most(10_000):
         try_place(tmp_path / "a")
