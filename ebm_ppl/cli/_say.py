@@ -1,9 +1,11 @@
 """What commands say: a line each, in characters that a terminal can show, whatever a file holds."""
 
 import contextlib
+import os
 import sys
 import warnings
 from collections.abc import Iterator
+from typing import IO
 
 import click
 
@@ -26,7 +28,17 @@ def say(text: str, *, colour: str | None = None, err: bool = False, limit: int =
     stream = sys.stderr if err else sys.stdout
     encoding = getattr(stream, "encoding", None) or "utf-8"
     shown = printable(text, limit).encode(encoding, errors="replace").decode(encoding)
-    click.secho(wrapped(shown), fg=colour, err=err)
+    try:
+        click.secho(wrapped(shown), fg=colour, err=err)
+    except OSError:
+        _give_up(stream)
+        raise
+
+
+def _give_up(stream: IO[str]) -> None:
+    """Let what is left in a stream go nowhere: it would fail again at the end, with a status of its own."""
+    with contextlib.suppress(OSError), open(os.devnull, "wb") as nowhere:
+        os.dup2(nowhere.fileno(), stream.fileno())
 
 
 def warn(message: str) -> None:

@@ -333,6 +333,23 @@ def test_the_compilation_cache_can_be_refused_and_yields_to_jax_settings(
         jax.config.update("jax_compilation_cache_dir", before)
 
 
+@pytest.mark.parametrize("error", [RuntimeError("no home"), OSError("no disk")])
+def test_without_a_place_for_it_there_is_no_compilation_cache(
+    monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def nowhere() -> pathlib.Path:
+        raise error
+
+    before = jax.config.jax_compilation_cache_dir
+    monkeypatch.setattr(_process, "folder", nowhere)
+    try:
+        jax.config.update("jax_compilation_cache_dir", None)
+        _process.prepare()
+        assert jax.config.jax_compilation_cache_dir is None
+    finally:
+        jax.config.update("jax_compilation_cache_dir", before)
+
+
 def test_help_imports_nothing_heavy() -> None:
     code = (
         "import sys; from ebm_ppl.cli import main; main(['--help'], standalone_mode=False);"
