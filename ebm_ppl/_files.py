@@ -19,6 +19,8 @@ from typing import IO
 
 from ebm_ppl._locks import claim, is_named, lock, stem
 
+_SUFFIX = ".tmp"
+
 _TRIAL_SIZE = 4096
 """Bytes that any result takes; a disk that is full to the last block has no room for them."""
 
@@ -115,7 +117,8 @@ def _about(path: str | os.PathLike[str]) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno is None or error.filename == os.fspath(path):
+        is_hidden = error.filename is None or os.fsdecode(error.filename).endswith(_SUFFIX)
+        if error.errno is None or not is_hidden:
             raise
         raise OSError(error.errno, error.strerror, os.fspath(path)) from error
 
@@ -207,12 +210,12 @@ def _temporary(target: pathlib.Path) -> Iterator[tuple[IO[bytes], pathlib.Path]]
 
 def _hidden(target: pathlib.Path) -> pathlib.Path:
     """A hidden name that nobody else has, in the same folder, for what is to become `target`."""
-    return target.with_name(f".{stem(target)}.{uuid.uuid4().hex}.tmp")
+    return target.with_name(f".{stem(target)}.{uuid.uuid4().hex}{_SUFFIX}")
 
 
 def _temporaries(target: pathlib.Path) -> Iterator[pathlib.Path]:
     """All that has a name of `_hidden`."""
-    yield from target.parent.glob(f".{glob.escape(stem(target))}.{'[0-9a-f]' * 32}.tmp")
+    yield from target.parent.glob(f".{glob.escape(stem(target))}.{'[0-9a-f]' * 32}{_SUFFIX}")
 
 
 def _belongs_to_another(file: os.stat_result, folder: os.stat_result) -> bool:

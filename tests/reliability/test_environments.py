@@ -90,7 +90,7 @@ ENVIRONMENTS = {
     "no HOME": {"HOME": None},
     "HOME cannot be written": {"HOME": NOWHERE},
     "HOME is a file": {"HOME": __file__},
-    "HOME does not exist": {"HOME": "/nowhere/at/all"},
+    "HOME does not exist": {"HOME": "missing/home"},
     "no cache can be written": {
         "HOME": NOWHERE,
         "XDG_CACHE_HOME": NOWHERE,
