@@ -1,18 +1,22 @@
 """`ebm-ppl fit` and `ebm-ppl sample`: from a table to a trained energy, and from that to draws."""
 
+import math
 import pathlib
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from ebm_ppl._text import printable
 from ebm_ppl.cli._options import seed_option, writable
+from ebm_ppl.cli._outputs import Outputs
 from ebm_ppl.cli._refusal import refuse
-from ebm_ppl.cli._width import wrapped
+from ebm_ppl.cli._say import heard_warnings, say, warn
 
 # JAX takes seconds to import, so the commands import it; `--help` needs none.
 if TYPE_CHECKING:
-    from ebm_ppl.cli.fitting import FitRun, Table
+    from ebm_ppl import AbstractEnergy
+    from ebm_ppl.cli.fitting import FitRun, Table, Trained
 
 ENERGY_NAMES = ("gaussian", "mlp", "quartic")
 OBJECTIVE_NAMES = (
@@ -33,6 +37,9 @@ KERNEL_NAMES = (
 )
 
 _FORMATS = (".nc", ".csv")
+
+_WIDEST = 80
+"""Characters of a figure's name in a table."""
 
 _FILE = click.Path(path_type=pathlib.Path, dir_okay=False)
 
@@ -123,21 +130,43 @@ def fit(
     """Train an energy on the columns of a CSV file DATA.
 
     The columns are standardised, a tenth of the rows is held out, and the trained energy is saved in the
-    units of the data.
+    units of the data the moment its training ends, before anything is found out about it.
     """
-    from ebm_ppl import Checkpoint, TrainingDivergedError, save_energy
     from ebm_ppl.cli import _process
-    from ebm_ppl.cli.fitting import run_fit
-    from ebm_ppl.cli.fitting.page import render_fit
-    from ebm_ppl.validation.report._atomic import write_text
 
     _refuse_same(
         **{"DATA": data, "'--out'": out, "'--report'": report, "'--checkpoint'": checkpoint}
     )
-    _process.prepare()
-    table = _read(data, columns)
+    with heard_warnings() as heard:
+        outputs = Outputs([("--out", out), ("--report", report)], checkpoint)
+        with outputs:
+            _process.prepare()
+            table = _read(data, columns)
+            _fit(table, energy, objective, steps, batch_size, seed, out, report, outputs)
+    if any(kind.__name__ == "CheckpointWarning" for kind in heard):
+        raise SystemExit(1)
+
+
+def _fit(
+    table: "Table",
+    energy: str,
+    objective: str,
+    steps: int,
+    batch_size: int | None,
+    seed: int,
+    out: pathlib.Path,
+    report: pathlib.Path | None,
+    outputs: Outputs,
+) -> None:
+    """Train, save, and only then find out what came of it."""
+    from ebm_ppl import Checkpoint, TrainingDivergedError, save_energy
+    from ebm_ppl.cli.fitting import examine, train
+    from ebm_ppl.cli.fitting.page import render_fit
+    from ebm_ppl.validation.report._atomic import write_text
+
+    checkpoint = outputs.checkpoint
     try:
-        run = run_fit(
+        trained = train(
             table,
             energy,
             objective,
@@ -148,16 +177,12 @@ def fit(
         )
     except (ValueError, TrainingDivergedError) as error:
         raise click.ClickException(str(error)) from error
-    except KeyboardInterrupt:
-        _stop("Interrupted; nothing was written" + (" but the checkpoint." if checkpoint else "."))
-    page = None if report is None else render_fit(run)
-    try:
-        save_energy(run.energy, out, metadata=_metadata(run))
-        if report is not None and page is not None:
-            write_text(report, page)
-    except OSError as error:
-        raise click.ClickException(f"The results could not be written: {error}.") from error
-    _summarise(run, [out] if report is None else [out, report])
+    outputs.save(out, lambda: save_energy(trained.energy, out, metadata=_metadata(trained)))
+    run = examine(trained)
+    _table(run.figures)
+    if report is not None:
+        outputs.save(report, lambda: write_text(report, render_fit(run)))
+    _conclude(run, outputs.saved)
 
 
 @click.command()
@@ -200,49 +225,87 @@ def sample(
     The exit status is 1 if R-hat of a column is above 1.01: the chains disagree, and the draws, which are
     written all the same, do not show the energy's law.
     """
-    from ebm_ppl import AbstractEnergy, load_energy
     from ebm_ppl.cli import _process
-    from ebm_ppl.cli.fitting.draws import by_column, doubt, draw, write_draws
-    from ebm_ppl.serialization import load_metadata
-    from ebm_ppl.validation import diagnostics
 
     _refuse_same(**{"MODEL": model, "'--out'": out})
-    _process.prepare()
-    try:
-        energy = load_energy(model)
-        names = _columns(load_metadata(model))
-    except (OSError, ValueError) as error:
-        raise click.ClickException(f"{model}: {error}") from error
-    if not isinstance(energy, AbstractEnergy):
-        raise click.ClickException(
-            f"{model} holds a {type(energy).__name__}, which has no draws without a condition."
-        )
+    with heard_warnings():
+        outputs = Outputs([("--out", out)])
+        with outputs:
+            _process.prepare()
+            doubt = _sample(model, kernel, num_samples, num_warmup, num_chains, seed, out, outputs)
+    if doubt is not None:
+        warn(doubt)
+        if not allow_unconverged:
+            raise SystemExit(1)
+
+
+def _sample(
+    model: pathlib.Path,
+    kernel: str | None,
+    num_samples: int,
+    num_warmup: int,
+    num_chains: int,
+    seed: int,
+    out: pathlib.Path,
+    outputs: Outputs,
+) -> str | None:
+    """Draw, save, and only then diagnose; what is wrong with the draws, if anything is."""
+    from ebm_ppl._files import try_place
+    from ebm_ppl.cli.fitting.draws import by_column, doubt, draw, size_of, write_draws
+    from ebm_ppl.validation import diagnostics
+
+    energy, names = _model(model)
+    stored = _stored(names, out)
+    try_place(out, size_of(num_chains * num_samples * len(names), out))
     try:
         draws = draw(energy, kernel, num_samples, num_warmup, num_chains, seed)
-    except (
-        ValueError,
-        RuntimeError,
-    ) as error:  # NumPyro finds no start where an energy is not finite
+    # NumPyro finds no start where an energy is not finite
+    except (ValueError, RuntimeError) as error:
         raise click.ClickException(f"{model}: {error}") from error
-    except KeyboardInterrupt:
-        _stop("Interrupted; nothing was written.")
-    columns = by_column(draws, names)
-    try:
-        write_draws(columns, out)
-    except OSError as error:
-        raise click.ClickException(f"The draws could not be written: {error}.") from error
+    columns = by_column(draws, stored)
+    outputs.save(out, lambda: write_draws(columns, out, names))
     found = {name: diagnostics.convergence(values) for name, values in columns.items()}
     figures = {}
     for name, one in found.items():
         figures |= {f"{name}: R-hat": one.rhat, f"{name}: bulk ESS": one.ess_bulk}
     _table(figures)
-    click.echo(f"Wrote {out}")
+    say(f"Wrote {out}")
     rhat = {name: one.rhat for name, one in found.items()}
-    problem = doubt(rhat, kernel, energy.support.is_discrete)
-    if problem is not None:
-        _warn(problem)
-        if not allow_unconverged:
-            raise SystemExit(1)
+    return doubt(rhat, kernel, energy.support.is_discrete)
+
+
+def _model(path: pathlib.Path) -> tuple["AbstractEnergy", list[str]]:
+    """The energy in a model file, and the names of its columns; `x0`, `x1`, ... if it has none for each."""
+    from ebm_ppl import AbstractEnergy, load_energy
+    from ebm_ppl.serialization import load_metadata
+
+    try:
+        energy = load_energy(path)
+        names = _columns(load_metadata(path))
+    except (OSError, ValueError) as error:
+        raise click.ClickException(f"{path}: {error}") from error
+    if not isinstance(energy, AbstractEnergy):
+        raise click.ClickException(
+            f"{path} holds a {type(energy).__name__}, which has no draws without a condition."
+        )
+    dim = math.prod(energy.event_shape)
+    if names is not None and len(names) != dim:
+        warn(f"{path} names {len(names)} columns for points of {dim}; they are x0, x1, ... here.")
+        names = None
+    return energy, [f"x{k}" for k in range(dim)] if names is None else names
+
+
+def _stored(names: list[str], out: pathlib.Path) -> tuple[str, ...]:
+    """Names that the file of draws can hold; a warning says which are others than the model's."""
+    from ebm_ppl.cli.fitting.names import storable
+
+    stored = storable(names)
+    changed = [f"{name!r} {new!r}" for name, new in zip(names, stored, strict=True) if name != new]
+    if changed:
+        warn(
+            f"{out} cannot hold the names of all columns as they are; it calls {', '.join(changed)}."
+        )
+    return stored
 
 
 def _read(path: pathlib.Path, columns: str | None) -> "Table":
@@ -262,39 +325,30 @@ def _columns(metadata: Mapping[str, Any]) -> list[str] | None:
     return names if is_list else None
 
 
-def _metadata(run: "FitRun") -> dict[str, Any]:
+def _metadata(trained: "Trained") -> dict[str, Any]:
     return {
-        "columns": list(run.names),
-        "energy": run.energy_name,
-        "objective": run.objective_name,
-        "steps": int(run.fit.state.step),
-        "seed": run.seed,
+        "columns": list(trained.names),
+        "energy": trained.energy_name,
+        "objective": trained.objective_name,
+        "steps": int(trained.fit.state.step),
+        "seed": trained.seed,
     }
 
 
-def _summarise(run: "FitRun", paths: list[pathlib.Path]) -> None:
+def _conclude(run: "FitRun", paths: list[pathlib.Path]) -> None:
     from ebm_ppl.cli.fitting.draws import doubt
 
-    _table(run.figures)
     for path in paths:
-        click.echo(f"Wrote {path}")
+        say(f"Wrote {path}")
     problem = doubt({"the worst column": run.figures["R-hat"]}, None, False)
     if problem is not None:
-        _warn(problem)
+        warn(problem)
 
 
-def _warn(message: str) -> None:
-    click.echo("Warning: " + wrapped(message, initial="Warning: "), err=True)
-
-
-def _table(figures: Any) -> None:
+def _table(figures: Mapping[str, float]) -> None:
     from ebm_ppl.validation.report import _format
 
-    width = max(len(name) for name in figures)
-    for name, value in figures.items():
-        click.echo(f"{name:<{width}}  {_format.number(value, digits=5)}")
-
-
-def _stop(message: str) -> NoReturn:
-    click.echo(message, err=True)
-    raise SystemExit(130)
+    labels = [printable(name, _WIDEST) for name in figures]
+    width = max(map(len, labels))
+    for label, value in zip(labels, figures.values(), strict=True):
+        say(f"{label:<{width}}  {_format.number(value, digits=5)}")

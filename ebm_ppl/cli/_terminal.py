@@ -2,18 +2,20 @@
 
 import pathlib
 import sys
-import warnings
 from collections.abc import Iterable
 from types import TracebackType
 from typing import Self
 
-import click
 from tqdm import tqdm
 
-from ebm_ppl.cli._width import wrapped
+from ebm_ppl._text import printable
+from ebm_ppl.cli._say import heard_warnings, say
 from ebm_ppl.validation.report import view
 from ebm_ppl.validation.report._format import SYMBOLS, WORDS, duration, number, p_value
 from ebm_ppl.validation.results import CheckResult, Report, Row, Verdict
+
+_LONGEST = 2000
+"""Characters of a line: those about the whole run name what was asked."""
 
 _COLOURS = {Verdict.PASS: "green", Verdict.FAIL: "red", Verdict.ERROR: "yellow"}
 
@@ -31,9 +33,8 @@ class Progress:
             smoothing=0,  # jobs differ, so the time left follows from all that are done
             bar_format="{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}, {remaining} left]",
         )
-        self._warnings = warnings.catch_warnings()
+        self._warnings = heard_warnings()
         self._warnings.__enter__()
-        warnings.showwarning = _show_warning
         return self
 
     def __exit__(
@@ -54,7 +55,7 @@ class Progress:
     def advance(self, done: int, total: int, label: str) -> None:
         """Move the bar."""
         self._bar.total, self._bar.n = total, done
-        self._bar.set_description_str(_one_line(label))
+        self._bar.set_description_str(printable(label))
         self._bar.refresh()
 
 
@@ -69,14 +70,7 @@ def verdict_line(row: Row) -> str:
         line += f": {result.detail}"
     if result.place:
         line += f" at {result.place}"
-    return _one_line(line)
-
-
-def _show_warning(
-    message: Warning | str, category: type[Warning], *_: object, **__: object
-) -> None:
-    """A warning in a line above the bar, for the reader rather than for the library's author."""
-    tqdm.write(_one_line(f"{category.__name__}: {message}"), file=sys.stderr)
+    return printable(line)
 
 
 def summarise(report: Report, paths: Iterable[pathlib.Path]) -> None:
@@ -104,11 +98,5 @@ def _evidence(result: CheckResult) -> str:
     return f"{result.statistic_name} {number(result.statistic)}{bound}"
 
 
-def _one_line(text: str) -> str:
-    """Printable characters only: a name cannot move the cursor or start a new line."""
-    return "".join(character if character.isprintable() else " " for character in text)
-
-
 def _echo(text: str, colour: str | None = None) -> None:
-    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
-    click.secho(wrapped(text.encode(encoding, errors="replace").decode(encoding)), fg=colour)
+    say(text, colour=colour, limit=_LONGEST)

@@ -10,14 +10,16 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from ebm_ppl.cli._options import seed_option
+from ebm_ppl.cli._outputs import INTERRUPTED, Outputs, refused_place
 from ebm_ppl.cli._refusal import check_names, listing, refuse
+from ebm_ppl.cli._say import heard_warnings, say
 from ebm_ppl.validation import names
 
 if TYPE_CHECKING:
     from ebm_ppl.energies import AbstractEnergy
     from ebm_ppl.validation import Report
 
-INTERRUPTED = 130
+REPORTS = ("report.json", "report.md", "report.html")
 MAX_PROCESSES = 4
 """Each takes a gigabyte, and programs of energies that it asks about."""
 
@@ -128,9 +130,10 @@ def validate(
     check_names("--target", targets, names.energies())
     check_names("--objective", objectives, names.objectives())
     check_names("--estimator", estimators, names.estimators())
-    with _folder(out):
-        click.echo(f"Loading JAX; the report goes to {out}.", err=True)
-        try:
+    with _leaving(), _folder(out), heard_warnings():
+        outputs = Outputs([("--out", out / name) for name in REPORTS])
+        say(f"Loading JAX; the report goes to {out}.", err=True)
+        with outputs:
             passed = _run(
                 {
                     "energy": _load(energies, event_shape) or None,
@@ -141,15 +144,21 @@ def validate(
                     "mode": "full" if full else "thorough" if thorough else "quick",
                     "seed": seed,
                 },
-                out,
+                outputs,
             )
-        except KeyboardInterrupt:
-            click.echo("Interrupted; no report was written.", err=True)
-            _leave(INTERRUPTED)
     _leave(0 if passed else 1)
 
 
-def _run(questions: Mapping[str, Any], out: pathlib.Path) -> bool:
+@contextlib.contextmanager
+def _leaving() -> Iterator[None]:
+    """Let what ends the command end it now, whatever is still being asked."""
+    try:
+        yield
+    except SystemExit as error:
+        _leave(error.code if isinstance(error.code, int) else 1)
+
+
+def _run(questions: Mapping[str, Any], outputs: Outputs) -> bool:
     """Ask the questions and write the report; whether everything passed."""
     from ebm_ppl import validation
     from ebm_ppl.cli import _process, _terminal
@@ -172,11 +181,15 @@ def _run(questions: Mapping[str, Any], out: pathlib.Path) -> bool:
         if not error.report.rows:
             raise
         report, interrupted = error.report, True
-        click.echo("Interrupted: writing what was asked so far; again to stop at once.", err=True)
-    paths = _write(report, out)
-    _terminal.summarise(report, paths)
+        say("Interrupted: writing what was asked so far; again to stop at once.", err=True)
+    try:
+        _write(report, outputs)
+    except Exception:
+        _terminal.summarise(report, outputs.saved)
+        raise
+    _terminal.summarise(report, outputs.saved)
     if interrupted:
-        _leave(INTERRUPTED)
+        raise SystemExit(INTERRUPTED)
     return report.passed
 
 
@@ -218,17 +231,11 @@ def _load(
 
 @contextlib.contextmanager
 def _folder(out: pathlib.Path) -> Iterator[None]:
-    """Make the folder of the report and try it; it does not stay if nothing was written to it."""
+    """Make the folder of the report; it does not stay if nothing was written to it."""
     made = [path for path in (out, *out.parents) if not path.exists()]
     try:
-        out.mkdir(parents=True, exist_ok=True)
-        trial = out / f".ebm-ppl-{os.getpid()}"
-        trial.touch()
-        trial.unlink()
-    except OSError as error:
-        _remove_empty(made)
-        refuse("--out", f"must be a folder that can be written to; got {str(out)!r}: {error}.")
-    try:
+        with refused_place("--out", out):
+            out.mkdir(parents=True, exist_ok=True)
         yield
     finally:
         _remove_empty(made)
@@ -240,17 +247,13 @@ def _remove_empty(folders: list[pathlib.Path]) -> None:
             folder.rmdir()
 
 
-def _write(report: "Report", out: pathlib.Path) -> list[pathlib.Path]:
-    """Write the three files, each whole or not at all, once all are rendered."""
+def _write(report: "Report", outputs: Outputs) -> None:
+    """Write the three files, each whole or not at all; first the one with every number."""
+    from ebm_ppl._locks import alone_in
     from ebm_ppl.validation.report import render_html, render_json, render_markdown
     from ebm_ppl.validation.report._atomic import write_text
 
-    texts = {
-        "report.html": render_html(report),
-        "report.json": render_json(report),
-        "report.md": render_markdown(report),
-    }
-    try:
-        return [write_text(out / name, text) for name, text in texts.items()]
-    except OSError as error:
-        raise click.ClickException(f"The report could not be written to {out}: {error}.") from error
+    renders = (render_json, render_markdown, render_html)
+    with alone_in(outputs.missing[0].parent):
+        for path, render in zip(list(outputs.missing), renders, strict=True):
+            outputs.save(path, lambda path=path, render=render: write_text(path, render(report)))

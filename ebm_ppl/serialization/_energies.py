@@ -92,8 +92,8 @@ def load_energy(path: str | os.PathLike[str], *, max_bytes: int = MOST_BYTES) ->
     header, arrays = _read(path, max_bytes)
     if any(jax.dtypes.canonicalize_dtype(array.dtype) != array.dtype for array in arrays):
         raise UnreadableFileError(
-            f"`path` holds numbers of 64 bits, which JAX would round ({os.fspath(path)!r}); set "
-            "`jax.config.update('jax_enable_x64', True)` to load it."
+            f"`path` holds numbers of 64 bits, which JAX would round ({os.fspath(path)!r}); set the "
+            "environment variable JAX_ENABLE_X64=1, or `jax.config.update('jax_enable_x64', True)`."
         )
     try:
         _check_energy(header, arrays)

@@ -85,7 +85,8 @@ def stream(
             default.
         path: Folder to make for the draws: a NumPy file of shape `(chains, samples, ...)` for each site,
             `draws.npy` where a draw is an array; a `/` in a site's name makes a folder. It is there once
-            it is whole.
+            it is whole. Its place and, where the disk can reserve it, its space are taken before the first
+            step.
         chunk_size: Largest number of draws of each chain in a chunk; the root of half of `num_samples` by
             default. The errors in `Summary` rest on the means of chunks.
         progress_bar: Whether to show progress, chunk by chunk.
@@ -98,6 +99,7 @@ def stream(
             $2^{30}$ steps, which are counted in 32 bits (those of its inner kernel for `ReplicaExchange`),
             `state` is none of vectorised chains, or it comes with `num_warmup`, `init_params` or another
             `num_chains`.
+        OSError: If `path` cannot be written, or another process is writing it.
 
     Examples:
         >>> import jax
@@ -157,7 +159,10 @@ def stream(
     totals: dict[str, Any] = dict.fromkeys(reductions)
     num_diverging = start = 0
     with contextlib.ExitStack() as stack:
-        write = None if path is None else stack.enter_context(folder_of_draws(path, num_samples))
+        write = None
+        if path is not None:
+            like = run.draws_like(state, lengths[0])
+            write = stack.enter_context(folder_of_draws(path, num_samples, like))
         bar = stack.enter_context(tqdm(total=num_steps, disable=not progress_bar, unit="step"))
         for first in range(0, num_warmup, _WARMUP_CHUNK):
             count = min(_WARMUP_CHUNK, num_warmup - first)
@@ -260,6 +265,10 @@ class _Run:
     def chunk(self, state: Any, length: int) -> tuple[Any, dict[str, Any], Any, Any]:
         """The state after a chunk, what reductions make of it, its divergences, and its draws if wanted."""
         return self._chunk(state, self._data, length)
+
+    def draws_like(self, state: Any, length: int) -> Any:
+        """Shapes and dtypes of the draws of a chunk."""
+        return self._chunk.eval_shape(state, self._data, length)[3]
 
     def _take_steps(self, state: Any, data: Any, count: Any) -> Any:
         inputs = eqx.combine(data, self._constants)

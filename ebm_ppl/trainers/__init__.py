@@ -10,6 +10,7 @@ from ebm_ppl.trainers._batch import energies_of as energies_of
 from ebm_ppl.trainers._batch import per_example as per_example
 from ebm_ppl.trainers._centring import centred as centred
 from ebm_ppl.trainers._checkpoint import Checkpoint as Checkpoint
+from ebm_ppl.trainers._checkpoint import CheckpointWarning as CheckpointWarning
 from ebm_ppl.trainers._data import as_batch as as_batch
 from ebm_ppl.trainers._fisher_scoring import FisherScoring as FisherScoring
 from ebm_ppl.trainers._fisher_scoring import fisher_scoring as fisher_scoring

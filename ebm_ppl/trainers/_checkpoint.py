@@ -1,13 +1,14 @@
 """Checkpoints: data, never code; written whole or not at all; read back to the last bit."""
 
+import contextlib
 import dataclasses
-import glob
 import hashlib
 import io
 import json
 import os
 import pathlib
-from collections.abc import Mapping
+import warnings
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import equinox as eqx
@@ -16,13 +17,18 @@ import jax.numpy as jnp
 import numpy as np
 
 from ebm_ppl._checks import check_count
-from ebm_ppl._files import write_bytes
+from ebm_ppl._files import remove_leftovers, resolved, try_place, write_bytes
 from ebm_ppl._foreign import MOST_BYTES, parse_archive, parse_json, read_bytes, unreadable
+from ebm_ppl._locks import claim
 from ebm_ppl.trainers._fingerprint import to_numpy
 
 _MAGIC = b"ebm_ppl checkpoint 1\n"
 _KIND = "a whole checkpoint"
 _DIGEST_SIZE = hashlib.sha256().digest_size
+
+
+class CheckpointWarning(UserWarning):
+    """A checkpoint could not be written; the fit goes on without it."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,6 +41,9 @@ class Checkpoint:
     The same fit is one of the same program and data: whoever changes the learning rate or edits the
     energy's code is told so, and has to name another file. More steps may be asked for. A program that calls
     Python back (`jax.pure_callback`) hides what it does, and has no checkpoint.
+
+    While it runs, a fit is the only one with its checkpoint. One that cannot be written, on a full disk for
+    example, loses nothing: a `CheckpointWarning` names the last that is whole, and the fit goes on.
 
     Attributes:
         path: File to write; its folder must exist.
@@ -56,6 +65,58 @@ class Checkpoint:
             raise ValueError(
                 f"`path` must name a file in a folder that exists; got {os.fspath(self.path)!r}."
             )
+
+
+class Keeper:
+    """Writes the checkpoints of one fit, and says so when one cannot be written.
+
+    Args:
+        path: File to write.
+        mark: Fingerprint of the fit.
+        step: Step of the checkpoint that is there; `None` if there is none.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], mark: str, step: int | None) -> None:
+        self._path, self._mark, self._step = path, mark, step
+        self._failed = False
+
+    def keep(self, step: int, state: Any, extra: Mapping[str, np.ndarray]) -> None:
+        """Write a checkpoint; the first of some that fail is a warning, for the fit has not failed."""
+        try:
+            write(self._path, state, extra, self._mark)
+        except OSError as error:
+            if self._failed:
+                return
+            self._failed = True
+            last = "there is none" if self._step is None else f"that of step {self._step} is whole"
+            warnings.warn(
+                f"The checkpoint of step {step} could not be written ({error.strerror or error}: "
+                f"{os.fspath(self._path)!r}); {last}, and the fit goes on.",
+                CheckpointWarning,
+                stacklevel=3,
+            )
+        else:
+            self._step, self._failed = step, False
+
+
+@contextlib.contextmanager
+def claimed(checkpoint: Checkpoint | None) -> Iterator[None]:
+    """Be the only fit with a checkpoint, whose place is tried, too.
+
+    Args:
+        checkpoint: The checkpoint, if there is to be one.
+
+    Raises:
+        OSError: If it could not be written, or another process has it.
+    """
+    if checkpoint is None:
+        yield
+        return
+    target = resolved(checkpoint.path)
+    with claim(target):
+        remove_leftovers(target)
+        try_place(target)
+        yield
 
 
 def write(
@@ -101,7 +162,6 @@ def read(
             It is a `ValueError`.
         ValueError: If the checkpoint is one of another fit.
     """
-    _remove_leftovers(path)
     dynamic, static = eqx.partition(like, eqx.is_array)
     expected, structure = jax.tree.flatten(dynamic)
     most = MOST_BYTES + sum(to_numpy(leaf).nbytes for leaf in expected)
@@ -132,13 +192,6 @@ def read(
         raise unreadable(path, _KIND, "holds another state than the fit's") from error
     extra = {k.removeprefix("extra/"): v for k, v in arrays.items() if k.startswith("extra/")}
     return eqx.combine(jax.tree.unflatten(structure, leaves), static), extra
-
-
-def _remove_leftovers(path: str | os.PathLike[str]) -> None:
-    """Remove what a fit that was killed while it wrote has left beside its checkpoint."""
-    target = pathlib.Path(path)
-    for leftover in target.parent.glob(f".{glob.escape(target.name)}.{'[0-9a-f]' * 32}.tmp"):
-        leftover.unlink(missing_ok=True)
 
 
 def _from_numpy(array: np.ndarray, like: Any) -> Any:

@@ -164,6 +164,7 @@ def fit(
     Raises:
         ValueError: If an argument is outside its bounds, they do not fit one another, or there are no
             parameters to train.
+        OSError: If the checkpoint's place cannot be written, or another process has it.
         TrainingDivergedError: If `max_refused` steps in a row, or all, were refused; it names the step, the
             objective and the first thing that was not finite, and holds the last finite state. Likewise if
             the objective's metrics show that the fit has gone wrong.
@@ -220,43 +221,49 @@ def fit(
             programs.append(watch.program(best.model, state.carried))
         every = None if validation is None else validation.every
         mark = fingerprint(programs, (state, examples, held_out, every))
-        stored = _checkpoint.read(checkpoint.path, (state, best), mark)
-        if stored is not None:
-            (state, best), extra = stored
-            recorder = Recorder.from_arrays(extra)
-    step = int(state.step)
-    if step > num_steps:
-        raise ValueError(
-            f"`num_steps` must be at least the {step} of the checkpoint; got {num_steps}."
-        )
-
-    boundaries = [part.every for part in (validation, checkpoint) if part is not None]
-    pace = Pace(boundaries, num_steps, hurried=progress_bar)
-    stopped = watch is not None and watch.is_over(best)
-    with tqdm(total=num_steps, initial=step, disable=not progress_bar, unit="step") as bar:
-        while step < num_steps and not stopped:
-            state, count, buffers = run_chunk(
-                trainer, state, examples, jnp.asarray(pace.next(step)), jnp.asarray(max_refused)
+    keeper = None
+    with _checkpoint.claimed(checkpoint):
+        if checkpoint is not None:
+            stored = _checkpoint.read(checkpoint.path, (state, best), mark)
+            if stored is not None:
+                (state, best), extra = stored
+                recorder = Recorder.from_arrays(extra)
+            found = None if stored is None else int(state.step)
+            keeper = _checkpoint.Keeper(checkpoint.path, mark, found)
+        step = int(state.step)
+        if step > num_steps:
+            raise ValueError(
+                f"`num_steps` must be at least the {step} of the checkpoint; got {num_steps}."
             )
-            count = int(count)
-            metrics = recorder.add_steps(buffers, count)
-            if int(state.refused_in_a_row) >= max_refused:
-                raise_diverged(trainer, state, examples)
-            raise_troubled(objective, metrics, state)
-            pace.took(count)
-            step += count
-            if watch is not None and watch.is_due(step):
-                model = trainer.averaged_model(state)
-                value = watch.value(model, state.carried)
-                recorder.add_evaluation(step, float(value))
-                best = best.after(model, value)
-                stopped = watch.is_over(best)
-            is_last = stopped or step == num_steps
-            if checkpoint is not None and (is_last or step % checkpoint.every == 0):
-                _checkpoint.write(checkpoint.path, (state, best), recorder.to_arrays(), mark)
-            if progress_bar:
-                bar.update(count)
-                bar.set_postfix_str(_summary(metrics), refresh=False)
+
+        boundaries = [part.every for part in (validation, checkpoint) if part is not None]
+        pace = Pace(boundaries, num_steps, hurried=progress_bar)
+        stopped = watch is not None and watch.is_over(best)
+        with tqdm(total=num_steps, initial=step, disable=not progress_bar, unit="step") as bar:
+            while step < num_steps and not stopped:
+                state, count, buffers = run_chunk(
+                    trainer, state, examples, jnp.asarray(pace.next(step)), jnp.asarray(max_refused)
+                )
+                count = int(count)
+                metrics = recorder.add_steps(buffers, count)
+                if int(state.refused_in_a_row) >= max_refused:
+                    raise_diverged(trainer, state, examples)
+                raise_troubled(objective, metrics, state)
+                pace.took(count)
+                step += count
+                if watch is not None and watch.is_due(step):
+                    model = trainer.averaged_model(state)
+                    value = watch.value(model, state.carried)
+                    recorder.add_evaluation(step, float(value))
+                    best = best.after(model, value)
+                    stopped = watch.is_over(best)
+                is_last = stopped or step == num_steps
+                is_due = checkpoint is not None and step % checkpoint.every == 0
+                if keeper is not None and (is_last or is_due):
+                    keeper.keep(step, (state, best), recorder.to_arrays())
+                if progress_bar:
+                    bar.update(count)
+                    bar.set_postfix_str(_summary(metrics), refresh=False)
 
     if int(state.num_refused) > 0:
         warnings.warn(

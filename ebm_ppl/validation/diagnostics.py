@@ -5,18 +5,18 @@ References:
         folding, and localization: an improved R-hat for assessing convergence of MCMC. Bayesian Analysis 16.
 """
 
+import contextlib
 import dataclasses
-import os
-import pathlib
+import importlib.metadata
+import sys
+import tempfile
 import threading
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float
-
-from ebm_ppl._files import temporary_beside
 
 _IMPORT = threading.Lock()
 
@@ -26,11 +26,32 @@ def _arviz() -> Any:
 
     It has no type here, since its two lines have other signatures.
     """
-    with _IMPORT, warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)
+    with _IMPORT, _without_announcement():
         import arviz
 
     return arviz
+
+
+@contextlib.contextmanager
+def _without_announcement() -> Iterator[None]:
+    """Let ArviZ 0.23 note that it has warned today where nobody else does.
+
+    It does so in the user's cache, at its first import of a day: where that cannot be written the import
+    fails, and two processes at once break each other.
+    """
+    if "arviz" in sys.modules or not importlib.metadata.version("arviz").startswith("0."):
+        yield
+        return
+    import platformdirs
+
+    found = platformdirs.user_cache_dir
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        platformdirs.user_cache_dir = lambda *_, **__: folder
+        try:
+            yield
+        finally:
+            platformdirs.user_cache_dir = found
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,26 +99,3 @@ def convergence(draws: Float[np.ndarray, "chains samples"]) -> Convergence:
         ess_mean=ess_mean,
         mcse_mean=float(np.std(values, ddof=1) / np.sqrt(ess_mean)),
     )
-
-
-def write_netcdf(
-    draws: Mapping[str, Float[np.ndarray, "chains samples"]], path: str | os.PathLike[str]
-) -> None:
-    """Write draws as the posterior group of a NetCDF file that ArviZ reads, whole or not at all.
-
-    Args:
-        draws: Draws by name.
-        path: The file.
-    """
-    arviz = _arviz()
-    target = pathlib.Path(path)
-    temporary = temporary_beside(target)
-    groups = {"posterior": {name: np.asarray(values) for name, values in draws.items()}}
-    # 0.23 takes the groups as keywords, 1.x as one mapping
-    legacy = arviz.__version__.startswith("0.")
-    data = arviz.from_dict(**groups) if legacy else arviz.from_dict(groups)
-    try:
-        data.to_netcdf(str(temporary), engine="h5netcdf")
-        temporary.replace(target)
-    finally:
-        temporary.unlink(missing_ok=True)

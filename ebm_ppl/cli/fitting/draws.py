@@ -6,16 +6,18 @@ import math
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
 
+import h5netcdf
 import jax
 import numpy as np
 from numpyro.infer import MCMC, NUTS
 from numpyro.infer.mcmc import MCMCKernel
 
 from ebm_ppl import MALA, BlockGibbs, ChEESHMC, GibbsWithGradients, ReplicaExchange, as_model
+from ebm_ppl._files import write_bytes
+from ebm_ppl._text import printable
+from ebm_ppl.cli.fitting.names import quoted
 from ebm_ppl.energies import AbstractEnergy, AffineEnergy
 from ebm_ppl.trainers import Units
-from ebm_ppl.validation import diagnostics
-from ebm_ppl.validation.report._atomic import write_text
 
 REPLICA_EXCHANGE = "replica-exchange"
 
@@ -32,6 +34,9 @@ DISCRETE: Mapping[str, Callable[..., MCMCKernel]] = {
 
 LARGEST_RHAT = 1.01
 """Above it chains disagree (Vehtari et al. 2021)."""
+
+_CSV_BYTES, _NETCDF_BYTES = 20, 8
+"""Of one number in double precision."""
 
 _ROUNDS = 5
 """Rounds of exchanges between two draws. Between the two modes of iris petals, of which each third draw is
@@ -90,18 +95,14 @@ def draw(
     return draws.reshape(num_chains, num_samples, -1)
 
 
-def by_column(draws: np.ndarray, names: Sequence[str] | None) -> dict[str, np.ndarray]:
+def by_column(draws: np.ndarray, names: Sequence[str]) -> dict[str, np.ndarray]:
     """Draws under the names of their columns.
 
     Args:
         draws: The draws, shape `(num_chains, num_samples, dim)`.
-        names: Names of the columns; `x0`, `x1`, ... if there are none for each.
+        names: Names of the columns, no two alike.
     """
-    dim = draws.shape[2]
-    columns = (
-        list(names) if names is not None and len(names) == dim else [f"x{k}" for k in range(dim)]
-    )
-    return {name: draws[:, :, k] for k, name in enumerate(columns)}
+    return {name: draws[:, :, k] for k, name in enumerate(names)}
 
 
 def doubt(rhat: Mapping[str, float], kernel: str | None, is_discrete: bool) -> str | None:
@@ -124,26 +125,53 @@ def doubt(rhat: Mapping[str, float], kernel: str | None, is_discrete: bool) -> s
     )
 
 
-def write_draws(by_name: Mapping[str, np.ndarray], path: pathlib.Path) -> None:
-    """Write draws.
+def size_of(num_values: int, path: pathlib.Path) -> int:
+    """Bytes that so many draws take in a file, about.
 
     Args:
-        by_name: The draws of each column, shape `(num_chains, num_samples)`.
-        path: The file; a name that ends in `.csv` asks for CSV, anything else for NetCDF.
+        num_values: Number of draws of all chains and columns.
+        path: The file.
     """
-    if path.suffix == ".csv":
-        write_text(path, _as_csv(by_name))
-    else:
-        diagnostics.write_netcdf(by_name, path)
+    return num_values * (_CSV_BYTES if path.suffix == ".csv" else _NETCDF_BYTES)
 
 
-def _as_csv(by_name: Mapping[str, np.ndarray]) -> str:
+def write_draws(
+    by_name: Mapping[str, np.ndarray], path: pathlib.Path, long_names: Sequence[str]
+) -> None:
+    """Write draws, whole or not at all.
+
+    Args:
+        by_name: The draws of each column, shape `(num_chains, num_samples)`, by names that a file can hold.
+        path: The file; a name that ends in `.csv` asks for CSV, anything else for NetCDF.
+        long_names: What the columns are called, of which NetCDF takes a note.
+    """
+    is_csv = path.suffix == ".csv"
+    write_bytes(path, _as_csv(by_name) if is_csv else _as_netcdf(by_name, long_names))
+
+
+def _as_csv(by_name: Mapping[str, np.ndarray]) -> bytes:
     num_chains, num_samples = next(iter(by_name.values())).shape
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(["chain", "draw", *by_name])
+    writer.writerow(["chain", "draw", *map(quoted, by_name)])
     for chain in range(num_chains):
         for index in range(num_samples):
             row = [repr(float(values[chain, index])) for values in by_name.values()]
             writer.writerow([chain, index, *row])
+    return buffer.getvalue().encode()
+
+
+def _as_netcdf(by_name: Mapping[str, np.ndarray], long_names: Sequence[str]) -> bytes:
+    """The posterior group of a NetCDF file, as ArviZ lays it out, without ArviZ: draws are saved first."""
+    buffer = io.BytesIO()
+    num_chains, num_samples = next(iter(by_name.values())).shape
+    with h5netcdf.File(buffer, "w") as file:
+        group = file.create_group("posterior")
+        group.attrs["inference_library"] = "ebm_ppl"
+        for name, size in (("chain", num_chains), ("draw", num_samples)):
+            group.dimensions[name] = size
+            group.create_variable(name, (name,), data=np.arange(size))
+        for long_name, (name, values) in zip(long_names, by_name.items(), strict=True):
+            variable = group.create_variable(name, ("chain", "draw"), data=np.asarray(values))
+            variable.attrs["long_name"] = printable(long_name)
     return buffer.getvalue()

@@ -55,9 +55,8 @@ def _course_panel(values: np.ndarray, title: str, caption: str, salt: str) -> Pa
         ax.plot(steps[::stride], values[::stride], color=FILL, linewidth=0.7)
         ax.plot(steps[window - 1 :][::stride], mean[::stride], color=INK, linewidth=1.2)
         ax.set_ylim(low - 0.05 * (high - low or 1.0), high + 0.05 * (high - low or 1.0))
-        ax.set_xlabel("step")
 
-    return Panel(title, caption, render(draw, salt))
+    return Panel(title, caption, render(draw, salt, x="step"))
 
 
 def data_panels(run: FitRun) -> list[Panel]:
@@ -83,7 +82,6 @@ def _column_panel(run: FitRun, k: int) -> Panel:
             ax.hist(
                 draws, num_bins(len(draws)), range=window, density=True, histtype="step", color=INK
             )
-        ax.set_xlabel(run.names[k])
 
     line = (
         "density of the energy, by quadrature"
@@ -91,7 +89,7 @@ def _column_panel(run: FitRun, k: int) -> Panel:
         else "draws by replica exchange"
     )
     caption = f"Filled: {len(data):,} rows of the data. Line: {line}."
-    return Panel(f"Column {run.names[k]}", caption, render(draw, f"fit-column-{k}"))
+    return Panel(f"Column {run.names[k]}", caption, render(draw, f"fit-column-{k}", x=run.names[k]))
 
 
 def _plane_panel(run: FitRun) -> Panel:
@@ -114,14 +112,12 @@ def _plane_panel(run: FitRun) -> Panel:
         ax.contour(*axes, values.T, levels=levels, colors=INK, linewidths=0.9)
         ax.set_xlim(axes[0][0], axes[0][-1])
         ax.set_ylim(axes[1][0], axes[1][-1])
-        ax.set_xlabel(run.names[0])
-        ax.set_ylabel(run.names[1])
 
     caption = (
         f"Points: {len(shown):,} rows of the data. Lines: smallest regions that hold 25, 50, 75 and 95% of "
         "the energy's mass in the picture."
     )
-    return Panel(title, caption, render(draw, "fit-plane"))
+    return Panel(title, caption, render(draw, "fit-plane", x=run.names[0], y=run.names[1]))
 
 
 def energy_panels(run: FitRun) -> list[Panel]:
@@ -134,27 +130,24 @@ def energy_panels(run: FitRun) -> list[Panel]:
         bins = num_bins(len(of_data))
         ax.hist(of_data, bins, range=(low, high), density=True, color=FILL)
         ax.hist(of_draws, bins, range=(low, high), density=True, histtype="step", color=INK)
-        ax.set_xlabel("energy E(x)")
 
     def traces(ax: Axes) -> None:
         stride = -(-run.draws.shape[1] // _MAX_POINTS)
         ax.axhspan(*np.quantile(run.train[:, 0], [0.05, 0.95]), color=BAND)
         for chain, colour in zip(run.draws[:, ::stride, 0], CHAINS, strict=False):
             ax.plot(np.arange(len(chain)) * stride, chain, color=colour, linewidth=0.5)
-        ax.set_xlabel("draw")
-        ax.set_ylabel(run.names[0])
 
     return [
         Panel(
             "Energies",
             "Filled: energies of the data. Line: energies of independent draws, or of the chains where "
             "there are none. They agree where the energy has learned the law of the data.",
-            render(histograms, "fit-energies"),
+            render(histograms, "fit-energies", x="energy E(x)"),
         ),
         Panel(
             "Chains",
             f"{run.names[0]} along each of {run.draws.shape[0]} chains with replica exchange. Shaded: the "
             "middle 90% of the data.",
-            render(traces, "fit-chains"),
+            render(traces, "fit-chains", x="draw", y=run.names[0]),
         ),
     ]

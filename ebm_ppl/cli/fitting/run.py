@@ -32,6 +32,33 @@ HELD_OUT_LOSS = "negative log likelihood, held out"
 
 
 @dataclasses.dataclass(frozen=True)
+class Trained:
+    """A trained energy, which is worth saving before anything is found out about it.
+
+    Attributes:
+        names: Names of the columns.
+        energy: The trained energy, in the units of the data.
+        energy_name: Name of its family.
+        objective_name: Name of the objective.
+        fit: The fit, whose state and examples are in standard units.
+        train: Rows that training saw, shape `(num_rows, dim)`.
+        held_out: Rows that it did not see.
+        seed: Seed of all random keys.
+        began: Clock when it began, of `time.perf_counter`.
+    """
+
+    names: tuple[str, ...]
+    energy: AffineEnergy
+    energy_name: str
+    objective_name: str
+    fit: Fit
+    train: np.ndarray
+    held_out: np.ndarray
+    seed: int
+    began: float
+
+
+@dataclasses.dataclass(frozen=True)
 class FitRun:
     """A trained energy with what was found out about it.
 
@@ -89,7 +116,7 @@ class FitRun:
         return np.asarray(_energies(self.energy.energy, jnp.asarray(points, float)), np.float64)
 
 
-def run_fit(
+def train(
     table: Table,
     energy_name: str,
     objective_name: str,
@@ -99,8 +126,8 @@ def run_fit(
     seed: int = 0,
     checkpoint: Checkpoint | None = None,
     progress_bar: bool = True,
-) -> FitRun:
-    """Standardise a table, hold some of it out, train an energy on the rest and draw from it.
+) -> Trained:
+    """Standardise a table, hold some of it out and train an energy on the rest.
 
     Args:
         table: The data.
@@ -113,11 +140,12 @@ def run_fit(
         progress_bar: Whether to show progress.
 
     Returns:
-        The run.
+        The trained energy.
 
     Raises:
         ValueError: If the energy or objective does not take so many columns, or one is a linear function of
             others.
+        OSError: If the checkpoint's place cannot be written, or another process has it.
         TrainingDivergedError: If training met one non-finite thing after another.
     """
     began = time.perf_counter()
@@ -133,12 +161,12 @@ def run_fit(
     key_split, key_energy, key_fit, _ = jax.random.split(jax.random.key(seed), 4)
     rows = np.asarray(jax.random.permutation(key_split, len(table.values)))
     count = max(1, round(HELD_OUT * len(rows)))
-    held_out, train = table.values[rows[:count]], table.values[rows[count:]]
+    held_out, seen = table.values[rows[:count]], table.values[rows[count:]]
     start = recipe.make(dim, key_energy)
     shape = start.event_shape
     result = fit(
         start,
-        train.reshape(-1, *shape),
+        seen.reshape(-1, *shape),
         objective_recipe.make(shape),
         optimizer_for(recipe, num_steps),
         rng_key=key_fit,
@@ -149,22 +177,43 @@ def run_fit(
         standardise=True,
         progress_bar=progress_bar,
     )
-    energy = result.energy
-    draws = draw(energy, None, NUM_DRAWS, NUM_WARMUP, NUM_CHAINS, seed)
-    density = _normalised(result) if dim <= 2 else None
-    return FitRun(
+    return Trained(
         names=table.names,
-        energy=energy,
+        energy=result.energy,
         energy_name=energy_name,
         objective_name=objective_name,
         fit=result,
-        train=train,
+        train=seen,
         held_out=held_out,
+        seed=seed,
+        began=began,
+    )
+
+
+def examine(trained: Trained) -> FitRun:
+    """Draw from a trained energy, normalise it where quadrature serves, and hold it against the data.
+
+    Args:
+        trained: The energy.
+
+    Returns:
+        The run.
+    """
+    draws = draw(trained.energy, None, NUM_DRAWS, NUM_WARMUP, NUM_CHAINS, trained.seed)
+    density = _normalised(trained.fit) if trained.train.shape[1] <= 2 else None
+    return FitRun(
+        names=trained.names,
+        energy=trained.energy,
+        energy_name=trained.energy_name,
+        objective_name=trained.objective_name,
+        fit=trained.fit,
+        train=trained.train,
+        held_out=trained.held_out,
         draws=draws,
         density=density,
-        figures=_figures(result, density, train, held_out, draws),
-        seed=seed,
-        seconds=time.perf_counter() - began,
+        figures=_figures(trained.fit, density, trained.train, trained.held_out, draws),
+        seed=trained.seed,
+        seconds=time.perf_counter() - trained.began,
     )
 
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from ebm_ppl._errors import UnreadableFileError
 from ebm_ppl._foreign import open_regular
+from ebm_ppl.cli.fitting.names import unquoted
 
 MIN_ROWS = 10
 """Fewer examples than this are no data set."""
@@ -151,7 +152,7 @@ class _Reader:
         found = next((fields for _, fields in self._records([]) if fields), None)
         if found is None:
             raise TableError("is empty.")
-        header = [name.strip() for name in found]
+        header = [unquoted(name.strip()) for name in found]
         if any(_SURROGATE.search(name) for name in header):
             raise TableError(f"must be text in UTF-8; line {self.line} is not.")
         if all(_NUMBER.fullmatch(name) for name in header):

@@ -18,5 +18,6 @@ def write_text(path: str | os.PathLike[str], text: str) -> pathlib.Path:
     """
     target = pathlib.Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    write_bytes(target, text.encode())
+    # Names of files may hold bytes that are no text, as lone surrogates; so written JSON reads them back.
+    write_bytes(target, text.encode(errors="backslashreplace"))
     return target

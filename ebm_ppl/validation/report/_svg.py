@@ -6,10 +6,13 @@ from collections.abc import Callable
 from typing import Any
 
 import matplotlib as mpl
+from markupsafe import escape
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
+
+from ebm_ppl._text import printable
 
 # Matplotlib draws in these marker colours; the page replaces each by a CSS variable, so that one
 # picture serves light and dark mode, screen and paper.
@@ -22,8 +25,15 @@ _VARIABLES = {
     BAND: "var(--band)",
     **{colour: f"var(--chain-{index})" for index, colour in enumerate(CHAINS, start=1)},
 }
+_X, _Y = "axis-x", "axis-y"
+"""What stands for the labels of the axes while Matplotlib draws."""
+
+_LONGEST_LABEL = 48
+"""Characters; more would leave the picture."""
+
 _STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
+    "text.usetex": False,
     "font.size": 8.5,
     "axes.linewidth": 0.6,
     "axes.edgecolor": MUTED,
@@ -36,16 +46,35 @@ _STYLE: dict[Any, Any] = {
 }
 
 
-def render(draw: Callable[[Axes], None], salt: str, *, bare: bool = False) -> str:
+def render(
+    draw: Callable[[Axes], None], salt: str, *, bare: bool = False, x: str = "", y: str = ""
+) -> str:
     """Draw one panel.
 
     Args:
         draw: Puts the contents on the axes.
         salt: Unique within the page; keeps the identifiers inside its SVGs apart.
         bare: Whether to leave out the axes.
+        x: Label of the horizontal axis; may come from a file.
+        y: Label of the vertical axis, likewise.
     """
+
+    def labelled(ax: Axes) -> None:
+        draw(ax)
+        ax.set_xlabel(_X if x else "")
+        ax.set_ylabel(_Y if y else "")
+
     with mpl.rc_context({**_STYLE, "svg.hashsalt": salt}):
-        return _for_page(_draw(draw, bare))
+        svg = _for_page(_draw(labelled, bare))
+    # Matplotlib would read `$` as mathematics and look for glyphs, and the page rewrites numbers and colours.
+    parts = re.split(f"({_X}|{_Y})", svg)
+    labels = {_X: x, _Y: y}
+    return "".join(_text(labels[part]) if part in labels else part for part in parts)
+
+
+def _text(label: str) -> str:
+    """A label as the text of an element."""
+    return str(escape(printable(label, _LONGEST_LABEL)))
 
 
 def _draw(draw: Callable[[Axes], None], bare: bool) -> str:
@@ -70,6 +99,7 @@ def _for_page(svg: str) -> str:
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
     svg = re.sub(r"<style.*?</style>", "", svg, flags=re.DOTALL)
+    svg = re.sub(r"<!--.*?-->", "", svg, flags=re.DOTALL)
     svg = re.sub(r' width="[\d.]+pt" height="[\d.]+pt"', "", svg, count=1)
     svg = re.sub(r' id="[\w.]+_\d+"', "", svg)
     # Matplotlib's releases differ in whether they write `font` or its parts.

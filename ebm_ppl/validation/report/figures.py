@@ -75,7 +75,6 @@ def _density_panel(trace: Trace, k: int, name: str, series: np.ndarray, salt: st
 
     def draw(ax: Axes) -> None:
         picture.draw(ax)
-        ax.set_xlabel(name)
 
     caption = f"Filled: {series.size:,} draws. "
     caption += (
@@ -85,7 +84,7 @@ def _density_panel(trace: Trace, k: int, name: str, series: np.ndarray, salt: st
         caption += f" {picture.outside:.1%} of the draws lie outside the picture."
     if dropped := trace.draws.shape[0] * trace.draws.shape[1] - series.size:
         caption += f" {dropped:,} draws at steps with a non-finite value are left out."
-    return Panel(f"Density of {name}", caption, render(draw, salt))
+    return Panel(f"Density of {name}", caption, render(draw, salt, x=name))
 
 
 def _rank_panel(name: str, series: np.ndarray, salt: str) -> Panel:
@@ -99,11 +98,12 @@ def _rank_panel(name: str, series: np.ndarray, salt: str) -> Panel:
             ax.stairs(chain / expected, edges, baseline=None, color=colour, linewidth=1.0)
         ax.set_xlim(0, 1)
         ax.set_ylim(0, max(2.0, 1.05 * float(counts[:MAX_CHAINS].max()) / expected))
-        ax.set_xlabel("rank among all draws, as a share")
 
     who = "each half of the chain" if series.shape[0] == 1 else f"chains {_shown(series.shape[0])}"
     caption = f"Ranks of {who}, relative to the expected count (dashed). Level lines agree."
-    return Panel(f"Ranks of {name}", caption, render(draw, salt))
+    return Panel(
+        f"Ranks of {name}", caption, render(draw, salt, x="rank among all draws, as a share")
+    )
 
 
 def _trace_panel(name: str, series: np.ndarray, salt: str) -> Panel:
@@ -115,11 +115,10 @@ def _trace_panel(name: str, series: np.ndarray, salt: str) -> Panel:
             ax.plot(steps, chain[::stride], color=colour, linewidth=0.55, alpha=0.85)
         ax.set_xlim(0, series.shape[1] - 1)
         ax.set_ylim(*_series.central_range(series[:MAX_CHAINS], tail=0.0))
-        ax.set_xlabel("draw")
 
     caption = f"Chains {_shown(series.shape[0])}"
     caption += f"; one draw in {stride} is shown." if stride > 1 else "."
-    return Panel(f"Trace of {name}", caption, render(draw, salt))
+    return Panel(f"Trace of {name}", caption, render(draw, salt, x="draw"))
 
 
 def _shown(num_chains: int) -> str:
@@ -150,7 +149,6 @@ def _ecdf_panel(trace: Trace, salt: str) -> Panel:
         ax.axhline(0.0, color=INK, linewidth=0.6)
         ax.set_xlim(0, 1)
         ax.set_ylim(-1.15 * limit, 1.15 * limit)
-        ax.set_xlabel("true probability F(x)")
 
     kept = "; ".join(
         ("" if dim == 1 else f"x{'₁₂'[k]} {('solid', 'dashed')[k]}: ")
@@ -161,7 +159,7 @@ def _ecdf_panel(trace: Trace, salt: str) -> Panel:
         f"Shaded: simultaneous 99% band (Dvoretzky–Kiefer–Wolfowitz–Massart) for draws thinned by "
         f"their autocorrelation time ({kept})."
     )
-    return Panel(title, caption, render(draw, salt))
+    return Panel(title, caption, render(draw, salt, x="true probability F(x)"))
 
 
 def _kept(step: int) -> str:
@@ -190,8 +188,7 @@ def _energy_panel(trace: Trace, salt: str) -> Panel:
             ax.stairs(true_heights / (truth.size * scale), edges, color=INK, linewidth=1.0)
         ax.set_xlim(low, high)
         ax.set_ylim(0, None)
-        ax.set_xlabel("energy E(x)")
 
     caption = "Filled: energies of the draws."
     caption += f" Line: energies of {truth.size:,} exact draws." if truth is not None else ""
-    return Panel(title, caption, render(draw, salt))
+    return Panel(title, caption, render(draw, salt, x="energy E(x)"))

@@ -8,12 +8,13 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
+from ebm_ppl._text import DIRECTIONS
 from ebm_ppl.validation.report import _format, figures, view
 from ebm_ppl.validation.report._atomic import write_text
 from ebm_ppl.validation.report.json_report import render_json
 from ebm_ppl.validation.results import Question, Report
 
-_CONTROL_CHARACTERS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+_CONTROL_CHARACTERS = re.compile(rf"[\x00-\x08\x0b-\x1f\x7f-\x9f{DIRECTIONS}]")
 
 
 def to_html(report: Report, path: str | os.PathLike[str]) -> pathlib.Path:
@@ -71,7 +72,7 @@ def _script_data(text: str) -> Markup:
 
 
 def _printable(value: Any) -> Any:
-    """Replace control characters, which no name needs and which HTML forbids."""
+    """Replace control characters, which no name needs and which HTML forbids, and turns of direction."""
     if isinstance(value, str) and not isinstance(value, Markup):
         return _CONTROL_CHARACTERS.sub("\N{REPLACEMENT CHARACTER}", value)
     return value
@@ -94,6 +95,6 @@ def environment() -> jinja2.Environment:
         "label": _format.label,
         "diagnostic": _format.diagnostic,
         "words": _format.words,
-        "svg": Markup,  # drawn by figures.py, which puts no name from outside into a picture
+        "svg": Markup,  # drawn by `_svg.render`, which escapes labels
     }
     return environment

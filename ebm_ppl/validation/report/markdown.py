@@ -5,6 +5,7 @@ import pathlib
 import re
 from collections.abc import Iterable, Iterator
 
+from ebm_ppl._text import DIRECTIONS
 from ebm_ppl.validation.report import view
 from ebm_ppl.validation.report._atomic import write_text
 from ebm_ppl.validation.report._format import (
@@ -145,6 +146,6 @@ def escape(text: str) -> str:
         >>> print(escape("a|b <i> `c`"))
         a\|b &lt;i&gt; \`c\`
     """
-    text = re.sub(r"[\x00-\x1f\x7f-\x9f]+", " ", text)
+    text = re.sub(rf"[\x00-\x1f\x7f-\x9f{DIRECTIONS}]+", " ", text)
     text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return re.sub(r"([\\`*_{}\[\]#|~$!])", r"\\\1", text)

@@ -15,8 +15,10 @@ from numpyro.diagnostics import split_gelman_rubin
 from numpyro.infer import NUTS
 
 import ebm_ppl as ebm
-from ebm_ppl.streaming import AbstractReduction, Covariance, Histogram, Summary, stream
+from ebm_ppl._files import new_folder
+from ebm_ppl.streaming import AbstractReduction, Covariance, Histogram, Summary, _run, stream
 from ebm_ppl.streaming._sink import folder_of_draws
+from tests.unit.test_files import files_of_at_most
 
 pytestmark = pytest.mark.usefixtures("light_compilation")
 
@@ -266,9 +268,9 @@ def test_sites_outside_the_folder_and_several_for_one_covariance_are_refused(tmp
     draws = np.zeros((2, 4, 2))
     with (
         pytest.raises(ValueError, match=r"must not lie outside `path`; got '\.\./x'"),
-        folder_of_draws(tmp_path / "draws", 4) as write,
+        folder_of_draws(tmp_path / "draws", 4, {"../x": draws}),
     ):
-        write({"../x": draws}, 0)
+        pass
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(ValueError, match=r"one array for `Covariance`, such as .*'x': \*, 'y': \*"):
         Covariance().partial({"x": draws, "y": draws})
@@ -285,6 +287,23 @@ class Failing(AbstractReduction):
 
     def result(self, total):
         return total
+
+
+def test_a_disk_that_is_too_small_is_found_before_the_first_step(tmp_path, monkeypatch):
+    monkeypatch.setattr(_run._Run, "warm_up", None)
+    monkeypatch.setattr(_run._Run, "chunk", None)
+    with files_of_at_most(1000), pytest.raises(OSError, match="File too large"):
+        stream(kernel(), **start(path=tmp_path / "draws"))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_of_draws_has_one_run_at_a_time(tmp_path, monkeypatch):
+    monkeypatch.setattr(_run._Run, "warm_up", None)
+    with (
+        new_folder(tmp_path / "draws"),
+        pytest.raises(OSError, match="is writing to it"),
+    ):
+        stream(kernel(), **start(path=tmp_path / "draws"))
 
 
 def test_nothing_half_written(tmp_path):

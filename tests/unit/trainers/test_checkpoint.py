@@ -1,5 +1,6 @@
 """A fit that was killed at any moment ends as if it had been left alone, to the last bit."""
 
+import errno
 import functools
 import hashlib
 import importlib
@@ -22,8 +23,9 @@ import pytest
 from numpyro.distributions import constraints
 
 import ebm_ppl as ebm
+from ebm_ppl import _files
 from ebm_ppl.energies import Quartic
-from ebm_ppl.trainers import Checkpoint, _checkpoint
+from ebm_ppl.trainers import Checkpoint, CheckpointWarning, _checkpoint
 from tests.unit.trainers import resumable
 from tests.unit.trainers.resumable import NUM_STEPS, bits, run
 
@@ -73,8 +75,10 @@ def test_a_fit_killed_while_it_writes_resumes_to_the_last_bit(
         _kill(context, where, write)
         with pytest.raises(Killed):
             run(path)
-    left = [file for file in tmp_path.iterdir() if file != path]
-    assert len(left) == (where != "after")
+    left = {file.name for file in tmp_path.iterdir() if file != path}
+    assert ".fit.ckpt.lock" in left
+    # Nothing is removed in this death, so the file with which the place was tried is there as well.
+    assert len(left) == 2 + (where != "after")
     assert bits(run(path)) == undisturbed
     assert list(tmp_path.iterdir()) == [path]
 
@@ -306,15 +310,60 @@ def test_every_kind_of_array_comes_back(tmp_path, leaf):
     np.testing.assert_array_equal(extra["more"], np.arange(3))
 
 
-def test_other_files_beside_it_are_left_alone(tmp_path):
-    name = "a[0-9].ckpt"  # no pattern, though it looks like one
-    others = [f".{name}.tmp", f".{name}.{'0' * 31}.tmp", ".a1.ckpt." + "0" * 32 + ".tmp", "other"]
-    for other in others:
-        (tmp_path / other).touch()
-    leftover = tmp_path / f".{name}.{'0' * 32}.tmp"
-    leftover.touch()
-    assert _checkpoint.read(tmp_path / name, None, "") is None
-    assert sorted(file.name for file in tmp_path.iterdir()) == sorted(others)
+def test_a_full_disk_costs_a_warning_and_the_last_good_checkpoint_stays(
+    tmp_path, undisturbed, monkeypatch
+):
+    """The disk is full from step 14 to step 34 of 60."""
+    path, written = tmp_path / "fit.ckpt", []
+
+    def write_bytes(target, content):
+        written.append(path.read_bytes() if path.exists() else None)
+        if 2 <= len(written) < 6:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        _files.write_bytes(target, content)
+
+    monkeypatch.setattr(_checkpoint, "write_bytes", write_bytes)
+    with pytest.warns(CheckpointWarning) as caught:
+        fit = run(path, every=7)
+    assert bits(fit) == undisturbed
+    [one] = caught
+    assert str(one.message) == (
+        "The checkpoint of step 14 could not be written (No space left on device: "
+        f"{str(path)!r}); that of step 7 is whole, and the fit goes on."
+    )
+    assert written[1] is not None
+    assert written[2:6] == [written[1]] * 4
+    monkeypatch.undo()
+    assert bits(run(path, every=7)) == undisturbed
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_first_checkpoint_that_finds_no_room_is_said(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError("no disk")
+
+    monkeypatch.setattr(_checkpoint, "write_bytes", full)
+    with pytest.warns(CheckpointWarning, match=r"\(no disk: .*\); there is none, and"):
+        run(tmp_path / "fit.ckpt", every=30)
+
+
+def test_a_place_that_cannot_be_written_is_found_before_the_first_step(tmp_path, monkeypatch):
+    monkeypatch.setattr(importlib.import_module("ebm_ppl.trainers.fit"), "run_chunk", None)
+    (tmp_path / "link").symlink_to("/dev/null")
+    with pytest.raises(OSError, match="Is no regular file"):
+        run(tmp_path / "link")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="such systems have no such locks")
+def test_a_checkpoint_has_one_fit_at_a_time(tmp_path, undisturbed):
+    path = tmp_path / "fit.ckpt"
+    with (
+        _checkpoint.claimed(Checkpoint(path)),
+        pytest.raises(OSError, match=rf"process {os.getpid()} on .* is writing to it"),
+    ):
+        run(path)
+    assert list(tmp_path.iterdir()) == []
+    assert bits(run(path)) == undisturbed
 
 
 def test_a_write_that_fails_leaves_the_old_checkpoint(tmp_path, monkeypatch):

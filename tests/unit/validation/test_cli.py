@@ -16,6 +16,7 @@ from ebm_ppl.cli._validate import INTERRUPTED
 from ebm_ppl.cli._width import wrapped
 from ebm_ppl.energies import AbstractEnergy
 from ebm_ppl.validation import names
+from ebm_ppl.validation import report as formats
 from ebm_ppl.validation.results import Question, Report, Row, Verdict
 from ebm_ppl.validation.runner import RunInterrupted
 from tests.unit.validation import fakes
@@ -192,7 +193,7 @@ def test_an_interrupt_before_the_first_verdict_leaves_nothing_behind(
     fake_run.error = RunInterrupted(fakes.report(rows=(), traces=(), interrupted=True))
     result = invoke("--out", "new/reports")
     assert result.exit_code == INTERRUPTED
-    assert "no report was written" in result.stderr
+    assert "Interrupted. Nothing was written." in result.stderr
     assert not (tmp_path / "new").exists()
 
 
@@ -252,13 +253,34 @@ def test_help_lists_every_name() -> None:
     assert [name for name in known if name not in text] == []
 
 
-def test_a_folder_that_cannot_be_written_is_said_plainly(
-    fake_run: FakeRun, invoke: Invoke, tmp_path: pathlib.Path
+@pytest.mark.parametrize("name", ["report.json", "report.md", "report.html"])
+def test_a_place_that_cannot_be_written_is_found_before_anything_is_asked(
+    fake_run: FakeRun, invoke: Invoke, tmp_path: pathlib.Path, name: str
 ) -> None:
-    (tmp_path / "reports" / "report.json").mkdir(parents=True)
+    (tmp_path / "reports" / name).mkdir(parents=True)
+    result = invoke("--out", "reports")
+    assert result.exit_code == 2
+    message = " ".join(result.stderr.split())
+    assert f"got 'reports/{name}' (Is a folder)" in message
+    assert not fake_run.arguments
+    assert [path.name for path in (tmp_path / "reports").iterdir()] == [name]
+
+
+def test_every_number_is_saved_before_any_page_and_said_to_be(
+    fake_run: FakeRun, invoke: Invoke, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> str:
+        raise RuntimeError("no glyphs\x1b[2J")
+
+    monkeypatch.setattr(formats, "render_html", broken)
     result = invoke("--out", "reports")
     assert result.exit_code == 1
-    assert "Error: The report could not be written" in result.stderr
+    assert result.stderr.splitlines()[-1] == (
+        r"Error: RuntimeError: no glyphs\x1b[2J. Saved: reports/report.json, reports/report.md; "
+        "not saved: reports/report.html."
+    )
+    assert "checks" in result.stdout  # the verdict all the same
+    validation.load_json(tmp_path / "reports" / "report.json")
 
 
 def test_a_name_can_neither_start_a_line_nor_move_the_cursor() -> None:
@@ -307,6 +329,23 @@ def test_the_compilation_cache_can_be_refused_and_yields_to_jax_settings(
         _process.prepare()
         expected = None if opt_out else str(_process.folder())
         assert jax.config.jax_compilation_cache_dir == expected
+    finally:
+        jax.config.update("jax_compilation_cache_dir", before)
+
+
+@pytest.mark.parametrize("error", [RuntimeError("no home"), OSError("no disk")])
+def test_without_a_place_for_it_there_is_no_compilation_cache(
+    monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def nowhere() -> pathlib.Path:
+        raise error
+
+    before = jax.config.jax_compilation_cache_dir
+    monkeypatch.setattr(_process, "folder", nowhere)
+    try:
+        jax.config.update("jax_compilation_cache_dir", None)
+        _process.prepare()
+        assert jax.config.jax_compilation_cache_dir is None
     finally:
         jax.config.update("jax_compilation_cache_dir", before)
 

@@ -276,6 +276,22 @@ def test_a_failed_write_leaves_the_old_file_and_no_other(
     assert os.listdir(path.parent) == ["report.md"]
 
 
+def test_a_file_name_that_is_no_text_and_turns_direction_is_in_all_formats(
+    tmp_path: pathlib.Path,
+) -> None:
+    name = "b\udcff\u202egnp.py:energy"
+    report = fakes.report(rows=(Row(name, "k", fakes.check()),), traces=())
+    html, document, markdown = (
+        write(tmp_path / write.__name__).read_text(encoding="utf-8")
+        for write in (report.to_html, report.to_json, report.to_markdown)
+    )
+    assert json.loads(document)["rows"][0]["energy"] == name
+    shown = re.sub(r"<script.*?</script>", "", html, flags=re.DOTALL)  # but for the data
+    assert "\u202e" not in shown + markdown
+    assert "gnp.py:energy" in html
+    assert "gnp.py:energy" in markdown
+
+
 def test_methods_of_a_report_write_all_formats(tmp_path: pathlib.Path) -> None:
     report = dataclasses.replace(report_of("ordinary"), traces=())
     for write, start in (
