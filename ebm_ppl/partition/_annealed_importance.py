@@ -127,4 +127,4 @@ def annealed_importance_sampling(
         estimate, path.energy, positions, key_rest, log_weights=weights, reference=reference
     )
     estimate = at_edge(estimate, lost_at_edge(path.energy, positions, weights))
-    return at_resolution(estimate, resolution(path, reference, positions))
+    return at_resolution(estimate, resolution(path, reference, positions, weights))

@@ -92,7 +92,7 @@ def importance_sampling(
         estimate, path.energy, positions, rng_key, log_weights=weights, reference=reference
     )
     estimate = at_edge(estimate, lost_at_edge(path.energy, positions, weights))
-    return at_resolution(estimate, resolution(path, reference, positions))
+    return at_resolution(estimate, resolution(path, reference, positions, weights))
 
 
 @eqx.filter_jit

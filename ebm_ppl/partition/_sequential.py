@@ -148,7 +148,7 @@ def sequential_monte_carlo(
         estimate, path.energy, points, key_runs, log_weights=flat, reference=reference
     )
     estimate = at_edge(estimate, lost_at_edge(path.energy, points, flat))
-    return at_resolution(estimate, resolution(path, reference, points))
+    return at_resolution(estimate, resolution(path, reference, points, flat))
 
 
 @eqx.filter_jit

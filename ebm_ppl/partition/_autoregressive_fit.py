@@ -1,0 +1,134 @@
+"""A fit of an `AutoregressiveLaw` to weighted points, by regressions and EM."""
+
+import math
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float
+from scipy import special
+
+from ebm_ppl.partition._autoregressive import FARTHEST, Conditionals
+
+_ROUNDS = 4
+"""Of means given scales and scales given means."""
+_MEAN_LOG_CHI2 = float(special.digamma(0.5) + math.log(2))
+_EM_STEPS = 30
+_RIDGE = 1.0
+_LEAST_NOISE = 0.02
+"""Smallest standard deviation of a component of noise, in that of the whole."""
+
+
+def fit_conditionals(
+    points: Float[np.ndarray, "n dim"],
+    weights: Float[np.ndarray, " n"],
+    num_components: int,
+) -> Conditionals:
+    """A law with the means, scales and marginal noise that regressions find.
+
+    Args:
+        points: Points.
+        weights: Their weights, which add up to 1.
+        num_components: Number of components of each coordinate's noise.
+
+    Returns:
+        The law's coefficients.
+    """
+    center = weights @ points
+    scale = np.sqrt(weights @ (points - center) ** 2)
+    scale = np.where(scale > 0, scale, 1.0)
+    order = _order(_clipped((points - center) / scale), weights)
+    z = ((points - center) / scale)[:, order]
+    t, dim = _clipped(z), z.shape[1]
+    loc, log_scale = np.zeros((dim, 1 + 2 * dim)), np.zeros((dim, 1 + dim))
+    noise = [np.zeros((dim, num_components)) for _ in range(3)]
+    for j in range(dim):
+        before = np.concatenate([np.ones((len(z), 1)), t[:, :j]], axis=1)
+        features = np.concatenate([before, t[:, :j] ** 2], axis=1)
+        mean, log_s = _regress(z[:, j], before, features, weights)
+        loc[j, : j + 1], loc[j, 1 + dim : 1 + dim + j] = mean[: j + 1], mean[j + 1 :]
+        log_scale[j, : j + 1] = log_s
+        u = (z[:, j] - features @ mean) * np.exp(-before @ log_s)
+        for part, found in zip(noise, _mixture(u, weights, num_components), strict=True):
+            part[j] = found
+    floats = (center[order], scale[order], loc, log_scale, *noise)
+    return Conditionals(jnp.asarray(order), *(jnp.asarray(part, dtype=float) for part in floats))
+
+
+def _clipped(z: Float[np.ndarray, "n dim"]) -> Float[np.ndarray, "n dim"]:
+    return np.clip(z, -FARTHEST, FARTHEST)
+
+
+def _order(t: Float[np.ndarray, "n dim"], weights: Float[np.ndarray, " n"]) -> np.ndarray:
+    """First what tells most of the others' means and scales, and least is told by them."""
+    dim = t.shape[1]
+    told = np.zeros((dim, dim))
+    targets = np.concatenate([t, np.log(t**2 + 1e-6)], axis=1)
+    for i in range(dim):
+        features = np.stack([np.ones(len(t)), t[:, i], t[:, i] ** 2], axis=1)
+        fitted = features @ _solve(features, targets, weights[:, None])
+        explained = _variance(fitted, weights) / np.maximum(_variance(targets, weights), 1e-12)
+        told[i] = explained[:dim] + explained[dim:]
+    np.fill_diagonal(told, 0.0)
+    return np.argsort(told.sum(0) - told.sum(1), kind="stable")
+
+
+def _variance(
+    values: Float[np.ndarray, "n k"], weights: Float[np.ndarray, " n"]
+) -> Float[np.ndarray, " k"]:
+    return weights @ (values - weights @ values) ** 2
+
+
+def _regress(
+    z: Float[np.ndarray, " n"],
+    before: Float[np.ndarray, "n fewer"],
+    features: Float[np.ndarray, "n features"],
+    weights: Float[np.ndarray, " n"],
+) -> tuple[np.ndarray, np.ndarray]:
+    """Coefficients of a mean and of the logarithm of a scale."""
+    mean = np.zeros(features.shape[1])
+    mean[0] = weights @ z
+    for turn in range(_ROUNDS):
+        squared = (z - features @ mean) ** 2
+        logs = np.log(squared + 1e-9 * (weights @ squared)) - _MEAN_LOG_CHI2
+        log_s = 0.5 * _solve(before, logs[:, None], weights[:, None])[:, 0]
+        if turn < _ROUNDS - 1:
+            precision = weights * np.exp(-2 * before @ log_s)
+            mean = _solve(features, z[:, None], precision[:, None])[:, 0]
+    u = (z - features @ mean) * np.exp(-before @ log_s)
+    log_s[0] += 0.5 * np.log(np.maximum(weights @ u**2, 1e-12))
+    return mean, log_s
+
+
+def _solve(
+    features: Float[np.ndarray, "n f"],
+    targets: Float[np.ndarray, "n k"],
+    weights: Float[np.ndarray, "n 1"],
+) -> Float[np.ndarray, "f k"]:
+    """Weighted least squares, with a ridge worth a point of mean weight."""
+    weighted = weights * features
+    gram = features.T @ weighted
+    ridge = _RIDGE * np.mean(weights) * np.eye(len(gram))
+    ridge[0, 0] *= 1e-6
+    return np.linalg.solve(gram + ridge, weighted.T @ targets)
+
+
+def _mixture(
+    u: Float[np.ndarray, " n"], weights: Float[np.ndarray, " n"], num_components: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Log weights, means and log standard deviations of a mixture fitted by EM from quantiles."""
+    ranks = np.argsort(u)
+    cumulated = np.cumsum(weights[ranks])
+    levels = (np.arange(num_components) + 0.5) / num_components
+    loc = u[ranks[np.minimum(np.searchsorted(cumulated, levels), len(u) - 1)]]
+    spread = math.sqrt(weights @ (u - weights @ u) ** 2) or 1.0
+    scale = np.full(num_components, spread / num_components)
+    share = np.full(num_components, 1 / num_components)
+    for _ in range(_EM_STEPS if num_components > 1 else 1):
+        logs = np.log(share) - np.log(scale) - 0.5 * ((u[:, None] - loc) / scale) ** 2
+        duty = weights[:, None] * special.softmax(logs, axis=1)
+        share = duty.sum(0) + 1e-6
+        loc = (duty.T @ u + 1e-6 * loc) / share
+        variance = np.sum(duty * (u[:, None] - loc) ** 2, axis=0) / share
+        scale = np.sqrt(variance + (_LEAST_NOISE * spread) ** 2)
+        share /= share.sum()
+    return np.log(share), loc, np.log(scale)
