@@ -14,6 +14,8 @@ _ROUNDS = 4
 _MEAN_LOG_CHI2 = float(special.digamma(0.5) + math.log(2))
 _EM_STEPS = 30
 _RIDGE = 1.0
+_FLOOR = 1e-20
+"""Of squares in standard units, of which logarithms are taken: far below a funnel's neck."""
 _LEAST_NOISE = 0.02
 """Smallest standard deviation of a component of noise, in that of the whole."""
 
@@ -22,6 +24,7 @@ def fit_conditionals(
     points: Float[np.ndarray, "n dim"],
     weights: Float[np.ndarray, " n"],
     num_components: int,
+    widening: float = 1.0,
 ) -> Conditionals:
     """A law with the means, scales and marginal noise that regressions find.
 
@@ -29,12 +32,14 @@ def fit_conditionals(
         points: Points.
         weights: Their weights, which add up to 1.
         num_components: Number of components of each coordinate's noise.
+        widening: By how much the noise is to be wider.
 
     Returns:
         The law's coefficients.
     """
-    center = weights @ points
-    scale = np.sqrt(weights @ (points - center) ** 2)
+    # Quantiles, for one point far out would move moments by more than the width of a funnel's neck.
+    low, center, high = _quantiles(points, weights, (0.16, 0.5, 0.84))
+    scale = 0.5 * (high - low)
     scale = np.where(scale > 0, scale, 1.0)
     order = _order(_clipped((points - center) / scale), weights)
     z = ((points - center) / scale)[:, order]
@@ -50,6 +55,7 @@ def fit_conditionals(
         u = (z[:, j] - features @ mean) * np.exp(-before @ log_s)
         for part, found in zip(noise, _mixture(u, weights, num_components), strict=True):
             part[j] = found
+    noise[1], noise[2] = widening * noise[1], noise[2] + math.log(widening)
     floats = (center[order], scale[order], loc, log_scale, *noise)
     return Conditionals(jnp.asarray(order), *(jnp.asarray(part, dtype=float) for part in floats))
 
@@ -58,11 +64,23 @@ def _clipped(z: Float[np.ndarray, "n dim"]) -> Float[np.ndarray, "n dim"]:
     return np.clip(z, -FARTHEST, FARTHEST)
 
 
+def _quantiles(
+    points: Float[np.ndarray, "n dim"], weights: Float[np.ndarray, " n"], levels: tuple[float, ...]
+) -> Float[np.ndarray, "levels dim"]:
+    ranks = np.argsort(points, axis=0)
+    found = []
+    for j in range(points.shape[1]):
+        cumulated = np.cumsum(weights[ranks[:, j]])
+        at = np.minimum(np.searchsorted(cumulated, levels), len(points) - 1)
+        found.append(points[ranks[at, j], j])
+    return np.stack(found, axis=1)
+
+
 def _order(t: Float[np.ndarray, "n dim"], weights: Float[np.ndarray, " n"]) -> np.ndarray:
     """First what tells most of the others' means and scales, and least is told by them."""
     dim = t.shape[1]
     told = np.zeros((dim, dim))
-    targets = np.concatenate([t, np.log(t**2 + 1e-6)], axis=1)
+    targets = np.concatenate([t, np.log(t**2 + _FLOOR)], axis=1)
     for i in range(dim):
         features = np.stack([np.ones(len(t)), t[:, i], t[:, i] ** 2], axis=1)
         fitted = features @ _solve(features, targets, weights[:, None])
@@ -86,10 +104,9 @@ def _regress(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Coefficients of a mean and of the logarithm of a scale."""
     mean = np.zeros(features.shape[1])
-    mean[0] = weights @ z
     for turn in range(_ROUNDS):
         squared = (z - features @ mean) ** 2
-        logs = np.log(squared + 1e-9 * (weights @ squared)) - _MEAN_LOG_CHI2
+        logs = np.log(squared + _FLOOR) - _MEAN_LOG_CHI2
         log_s = 0.5 * _solve(before, logs[:, None], weights[:, None])[:, 0]
         if turn < _ROUNDS - 1:
             precision = weights * np.exp(-2 * before @ log_s)
@@ -116,11 +133,10 @@ def _mixture(
     u: Float[np.ndarray, " n"], weights: Float[np.ndarray, " n"], num_components: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Log weights, means and log standard deviations of a mixture fitted by EM from quantiles."""
-    ranks = np.argsort(u)
-    cumulated = np.cumsum(weights[ranks])
     levels = (np.arange(num_components) + 0.5) / num_components
-    loc = u[ranks[np.minimum(np.searchsorted(cumulated, levels), len(u) - 1)]]
-    spread = math.sqrt(weights @ (u - weights @ u) ** 2) or 1.0
+    loc = _quantiles(u[:, None], weights, tuple(levels))[:, 0]
+    low, high = _quantiles(u[:, None], weights, (0.16, 0.84))[:, 0]
+    spread = 0.5 * float(high - low) or 1.0
     scale = np.full(num_components, spread / num_components)
     share = np.full(num_components, 1 / num_components)
     for _ in range(_EM_STEPS if num_components > 1 else 1):
