@@ -2,17 +2,19 @@
 
 import math
 
+import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Array, Float
 from scipy import special
 
-from ebm_ppl.partition._autoregressive import FARTHEST, Conditionals
+from ebm_ppl.partition._autoregressive import FARTHEST, Conditionals, log_density
 
 _ROUNDS = 4
 """Of means given scales and scales given means."""
 _MEAN_LOG_CHI2 = float(special.digamma(0.5) + math.log(2))
-_EM_STEPS = 30
+_EM_STEPS = 15
 _RIDGE = 1.0
 _FLOOR = 1e-20
 """Of squares in standard units, of which logarithms are taken: far below a funnel's neck."""
@@ -41,8 +43,35 @@ def fit_conditionals(
     low, center, high = _quantiles(points, weights, (0.16, 0.5, 0.84))
     scale = 0.5 * (high - low)
     scale = np.where(scale > 0, scale, 1.0)
-    order = _order(_clipped((points - center) / scale), weights)
-    z = ((points - center) / scale)[:, order]
+    z = (points - center) / scale
+    order = _order(_clipped(z), weights)
+    fits = [
+        _in_order(one, z, center, scale, weights, num_components, widening)
+        for one in (order, order[::-1])
+    ]
+    x, shares = (jnp.asarray(part, dtype=float) for part in (points, weights))
+    return max(fits, key=lambda one: float(_log_likelihood(one, x, shares)))
+
+
+@eqx.filter_jit
+def _log_likelihood(
+    of: Conditionals, x: Float[Array, "n dim"], weights: Float[Array, " n"]
+) -> Float[Array, ""]:
+    values = jax.vmap(lambda x: log_density(of, x))(x)
+    return jnp.sum(jnp.where(weights > 0, weights * values, 0.0))
+
+
+def _in_order(
+    order: np.ndarray,
+    z: Float[np.ndarray, "n dim"],
+    center: Float[np.ndarray, " dim"],
+    scale: Float[np.ndarray, " dim"],
+    weights: Float[np.ndarray, " n"],
+    num_components: int,
+    widening: float,
+) -> Conditionals:
+    """The fit with coordinates in a given order."""
+    z = z[:, order]
     t, dim = _clipped(z), z.shape[1]
     loc, log_scale = np.zeros((dim, 1 + 2 * dim)), np.zeros((dim, 1 + dim))
     noise = [np.zeros((dim, num_components)) for _ in range(3)]
@@ -77,7 +106,11 @@ def _quantiles(
 
 
 def _order(t: Float[np.ndarray, "n dim"], weights: Float[np.ndarray, " n"]) -> np.ndarray:
-    """First what tells most of the others' means and scales, and least is told by them."""
+    """From what tells most of the others' means and scales, and is told least, to the opposite.
+
+    Which of the two ends comes first is for the likelihood to say: a funnel's axis is told of by all others
+    together, and yet it has to come before them.
+    """
     dim = t.shape[1]
     told = np.zeros((dim, dim))
     targets = np.concatenate([t, np.log(t**2 + _FLOOR)], axis=1)

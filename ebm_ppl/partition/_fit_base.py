@@ -34,8 +34,8 @@ def fit_base(
     rng_key: PRNGKey,
     *,
     base: Any = None,
-    num_rounds: int = 5,
-    num_draws: int = 10_000,
+    num_rounds: int = 8,
+    num_draws: int = 5_000,
     kernel: Callable[..., Any] | None = None,
     num_steps: int = 2,
 ) -> dist.Distribution:
