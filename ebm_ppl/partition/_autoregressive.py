@@ -109,9 +109,7 @@ def _log_noise(of: Conditionals, u: Float[Array, " dim"]) -> Float[Array, " dim"
     return jnp.logaddexp(math.log1p(-share) + body, math.log(share) + tail)
 
 
-def _draw_noise(
-    of: Conditionals, rng_key: PRNGKey, count: int
-) -> Float[Array, "count dim"]:
+def _draw_noise(of: Conditionals, rng_key: PRNGKey, count: int) -> Float[Array, "count dim"]:
     """Independent noise of each coordinate, by the inverses of distribution functions."""
     key_choice, key_tail, key_normal = jax.random.split(rng_key, 3)
     shape = (count, of.center.size)

@@ -87,7 +87,9 @@ def resolution(
         $\epsilon \lvert E \rvert$, in the mean over points.
     """
     weights = np.ones(len(x)) if log_weights is None else np.exp(log_weights - np.max(log_weights))
-    magnitude, epsilon = _magnitude(path.energy, x, jnp.asarray(weights / weights.sum(), dtype=float))
+    magnitude, epsilon = _magnitude(
+        path.energy, x, jnp.asarray(weights / weights.sum(), dtype=float)
+    )
     return float(epsilon) * (abs(reference) + float(magnitude))
 
 
