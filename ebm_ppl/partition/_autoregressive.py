@@ -1,7 +1,7 @@
 r"""A law whose coordinates follow one another, each with a mixture as noise: a base law that can be fitted.
 
-With a network of no hidden layer between coordinates its tails are those of its noise wherever it is asked, and
-its fit has a start in closed form.
+With a network of no hidden layer between coordinates its tails are those of its noise wherever it is asked,
+and its fit has a start in closed form.
 """
 
 import math
@@ -58,16 +58,16 @@ class AutoregressiveLaw(dist.Distribution):
 
     $$x_j = m_j(x_{<j}) + s_j(x_{<j})\, u_j, \qquad
     u_j \sim (1 - \epsilon) \sum_k \pi_{jk}\, N(\mu_{jk}, \sigma_{jk}^2) + \epsilon\, t_2,$$
-    where $m_j$ is quadratic in each coordinate before, and $\log s_j$ is linear. So normal laws, funnels, bananas
-    and products of mixtures are among them, and every coordinate has tails as heavy as Student's $t$ of two
-    degrees of freedom.
+    where $m_j$ is quadratic in each coordinate before, and $\log s_j$ is linear. So normal laws, funnels,
+    bananas and products of mixtures are among them, and every coordinate has tails as heavy as Student's
+    $t$ of two degrees of freedom.
 
     Args:
         conditionals: The coefficients.
     """
 
     pytree_data_fields = ("conditionals",)
-    support = dist.constraints.real_vector  # pyright: ignore[reportAssignmentType, reportIncompatibleMethodOverride]
+    support = dist.constraints.real_vector  # pyright: ignore
 
     def __init__(self, conditionals: Conditionals) -> None:
         self.conditionals = conditionals

@@ -43,9 +43,9 @@ def exchange_estimate(
     The error is that among chains, which are independent ladders: each contributes its own share of the
     mean, correlation along the chain included.
 
-    The draws of an energy are looked at as those of other estimators are: whether they drift under more steps,
-    whether scouts find a mode that none of them is near, and whether a law fitted to them finds more mass. A state
-    alone has no draws, and a model or another potential no such looks.
+    The draws of an energy are looked at as those of other estimators are: whether they drift under more
+    steps, whether scouts find a mode that none of them is near, and whether a law fitted to them finds more
+    mass. A state alone has no draws, and a model or another potential no such looks.
 
     Args:
         run: The `MCMC` after a run, or its `last_state`, of two chains or more.

@@ -43,31 +43,30 @@ def fit_base(
 
     The law has one coordinate after the other, in an order that is found,
     $$x_j = m_j(x_{<j}) + s_j(x_{<j})\, u_j,$$
-    with means $m_j$ that are quadratic and log scales $\log s_j$ that are linear in each coordinate before, and
-    a mixture of eight normal laws and a heavy tail, Student's $t$ of two degrees of freedom, as the noise $u_j$.
-    So normal laws, funnels, bananas and products of wells are among them. Where the support is not all reals, it
-    is a law of unconstrained coordinates.
+    with means $m_j$ that are quadratic and log scales $\log s_j$ that are linear in each coordinate before,
+    and a mixture of eight normal laws and a heavy tail, Student's $t$ of two degrees of freedom, as the
+    noise $u_j$. So normal laws, funnels, bananas and products of wells are among them. Where the support is
+    not all reals, it is a law of unconstrained coordinates.
 
     It is first fitted to particles that are annealed from `base`, as those of
-    [`sequential_monte_carlo`][ebm_ppl.partition.sequential_monte_carlo]. They lag on hard targets, so in each of
-    the rounds that follow, draws of the law, with weights $w = e^{-E} / q$, teach the next one. Draws of a law need
-    no chain to get to them, and the law's heavy tails reach beyond the points that it was fitted to. Weights are
-    flattened to $w^\alpha$ with the largest $\alpha \le 1$ whose effective sample size is a twentieth of the draws.
-    Every fit is in closed form but for the noise: weighted least squares for means and log scales, expectation
-    maximisation for mixtures.
+    [`sequential_monte_carlo`][ebm_ppl.partition.sequential_monte_carlo]. They lag on hard targets, so in
+    each of the rounds that follow, draws of the law, with weights $w = e^{-E} / q$, teach the next one.
+    Draws of a law need no chain to get to them, and the law's heavy tails reach beyond the points that it
+    was fitted to. Weights are flattened to $w^\alpha$ with the largest $\alpha \le 1$ whose effective
+    sample size is a twentieth of the draws. Every fit is in closed form but for the noise: weighted least
+    squares for means and log scales, expectation maximisation for mixtures.
 
-    Give it to [`importance_sampling`][ebm_ppl.partition.importance_sampling], whose weights are unbiased and of whose
-    draws none lags, or as `base` to the estimators that anneal. An estimate from draws of its own, with another
-    key, is as valid as from any other law. It fails where modes are tied across coordinates (two modes of a
-    ten-dimensional law have $2^{10}$ places in a product), where mass lies that neither particles nor tails
-    come near, and in more than about a hundred coordinates; the weights then say so, by $\hat k$ and the effective
-    sample size.
+    Give it to [`importance_sampling`][ebm_ppl.partition.importance_sampling], whose weights are unbiased
+    and of whose draws none lags, or as `base` to the estimators that anneal, with another key. It fits
+    badly where modes are tied across coordinates, since a product of two modes in each of ten coordinates has
+    $2^{10}$, and in many coordinates, whose errors multiply: then the effective sample size is small, and
+    $\hat k$ tells of it. Of a mode that no particle has met it knows nothing.
 
     Args:
         energy: An energy of real coordinates.
         rng_key: Random key.
-        base: Where particles begin, as in `annealed_importance_sampling`: of a target with far modes, a law that
-            covers them all.
+        base: Where particles begin, as in `annealed_importance_sampling`: of a target with far modes, a law
+            that covers them all.
         num_rounds: Number of rounds of importance sampling.
         num_draws: Number of draws in each.
         kernel: What moves particles, as in `annealed_importance_sampling`.
@@ -93,10 +92,10 @@ def fit_base(
         True
 
     References:
-        O. Cappé, R. Douc, A. Guillin, J.-M. Marin and C. P. Robert (2008). Adaptive importance sampling in general
-        mixture classes. *Statistics and Computing* 18(4), 447-459.
-        L. I. Midgley, V. Stimper, G. N. C. Simm, B. Schölkopf and J. M. Hernández-Lobato (2023). Flow annealed
-        importance sampling bootstrap. *ICLR*.
+        O. Cappé, R. Douc, A. Guillin, J.-M. Marin and C. P. Robert (2008). Adaptive importance sampling in
+        general mixture classes. *Statistics and Computing* 18(4), 447-459.
+        L. I. Midgley, V. Stimper, G. N. C. Simm, B. Schölkopf and J. M. Hernández-Lobato (2023). Flow
+        annealed importance sampling bootstrap. *ICLR*.
     """
     check_instance("energy", energy, AbstractEnergy, "an AbstractEnergy")
     if energy.support.is_discrete:

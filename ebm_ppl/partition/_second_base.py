@@ -1,8 +1,8 @@
 r"""A second base law that cross-examines an estimate.
 
 Points that have not reached all of the target still tell of its shape. A law fitted to them in closed form,
-wider and with heavy tails, gives draws $y_i$ whose weights $e^{-E(y_i)} / q(y_i)$ have the mean $Z$, whatever the
-law. An estimate that lacks mass which this one finds is refuted.
+wider and with heavy tails, gives draws $y_i$ whose weights $e^{-E(y_i)} / q(y_i)$ have the mean $Z$,
+whatever the law. An estimate that lacks mass which this one finds is refuted.
 """
 
 import dataclasses
@@ -28,7 +28,7 @@ _MOST_POINTS, _LEAST_POINTS = 4_000, 20
 _MOST_COORDINATES = 64
 _COMPONENTS = 2
 LARGEST_GAP = 3.0
-"""Joint standard errors by which an estimate may lie below that of the second base law: by chance in 0.13%."""
+"""Joint standard errors by which an estimate may lie below the second one: by chance in 0.13%."""
 
 
 def at_second_base(
