@@ -14,6 +14,7 @@ import numpy as np
 import numpyro.distributions as dist
 from jax.scipy.special import logsumexp
 from jaxtyping import Array, Float, Int
+from numpyro.distributions.constraints import Constraint
 
 from ebm_ppl._types import PRNGKey, Scalar
 
@@ -67,11 +68,15 @@ class AutoregressiveLaw(dist.Distribution):
     """
 
     pytree_data_fields = ("conditionals",)
-    support = dist.constraints.real_vector  # pyright: ignore
 
     def __init__(self, conditionals: Conditionals) -> None:
         self.conditionals = conditionals
         super().__init__((), conditionals.center.shape)
+
+    @property
+    def support(self) -> Constraint:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """All real vectors."""
+        return dist.constraints.real_vector
 
     def sample(self, key: PRNGKey | None, sample_shape: tuple[int, ...] = ()) -> Array:
         """Draw points, of shape `sample_shape + (dim,)`."""

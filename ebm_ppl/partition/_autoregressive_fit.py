@@ -11,7 +11,7 @@ from scipy import special
 
 from ebm_ppl.partition._autoregressive import FARTHEST, Conditionals, log_density
 
-_ROUNDS = 4
+_ROUNDS = 3
 """Of means given scales and scales given means."""
 _MEAN_LOG_CHI2 = float(special.digamma(0.5) + math.log(2))
 _EM_STEPS = 15
@@ -137,16 +137,24 @@ def _regress(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Coefficients of a mean and of the logarithm of a scale."""
     mean = np.zeros(features.shape[1])
-    for turn in range(_ROUNDS):
-        squared = (z - features @ mean) ** 2
-        logs = np.log(squared + _FLOOR) - _MEAN_LOG_CHI2
-        log_s = 0.5 * _solve(before, logs[:, None], weights[:, None])[:, 0]
-        if turn < _ROUNDS - 1:
-            precision = weights * np.exp(-2 * before @ log_s)
-            mean = _solve(features, z[:, None], precision[:, None])[:, 0]
+    log_s = _log_scale(z, before, weights)
+    for _ in range(_ROUNDS):
+        precision = weights * np.exp(-2 * before @ log_s)
+        mean = _solve(features, z[:, None], precision[:, None])[:, 0]
+        log_s = _log_scale(z - features @ mean, before, weights)
     u = (z - features @ mean) * np.exp(-before @ log_s)
     log_s[0] += 0.5 * np.log(np.maximum(weights @ u**2, 1e-12))
     return mean, log_s
+
+
+def _log_scale(
+    residual: Float[np.ndarray, " n"],
+    before: Float[np.ndarray, "n fewer"],
+    weights: Float[np.ndarray, " n"],
+) -> np.ndarray:
+    """Half the regression of the logarithm of squares, which is unbiased for a normal law."""
+    logs = np.log(residual**2 + _FLOOR) - _MEAN_LOG_CHI2
+    return 0.5 * _solve(before, logs[:, None], weights[:, None])[:, 0]
 
 
 def _solve(

@@ -136,7 +136,7 @@ def _particles(
 def _weighted_draws(
     energy: AbstractEnergy, law: dist.Distribution, rng_key: PRNGKey, count: int
 ) -> tuple[Float[Array, "count *event"], Float[Array, " count"]]:
-    x = law.sample(fast_key(rng_key), (count,))
+    x = jnp.asarray(law.sample(fast_key(rng_key), (count,)))
     log_weights = -jax.vmap(energy)(x) - law.log_prob(x)
     return x, jnp.where(jnp.isfinite(log_weights), log_weights, -jnp.inf)
 
