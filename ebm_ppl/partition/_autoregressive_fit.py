@@ -14,6 +14,8 @@ from ebm_ppl.partition._autoregressive import FARTHEST, Conditionals, log_densit
 _ROUNDS = 3
 """Of means given scales and scales given means."""
 _MEAN_LOG_CHI2 = float(special.digamma(0.5) + math.log(2))
+_FARTHEST_LOG = 15.0
+"""Of scales in standard units: the few points beyond would outweigh all others."""
 _EM_STEPS = 15
 _RIDGE = 1.0
 _FLOOR = 1e-20
@@ -81,7 +83,9 @@ def _in_order(
         mean, log_s = _regress(z[:, j], before, features, weights)
         loc[j, : j + 1], loc[j, 1 + dim : 1 + dim + j] = mean[: j + 1], mean[j + 1 :]
         log_scale[j, : j + 1] = log_s
-        u = (z[:, j] - features @ mean) * np.exp(-before @ log_s)
+        u = (z[:, j] - features @ mean) * np.exp(
+            -np.clip(before @ log_s, -_FARTHEST_LOG, _FARTHEST_LOG)
+        )
         for part, found in zip(noise, _mixture(u, weights, num_components), strict=True):
             part[j] = found
     noise[1], noise[2] = widening * noise[1], noise[2] + math.log(widening)
@@ -139,10 +143,10 @@ def _regress(
     mean = np.zeros(features.shape[1])
     log_s = _log_scale(z, before, weights)
     for _ in range(_ROUNDS):
-        precision = weights * np.exp(-2 * before @ log_s)
+        precision = weights * np.exp(-2 * np.clip(before @ log_s, -_FARTHEST_LOG, _FARTHEST_LOG))
         mean = _solve(features, z[:, None], precision[:, None])[:, 0]
         log_s = _log_scale(z - features @ mean, before, weights)
-    u = (z - features @ mean) * np.exp(-before @ log_s)
+    u = (z - features @ mean) * np.exp(-np.clip(before @ log_s, -_FARTHEST_LOG, _FARTHEST_LOG))
     log_s[0] += 0.5 * np.log(np.maximum(weights @ u**2, 1e-12))
     return mean, log_s
 

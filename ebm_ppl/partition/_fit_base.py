@@ -25,7 +25,7 @@ from ebm_ppl.partition._sequential import run_particles
 _COMPONENTS = 8
 _THRESHOLD = 0.9
 _PARTICLES, _RUNS = 500, 4
-_LEAST_SHARE = 0.05
+_LEAST_SHARE = 0.1
 """Effective share of the draws to which weights are flattened: fewer would fit a law to themselves."""
 
 
@@ -35,7 +35,7 @@ def fit_base(
     *,
     base: Any = None,
     num_rounds: int = 8,
-    num_draws: int = 5_000,
+    num_draws: int = 10_000,
     kernel: Callable[..., Any] | None = None,
     num_steps: int = 2,
 ) -> dist.Distribution:
@@ -53,7 +53,7 @@ def fit_base(
     each of the rounds that follow, draws of the law, with weights $w = e^{-E} / q$, teach the next one.
     Draws of a law need no chain to get to them, and the law's heavy tails reach beyond the points that it
     was fitted to. Weights are flattened to $w^\alpha$ with the largest $\alpha \le 1$ whose effective
-    sample size is a twentieth of the draws. Every fit is in closed form but for the noise: weighted least
+    sample size is a tenth of the draws. Every fit is in closed form but for the noise: weighted least
     squares for means and log scales, expectation maximisation for mixtures.
 
     Give it to [`importance_sampling`][ebm_ppl.partition.importance_sampling], whose weights are unbiased
