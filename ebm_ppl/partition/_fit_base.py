@@ -25,6 +25,7 @@ from ebm_ppl.partition._sequential import run_particles
 _COMPONENTS = 8
 _THRESHOLD = 0.9
 _PARTICLES, _RUNS = 500, 4
+_BISECTIONS = 20
 _LEAST_SHARE = 0.1
 """Effective share of the draws to which weights are flattened: fewer would fit a law to themselves."""
 
@@ -146,16 +147,17 @@ def _flattened(log_weights: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
     if not np.any(np.isfinite(log_weights)):
         return log_weights
     highest = log_weights - np.max(log_weights)
-    low, high = 0.0, 1.0
-    for _ in range(20):
-        power = high if low == 0.0 and high == 1.0 else 0.5 * (low + high)
+
+    def is_enough(power: float) -> bool:
         weights = np.exp(power * highest)
-        if weights.sum() ** 2 >= _LEAST_SHARE * len(weights) * np.sum(weights**2):
-            low = power
-        else:
-            high = power
-        if low == 1.0:
-            break
+        return weights.sum() ** 2 >= _LEAST_SHARE * len(weights) * np.sum(weights**2)
+
+    if is_enough(1.0):
+        return highest
+    low, high = 0.0, 1.0
+    for _ in range(_BISECTIONS):
+        middle = 0.5 * (low + high)
+        low, high = (middle, high) if is_enough(middle) else (low, middle)
     return low * highest
 
 
