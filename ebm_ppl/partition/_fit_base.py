@@ -25,6 +25,8 @@ from ebm_ppl.partition._sequential import run_particles
 _COMPONENTS = 8
 _THRESHOLD = 0.9
 _PARTICLES, _RUNS = 500, 4
+_WIDENING = 0.5
+"""Of noise, over the root of the number of coordinates: weights of a law that is too narrow have no mean."""
 _BISECTIONS = 20
 _LEAST_SHARE = 0.1
 """Effective share of the draws to which weights are flattened: fewer would fit a law to themselves."""
@@ -164,7 +166,7 @@ def _flattened(log_weights: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
 def _fitted(
     energy: AbstractEnergy, x: Float[Array, "n *event"], log_weights: Float[np.ndarray, " n"]
 ) -> dist.Distribution:
-    law = fitted_law(energy, x, log_weights, _COMPONENTS)
+    law = fitted_law(energy, x, log_weights, _COMPONENTS, _WIDENING)
     if law is None:
         raise NonFiniteEnergyError(
             "Fewer than twenty draws carry all weight: give a `base` that is nearer to the target."
