@@ -3,7 +3,6 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-import numpyro.distributions as dist
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -11,7 +10,12 @@ from numpyro.distributions import constraints
 from scipy import stats
 
 from ebm_ppl.energies import Funnel, Ising, from_callable
-from ebm_ppl.partition import estimate_from_log_weights, fit_base, importance_sampling
+from ebm_ppl.partition import (
+    SlowMixingWarning,
+    estimate_from_log_weights,
+    fit_base,
+    importance_sampling,
+)
 from ebm_ppl.partition._autoregressive import AutoregressiveLaw
 from ebm_ppl.partition._autoregressive_fit import fit_conditionals
 from ebm_ppl.partition._fit_base import _flattened
@@ -86,15 +90,7 @@ def test_states_are_refused():
         fit_base(Ising((3, 3), 0.2), jax.random.key(0))
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("seed", [0, 1])
-def test_the_funnel_is_reached_by_one_recipe(seed):
-    """Its half-width is below 0.1, and an estimate off by 0.1 is more than five standard errors away."""
-    key_fit, key_run = jax.random.split(jax.random.key(seed))
-    energy = Funnel(dim=10, scale=3.0)
-    base = fit_base(energy, key_fit)
-    assert isinstance(base, dist.Distribution)
-    estimate = importance_sampling(energy, base, key_run)
-    assert estimate.interval is not None
-    assert abs(estimate.log_z - (5 * np.log(2 * np.pi) + np.log(3.0))) < 0.1
-    assert estimate.interval[1] - estimate.interval[0] < 0.2
+def test_a_law_that_does_not_fit_yet_says_so():
+    """One round with a funnel of scale 4 leaves weights of a percent."""
+    with pytest.warns(SlowMixingWarning, match="does not yet fit"):
+        fit_base(Funnel(dim=10, scale=4.0), jax.random.key(0), num_rounds=1, num_draws=1_000)
