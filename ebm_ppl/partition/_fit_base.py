@@ -78,7 +78,7 @@ def fit_base(
         num_steps: Number of its steps at each temperature.
 
     Returns:
-        The law, on the energy's support.
+        The law, on the energy's support: of all rounds the one with the largest effective share of weights.
 
     Raises:
         TypeError: If `base` is no distribution.
@@ -86,7 +86,7 @@ def fit_base(
         NonFiniteEnergyError: If draws carry next to no weight.
 
     Warns:
-        SlowMixingWarning: If weights of the last round had to be flattened: the law does not yet fit.
+        SlowMixingWarning: If the law's weights have an effective share below a tenth: it does not yet fit.
 
     Examples:
         >>> import jax
@@ -113,21 +113,23 @@ def fit_base(
     check_key("rng_key", rng_key)
     key_particles, key_rounds = jax.random.split(rng_key)
     points, log_weights = _particles(energy, key_particles, base, kernel, num_steps)
-    law, has_settled = _fitted(energy, points, log_weights), False
+    law = best = _fitted(energy, points, log_weights)
+    largest = 0.0
     for key in jax.random.split(key_rounds, num_rounds):
         points, log_weights = _weighted_draws(energy, law, key, num_draws)
         logs = np.asarray(log_weights, np.float64)
-        has_settled = bool(np.all(_flattened(logs) == logs - np.max(logs)))
+        share = _effective_share(logs)
+        best, largest = (law, share) if share > largest else (best, largest)
         law = _fitted(energy, points, _flattened(logs))
-    if num_rounds and not has_settled:
+    if num_rounds and largest < _LEAST_SHARE:
         warnings.warn(
-            f"In the last round weights had an effective share below {_LEAST_SHARE:.0%}: the law does not yet "
-            "fit, and estimates from it may lack mass. Take more `num_rounds` or `num_draws`, or a `base` "
-            "that is nearer to the target.",
+            f"Weights of the law have an effective share of {largest:.2g}, below {_LEAST_SHARE}: it does not "
+            "yet fit, and estimates from it may lack mass. Take more `num_rounds` or `num_draws`, or a "
+            "`base` that is nearer to the target.",
             SlowMixingWarning,
             stacklevel=2,
         )
-    return law
+    return best
 
 
 def _particles(
@@ -164,18 +166,23 @@ def _flattened(log_weights: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
     if not np.any(np.isfinite(log_weights)):
         return log_weights
     highest = log_weights - np.max(log_weights)
-
-    def is_enough(power: float) -> bool:
-        weights = np.exp(power * highest)
-        return bool(weights.sum() ** 2 >= _LEAST_SHARE * len(weights) * np.sum(weights**2))
-
-    if is_enough(1.0):
+    if _effective_share(highest) >= _LEAST_SHARE:
         return highest
     low, high = 0.0, 1.0
     for _ in range(_BISECTIONS):
         middle = 0.5 * (low + high)
-        low, high = (middle, high) if is_enough(middle) else (low, middle)
+        low, high = (
+            (middle, high) if _effective_share(middle * highest) >= _LEAST_SHARE else (low, middle)
+        )
     return low * highest
+
+
+def _effective_share(log_weights: Float[np.ndarray, " n"]) -> float:
+    """Effective sample size as a share of the number of weights; 0 if there is none above 0."""
+    if not np.any(np.isfinite(log_weights)):
+        return 0.0
+    weights = np.exp(log_weights - np.max(log_weights))
+    return float(weights.sum() ** 2 / (len(weights) * np.sum(weights**2)))
 
 
 def _fitted(
