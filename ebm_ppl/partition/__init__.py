@@ -13,6 +13,7 @@ from ebm_ppl.partition._estimate import SlowMixingWarning as SlowMixingWarning
 from ebm_ppl.partition._estimate import SmallSampleWarning as SmallSampleWarning
 from ebm_ppl.partition._estimate import estimate_from_log_weights as estimate_from_log_weights
 from ebm_ppl.partition._exchange_estimate import exchange_estimate as exchange_estimate
+from ebm_ppl.partition._fit_base import fit_base as fit_base
 from ebm_ppl.partition._importance import importance_sampling as importance_sampling
 from ebm_ppl.partition._pareto import pareto_k as pareto_k
 from ebm_ppl.partition._pilot import AnnealingSchedule as AnnealingSchedule

@@ -10,17 +10,12 @@ from ebm_ppl._types import PRNGKey
 from ebm_ppl.annealing import AbstractPath, as_path
 from ebm_ppl.energies import AbstractEnergy
 from ebm_ppl.partition._anneal import forward_log_weights
-from ebm_ppl.partition._centre import at_resolution, centred, resolution
-from ebm_ppl.partition._edge import at_edge, lost_at_edge
-from ebm_ppl.partition._estimate import (
-    LogPartitionEstimate,
-    at_rest,
-    estimate_from_log_weights,
-)
+from ebm_ppl.partition._centre import centred
+from ebm_ppl.partition._estimate import LogPartitionEstimate, estimate_from_log_weights
+from ebm_ppl.partition._judged import Groups, judged
 from ebm_ppl.partition._moves import as_moves
 from ebm_ppl.partition._pilot import FINENESS, Schedule, as_schedule
-from ebm_ppl.partition._rest import FALSE_ALARM_RATE, MOST_POINTS, drift_p_value
-from ebm_ppl.partition._scout import at_scouts
+from ebm_ppl.partition._rest import MOST_POINTS
 
 
 def annealed_importance_sampling(
@@ -123,12 +118,13 @@ def annealed_importance_sampling(
         diagnostics={"schedule": ladder, "accept_prob": accept_prob, "positions": positions},
     )
     weights = estimate.diagnostics["log_weights"]
-    key_rest, most = jax.random.fold_in(rng_key, 1), MOST_POINTS
-    points, shares = positions[:most, None], weights[:most]
-    p_value = drift_p_value(path, moves, ladder, points, shares, key_rest)
-    estimate = at_rest(estimate, p_value, FALSE_ALARM_RATE)
-    estimate = at_scouts(
-        estimate, path.energy, positions, key_rest, log_weights=weights, reference=reference
+    first = slice(MOST_POINTS)
+    return judged(
+        estimate,
+        path,
+        positions,
+        jax.random.fold_in(rng_key, 1),
+        log_weights=weights,
+        reference=reference,
+        groups=Groups(moves, ladder, positions[first, None], weights[first]),
     )
-    estimate = at_edge(estimate, lost_at_edge(path.energy, positions, weights))
-    return at_resolution(estimate, resolution(path, reference, positions))

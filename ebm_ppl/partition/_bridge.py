@@ -13,12 +13,13 @@ from jaxtyping import Array, Float
 
 from ebm_ppl._checks import check_count, check_interval, check_key, check_shape
 from ebm_ppl._types import PRNGKey, Scalar
+from ebm_ppl.annealing import as_path
 from ebm_ppl.energies import AbstractEnergy
 from ebm_ppl.partition._bridge_estimate import estimate_from_bridge
 from ebm_ppl.partition._centre import at_resolution, offset
-from ebm_ppl.partition._edge import at_edge, check_inside, lost_at_edge
+from ebm_ppl.partition._edge import check_inside
 from ebm_ppl.partition._estimate import LogPartitionEstimate
-from ebm_ppl.partition._scout import at_scouts
+from ebm_ppl.partition._judged import judged
 from ebm_ppl.potentials import potential_fn
 
 _FEWEST_DRAWS = 8  # in a chain: half of them fit the proposal, and the rest need an autocorrelation
@@ -117,8 +118,8 @@ def bridge_sampling(
     )
     if isinstance(target, AbstractEnergy):
         x = jnp.asarray(draws, dtype=float).reshape(-1, *target.event_shape)
-        estimate = at_scouts(estimate, target, x, rng_key)
-        estimate = at_edge(estimate, lost_at_edge(target, x))
+        key_looks = jax.random.fold_in(rng_key, 1)
+        return judged(estimate, as_path(target, None), x, key_looks, loss=float(loss))
     return at_resolution(estimate, float(loss))
 
 

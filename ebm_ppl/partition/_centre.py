@@ -69,18 +69,27 @@ def centred(path: AbstractPath, rng_key: PRNGKey) -> tuple[AbstractPath, float]:
     return eqx.tree_at(lambda path: path.energy, path, energy), float(reference)
 
 
-def resolution(path: AbstractPath, reference: float, x: Float[Array, "n *event"]) -> float:
+def resolution(
+    path: AbstractPath,
+    reference: float,
+    x: Float[Array, "n *event"],
+    log_weights: Float[np.ndarray, " n"] | None = None,
+) -> float:
     r"""How finely the energy at the end of a centred path is resolved where it was asked.
 
     Args:
         path: The path.
         reference: What has been taken off.
         x: Points of the support.
+        log_weights: Logarithms of their weights; alike by default.
 
     Returns:
         $\epsilon \lvert E \rvert$, in the mean over points.
     """
-    magnitude, epsilon = _magnitude(path.energy, x)
+    weights = np.ones(len(x)) if log_weights is None else np.exp(log_weights - np.max(log_weights))
+    magnitude, epsilon = _magnitude(
+        path.energy, x, jnp.asarray(weights / weights.sum(), dtype=float)
+    )
     return float(epsilon) * (abs(reference) + float(magnitude))
 
 
@@ -129,7 +138,11 @@ def offset(energies: Float[Array, " n"]) -> Scalar:
 
 
 @eqx.filter_jit
-def _magnitude(energy: AbstractEnergy, x: Float[Array, "n *event"]) -> tuple[Scalar, float]:
+def _magnitude(
+    energy: AbstractEnergy, x: Float[Array, "n *event"], weights: Float[Array, " n"]
+) -> tuple[Scalar, float]:
     energies = jax.vmap(energy)(x)
-    mean = jnp.nanmean(jnp.where(jnp.isfinite(energies), jnp.abs(energies), jnp.nan))
-    return jnp.nan_to_num(mean), float(np.finfo(energies.dtype).eps)
+    counts = jnp.isfinite(energies) & (weights > 0)
+    total = jnp.sum(jnp.where(counts, weights * jnp.abs(energies), 0.0))
+    mean = total / jnp.maximum(jnp.sum(jnp.where(counts, weights, 0.0)), 1e-30)
+    return mean, float(np.finfo(energies.dtype).eps)

@@ -2,16 +2,27 @@
 
 import math
 
+import jax
+import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Array, Float
 from numpyro.infer import MCMC
 from scipy import special
 
 from ebm_ppl._checks import check_interval
 from ebm_ppl._errors import NonFiniteEnergyError
+from ebm_ppl.annealing import AbstractPath, as_path
 from ebm_ppl.partition._centre import at_resolution
 from ebm_ppl.partition._estimate import LogPartitionEstimate
-from ebm_ppl.samplers import ReplicaExchangeState
+from ebm_ppl.partition._judged import Groups, judged, thinned
+from ebm_ppl.partition._moves import as_moves
+from ebm_ppl.partition._pilot import AnnealingSchedule
+from ebm_ppl.potentials import potential_fn
+from ebm_ppl.samplers import ReplicaExchange, ReplicaExchangeState
+
+_SEED = 0
+"""Looks take no key: a run determines its estimate."""
+_SMALLEST = 1e-30
 
 
 def exchange_estimate(
@@ -32,6 +43,10 @@ def exchange_estimate(
     The error is that among chains, which are independent ladders: each contributes its own share of the
     mean, correlation along the chain included.
 
+    The draws of an energy are looked at as those of other estimators are: whether they drift under more
+    steps, whether scouts find a mode that none of them is near, and whether a law fitted to them finds more
+    mass. A state alone has no draws, and a model or another potential no such looks.
+
     Args:
         run: The `MCMC` after a run, or its `last_state`, of two chains or more.
         level: Probability that the interval is to cover $\log Z$.
@@ -47,6 +62,9 @@ def exchange_estimate(
         NonFiniteEnergyError: If two neighbours' laws do not overlap at all.
 
     Warns:
+        SlowMixingWarning: If draws drift, or a law fitted to them finds more mass; there is no interval.
+        MissedModeWarning: If a place that should hold mass was found where no draw is.
+        EdgeWarning: If floats do not resolve much of the target's mass, at an edge of its support.
         ResolutionWarning: If rounding of large potentials is more than the statistical error.
 
     Examples:
@@ -128,7 +146,33 @@ def exchange_estimate(
             "chains": chains,
         },
     )
-    return at_resolution(estimate, loss)
+    if not isinstance(run, MCMC):
+        return at_resolution(estimate, loss)
+    return _judged_by_draws(estimate, run, loss)
+
+
+def _judged_by_draws(
+    estimate: LogPartitionEstimate, run: MCMC, loss: float
+) -> LogPartitionEstimate:
+    """What the draws of an energy say of the estimate; of other targets there is no look."""
+    kernel = run.sampler
+    assert isinstance(kernel, ReplicaExchange)  # for the type checker
+    if kernel.energy is None:
+        return at_resolution(estimate, loss)
+    chains = kernel.points(run.get_samples(group_by_chain=True))
+    path, points = as_path(kernel.energy, None), chains.reshape(-1, *kernel.energy.event_shape)
+    rng_key = jax.random.key(_SEED)
+    moves = as_moves(None, 1, path)
+    sizes = _step_sizes(path, points) if moves.is_tunable else None
+    schedule = AnnealingSchedule(jnp.asarray([0.0, 1.0]), sizes)
+    groups = Groups(moves, schedule, thinned(chains), np.zeros(len(chains)))
+    return judged(estimate, path, points, rng_key, groups=groups, loss=loss)
+
+
+def _step_sizes(path: AbstractPath, points: Float[Array, "n *event"]) -> Float[Array, "1"]:
+    """A tenth of the variance of the middle coordinate: the look takes steps up to 32 times that."""
+    z = jax.vmap(potential_fn(path.energy).unconstrain)(points).reshape(len(points), -1)
+    return jnp.atleast_1d(jnp.maximum(0.1 * jnp.median(jnp.nanvar(z, axis=0)), _SMALLEST))
 
 
 def _bridges(

@@ -12,10 +12,9 @@ from ebm_ppl._checks import check_count, check_interval, check_key
 from ebm_ppl._types import PRNGKey
 from ebm_ppl.annealing import AbstractPath, GeometricPath
 from ebm_ppl.energies import AbstractEnergy
-from ebm_ppl.partition._centre import at_resolution, centred, resolution
-from ebm_ppl.partition._edge import at_edge, lost_at_edge
+from ebm_ppl.partition._centre import centred
 from ebm_ppl.partition._estimate import LogPartitionEstimate, estimate_from_log_weights
-from ebm_ppl.partition._scout import at_scouts
+from ebm_ppl.partition._judged import judged
 
 
 def importance_sampling(
@@ -88,11 +87,8 @@ def importance_sampling(
         diagnostics={"positions": positions},
     )
     weights = estimate.diagnostics["log_weights"]
-    estimate = at_scouts(
-        estimate, path.energy, positions, rng_key, log_weights=weights, reference=reference
-    )
-    estimate = at_edge(estimate, lost_at_edge(path.energy, positions, weights))
-    return at_resolution(estimate, resolution(path, reference, positions))
+    key_looks = jax.random.fold_in(rng_key, 1)
+    return judged(estimate, path, positions, key_looks, log_weights=weights, reference=reference)
 
 
 @eqx.filter_jit

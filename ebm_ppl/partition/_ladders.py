@@ -7,12 +7,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
-from numpyro.distributions.transforms import IdentityTransform
 
 from ebm_ppl._random import fast_key
 from ebm_ppl._types import PRNGKey, Scalar
 from ebm_ppl.annealing import AbstractPath, exchange_pairs
-from ebm_ppl.energies._supports import unconstraining
 from ebm_ppl.partition._moves import CompensatedSum, Moves, log_ratios, start_at_base
 from ebm_ppl.potentials import potential_fn
 
@@ -26,15 +24,15 @@ class LadderRun(NamedTuple):
         halves: Sums of what it was above a node's mean at the start, in the first half of the run and in
             the second.
         squares: Sums of the squares of that.
-        coldest: Where the chains of the last node have been, in the support: after each draw if that has
-            edges, else at the end; `None` before.
+        coldest: Where the chain of the last node has stood in the support, in each ensemble, after each draw
+            or, if it is large, some of them; `None` before.
     """
 
     total: CompensatedSum
     exchanges: Float[Array, " pairs"]
     halves: Float[Array, "halves nodes ensembles"]
     squares: Float[Array, "halves nodes ensembles"]
-    coldest: Float[Array, "n *event"] | None = None
+    coldest: Float[Array, "ensembles draws *event"] | None = None
 
     def r_hat(self, num_draws: int) -> Float[np.ndarray, " nodes"]:
         """Split R-hat of the integrand at each node, after so many draws."""
@@ -90,9 +88,8 @@ def run_ladders(
                 run.halves + excess,
                 run.squares + excess**2,
             ),
-        ), z[-1] if has_edges else None
+        ), z[-1]
 
-    has_edges = not isinstance(unconstraining(path.energy.support), IdentityTransform)
     z = start_at_base(path, key_base, num_ensembles)
     starts = (ladder, step_sizes, jax.random.split(key_start, num_nodes))
     _, z = jax.lax.scan(descend, z, starts)
@@ -110,9 +107,9 @@ def run_ladders(
         jnp.zeros((2, *of_chains)),
     )
     draws = (jax.random.split(key_draws, num_draws), number % 2, in_half)
-    (z, run), visited = jax.lax.scan(draw, (z, nothing), draws)
-    visited = z[-1] if visited is None else visited.reshape(-1, *z.shape[2:])
-    return run._replace(coldest=jax.vmap(potential_fn(path.energy).constrain)(visited))
+    (_, run), visited = jax.lax.scan(draw, (z, nothing), draws)
+    constrain = potential_fn(path.energy).constrain
+    return run._replace(coldest=jax.vmap(jax.vmap(constrain))(jnp.swapaxes(visited, 0, 1)))
 
 
 def exchange_neighbours(

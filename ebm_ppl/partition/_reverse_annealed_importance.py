@@ -13,17 +13,13 @@ from ebm_ppl._types import PRNGKey
 from ebm_ppl.annealing import AbstractPath, as_path
 from ebm_ppl.energies import AbstractEnergy
 from ebm_ppl.partition._anneal import reverse_log_weights
-from ebm_ppl.partition._centre import at_resolution, centred, resolution
-from ebm_ppl.partition._edge import at_edge, check_inside, lost_at_edge
-from ebm_ppl.partition._estimate import (
-    LogPartitionEstimate,
-    at_rest,
-    estimate_from_log_weights,
-)
+from ebm_ppl.partition._centre import centred
+from ebm_ppl.partition._edge import check_inside
+from ebm_ppl.partition._estimate import LogPartitionEstimate, estimate_from_log_weights
+from ebm_ppl.partition._judged import Groups, judged
 from ebm_ppl.partition._moves import as_moves
 from ebm_ppl.partition._pilot import FINENESS, Schedule, as_schedule
-from ebm_ppl.partition._rest import FALSE_ALARM_RATE, MOST_POINTS, drift_p_value
-from ebm_ppl.partition._scout import at_scouts
+from ebm_ppl.partition._rest import MOST_POINTS
 
 
 def reverse_annealed_importance_sampling(
@@ -128,9 +124,12 @@ def reverse_annealed_importance_sampling(
         ess=inverse.ess,
         diagnostics={**inverse.diagnostics, "log_bias": -inverse.diagnostics["log_bias"]},
     )
-    key_rest, first = jax.random.fold_in(rng_key, 1), points[:MOST_POINTS, None]
-    p_value = drift_p_value(path, moves, ladder, first, np.zeros(len(first)), key_rest)
-    estimate = at_rest(estimate, p_value, FALSE_ALARM_RATE)
-    estimate = at_scouts(estimate, path.energy, points, key_pilot, reference=reference)
-    estimate = at_edge(estimate, lost_at_edge(path.energy, points))
-    return at_resolution(estimate, resolution(path, reference, points))
+    first = points[:MOST_POINTS, None]
+    return judged(
+        estimate,
+        path,
+        points,
+        jax.random.fold_in(rng_key, 1),
+        reference=reference,
+        groups=Groups(moves, ladder, first, np.zeros(len(first))),
+    )

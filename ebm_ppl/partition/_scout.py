@@ -23,7 +23,7 @@ from ebm_ppl.energies import AbstractEnergy
 from ebm_ppl.partition._estimate import LogPartitionEstimate, MissedModeWarning
 from ebm_ppl.potentials import EnergyPotential, potential_fn
 
-_SCOUTS, _OCTAVES = 1_024, 12
+_FEWEST_SCOUTS, _MOST_SCOUTS, _OCTAVES = 128, 1_024, 12
 """Scouts, and how often the distances from which they start are doubled: up to 2,000 standard deviations."""
 _WEIGHED = 4
 """Lowest places that are weighed in each octave of distance: a wide mode is high beside a narrow one."""
@@ -65,9 +65,8 @@ def at_scouts(
     )
     weights = jnp.asarray(weights / weights.sum(), dtype=float)
     potential = potential_fn(energy)
-    place, log_mass, near = (
-        np.asarray(part, np.float64) for part in _look(potential, points, weights, rng_key)
-    )
+    looked = _look(potential, points, weights, rng_key, _number_of_scouts(len(points)))
+    place, log_mass, near = (np.asarray(part, np.float64) for part in looked)
     share = np.exp(np.minimum(log_mass - (estimate.log_z + reference), 50.0))
     missed = (share > _SHARE) & (near < _MISSED * np.minimum(share, 1.0))
     if not missed.any():
@@ -90,12 +89,19 @@ def at_scouts(
     )
 
 
+def _number_of_scouts(num_points: int) -> int:
+    """A scout for each point, within bounds: the look is not to cost much more than the run did."""
+    wanted = 2 ** math.ceil(math.log2(max(num_points, 1)))
+    return min(max(wanted, _FEWEST_SCOUTS), _MOST_SCOUTS)
+
+
 @eqx.filter_jit
 def _look(
     potential: EnergyPotential,
     points: Float[Array, "n *event"],
     weights: Float[Array, " n"],
     rng_key: PRNGKey,
+    num_scouts: int,
 ) -> tuple[Array, Array, Array]:
     """The places that scouts came to, their Laplace masses, and the weight of the points near each."""
     shape = potential.position_shape
@@ -108,7 +114,7 @@ def _look(
         return potential(position.reshape(shape))
 
     ends, lowest = jax.vmap(lambda z, size: descend(value, z, size))(
-        *_starts(center, spread, rng_key)
+        *_starts(center, spread, rng_key, num_scouts)
     )
     away = jnp.linalg.norm((ends - center) / jnp.maximum(spread, 1e-30), axis=1)
     octave = jnp.clip(jnp.log2(jnp.maximum(away, 1.0)), 0, _OCTAVES).astype(int)
@@ -127,12 +133,12 @@ def _look(
 
 
 def _starts(
-    center: Float[Array, " dim"], spread: Float[Array, " dim"], rng_key: PRNGKey
+    center: Float[Array, " dim"], spread: Float[Array, " dim"], rng_key: PRNGKey, num_scouts: int
 ) -> tuple[Float[Array, "scouts dim"], Float[Array, " scouts"]]:
     """Where scouts start, half around the points and half around the origin, and their first steps."""
-    number = jnp.arange(_SCOUTS)
+    number = jnp.arange(num_scouts)
     distance = (2.0 ** (number // 2 % _OCTAVES))[:, None]
-    noise = jax.random.normal(fast_key(rng_key), (_SCOUTS, center.size))
+    noise = jax.random.normal(fast_key(rng_key), (num_scouts, center.size))
     around_points = (number % 2 == 0)[:, None]
     middle = jnp.where(around_points, center, 0.0)
     away = jnp.where(around_points, spread, 1.0) * distance * noise

@@ -15,13 +15,9 @@ from ebm_ppl._random import fast_key
 from ebm_ppl._types import PRNGKey, Scalar
 from ebm_ppl.annealing import AbstractPath, as_path
 from ebm_ppl.energies import AbstractEnergy
-from ebm_ppl.partition._centre import at_resolution, centred, resolution
-from ebm_ppl.partition._edge import at_edge, lost_at_edge
-from ebm_ppl.partition._estimate import (
-    LogPartitionEstimate,
-    at_rest,
-    estimate_from_log_weights,
-)
+from ebm_ppl.partition._centre import centred
+from ebm_ppl.partition._estimate import LogPartitionEstimate, estimate_from_log_weights
+from ebm_ppl.partition._judged import Groups, judged
 from ebm_ppl.partition._moves import (
     CompensatedSum,
     Moves,
@@ -31,8 +27,7 @@ from ebm_ppl.partition._moves import (
 )
 from ebm_ppl.partition._pilot import AnnealingSchedule, Fineness, Schedule, as_schedule
 from ebm_ppl.partition._resampling import systematic_resample
-from ebm_ppl.partition._rest import FALSE_ALARM_RATE, MOST_POINTS, drift_p_value
-from ebm_ppl.partition._scout import at_scouts
+from ebm_ppl.partition._rest import MOST_POINTS
 from ebm_ppl.potentials import potential_fn
 
 _RESAMPLE_BELOW = 0.5
@@ -147,16 +142,15 @@ def sequential_monte_carlo(
     shares = np.asarray(weights, np.float64)
     shares -= np.logaddexp.reduce(shares, axis=1, keepdims=True)
     some = _some_of_each_run(positions, shares)
-    p_value = drift_p_value(
-        path, moves, ladder, some, np.zeros(num_runs), jax.random.fold_in(rng_key, 1)
+    return judged(
+        estimate,
+        path,
+        points,
+        jax.random.fold_in(rng_key, 1),
+        log_weights=shares.reshape(-1),
+        reference=reference,
+        groups=Groups(moves, ladder, some, np.zeros(num_runs)),
     )
-    estimate = at_rest(estimate, p_value, FALSE_ALARM_RATE)
-    flat = shares.reshape(-1)
-    estimate = at_scouts(
-        estimate, path.energy, points, key_runs, log_weights=flat, reference=reference
-    )
-    estimate = at_edge(estimate, lost_at_edge(path.energy, points, flat))
-    return at_resolution(estimate, resolution(path, reference, points))
 
 
 @eqx.filter_jit

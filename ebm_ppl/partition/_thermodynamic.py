@@ -17,14 +17,13 @@ from ebm_ppl._errors import NonFiniteEnergyError
 from ebm_ppl._types import PRNGKey
 from ebm_ppl.annealing import AbstractPath, LinearPath, as_path
 from ebm_ppl.energies import AbstractEnergy
-from ebm_ppl.partition._centre import at_resolution, centred, resolution
-from ebm_ppl.partition._edge import at_edge, lost_at_edge
+from ebm_ppl.partition._centre import centred
 from ebm_ppl.partition._estimate import LogPartitionEstimate, SlowMixingWarning
+from ebm_ppl.partition._judged import Groups, judged, thinned
 from ebm_ppl.partition._kronrod import kronrod
 from ebm_ppl.partition._ladders import run_ladders
 from ebm_ppl.partition._moves import as_moves, log_ratios, start_at_base
 from ebm_ppl.partition._pilot import as_schedule
-from ebm_ppl.partition._scout import at_scouts
 
 _LENGTH = (500, 200)  # draws, and warm-up before them
 # At half as many draws the half-width on the critical Ising torus of 16 x 16 is 0.10 to 0.12, from 14 CPU
@@ -186,9 +185,14 @@ def thermodynamic_integration(
         },
     )
     assert run.coldest is not None  # for the type checker
-    estimate = at_scouts(estimate, path.energy, run.coldest, key_check, reference=reference)
-    estimate = at_edge(estimate, lost_at_edge(path.energy, run.coldest))
-    return at_resolution(estimate, resolution(path, reference, run.coldest))
+    return judged(
+        estimate,
+        path,
+        run.coldest.reshape(-1, *path.energy.event_shape),
+        jax.random.fold_in(rng_key, 1),
+        reference=reference,
+        groups=Groups(moves, ladder, thinned(run.coldest), np.zeros(num_ensembles)),
+    )
 
 
 def estimate_from_ladders(

@@ -182,6 +182,7 @@ class ReplicaExchange(AbstractModelKernel):
         self._base = base
         self._site: str | None = None
         self._path: AbstractPath | None = None
+        self._energy: AbstractEnergy | None = None
         self._num_warmup = 0
         self._is_batched = False
         self._start = CompiledOnce()
@@ -195,6 +196,8 @@ class ReplicaExchange(AbstractModelKernel):
         energy: AbstractEnergy | None = None
         if isinstance(registered, (EnergyModel, EnergyPotential)):
             energy = registered.energy
+            self._site = registered.name if isinstance(registered, EnergyModel) else None
+        self._energy = energy
         may_be_path = energy is not None and not self._adapt_base
         kinds = (Distribution, AbstractPath) if may_be_path else Distribution
         if base is not None:
@@ -207,7 +210,6 @@ class ReplicaExchange(AbstractModelKernel):
         elif energy is not None:
             is_path = isinstance(base, AbstractPath)
             self._path = as_path(base if is_path else energy, None if is_path else base)
-            self._site = registered.name if isinstance(registered, EnergyModel) else None
         elif isinstance(source, ModelSource) and base is None:
             self._source = PriorSource.like(source)
 
@@ -215,6 +217,29 @@ class ReplicaExchange(AbstractModelKernel):
     def exact(self) -> bool:
         """Whether the target is invariant: if it is so of the inner kernel."""
         return getattr(self._inner, "exact", True)
+
+    @property
+    def energy(self) -> AbstractEnergy | None:
+        """The energy at inverse temperature 1; `None` for other models and potentials."""
+        return self._energy
+
+    def points(self, draws: Any) -> Float[Array, "chains draws *event"]:
+        """Draws of an energy, as `MCMC.get_samples` gives them by chain, in its support.
+
+        Args:
+            draws: Draws at the energy's site, or unconstrained ones of its potential.
+
+        Raises:
+            ValueError: If the target is no energy.
+        """
+        if self._energy is None:
+            raise ValueError(
+                "`inner_kernel` must be one of an energy for its draws to have points."
+            )
+        if self._site is not None:
+            return jnp.asarray(draws[self._site])
+        constrain = EnergyPotential(self._energy).constrain
+        return jax.vmap(jax.vmap(constrain))(jnp.asarray(draws))
 
     @property
     def iterations_per_step(self) -> int:
@@ -249,7 +274,7 @@ class ReplicaExchange(AbstractModelKernel):
         """
         kernel = super().wrap_model(wrapper)
         assert isinstance(kernel, ReplicaExchange)  # for the type checker
-        kernel._path = kernel._site = None
+        kernel._path = kernel._site = kernel._energy = None
         kernel._start = CompiledOnce()
         return kernel
 
