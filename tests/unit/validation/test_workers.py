@@ -58,17 +58,35 @@ def test_jobs_of_one_kernel_come_one_after_the_other() -> None:
     assert ran == ["e", "a1", "a2", "b1", "f"]
 
 
-def tells_where_it_runs() -> list[Job]:
+def tells_where_it_runs(then: Callable[[], None] = lambda: None) -> list[Job]:
     """A plan whose rows hold the process and its settings; made in every process anew."""
 
     def run(emit: Emit) -> Sequence[Trace]:
         warnings.warn("of a job", UserWarning, stacklevel=1)
         settings = f"{jax.config.values['jax_numpy_rank_promotion']} {gc.get_threshold()}"
         emit(Row(settings, str(os.getpid()), fakes.check()))
-        time.sleep(0.2)  # long enough for the other process to take the next
+        then()
         return [fakes.trace(settings, "-", seed=0, num_samples=4)]
 
     return [Job(f"{n}", "-", f"{n}", run) for n in range(20)]
+
+
+class InTwoProcesses:
+    """A plan that this process does not end before the other has begun, however slowly that starts."""
+
+    def __init__(self, callback: Callable[[Row], None] = lambda _: None) -> None:
+        self.workers = Workers(
+            tells_where_it_runs(self._wait), callback, helpers=1, make_plan=tells_where_it_runs
+        )
+
+    def _wait(self) -> None:
+        deadline = time.monotonic() + 60.0
+        while len(self.processes) < 2 and time.monotonic() < deadline:
+            time.sleep(0.05)
+
+    @property
+    def processes(self) -> set[str]:
+        return {row.kernel for row in self.workers.rows}
 
 
 @pytest.fixture
@@ -84,12 +102,12 @@ def unusual_settings() -> Iterator[None]:
 
 @pytest.mark.usefixtures("unusual_settings")
 def test_another_process_takes_jobs_and_shares_settings_and_warnings() -> None:
-    workers = Workers(tells_where_it_runs(), helpers=1, make_plan=tells_where_it_runs)
+    plan = InTwoProcesses()
+    workers = plan.workers
     with pytest.warns(UserWarning, match="of a job"):
         workers.run()
-    processes = {row.kernel for row in workers.rows}
-    assert len(processes) == 2
-    assert f"{os.getpid()}" in processes
+    assert len(plan.processes) == 2
+    assert f"{os.getpid()}" in plan.processes
     assert {row.energy for row in workers.rows} == {"warn (12345, 6, 7)"}
     assert len(workers.traces) == 20
     assert multiprocessing.active_children() == []
@@ -141,9 +159,8 @@ def test_what_a_callback_raises_is_not_taken_for_a_dead_process() -> None:
         if row.kernel != f"{os.getpid()}":
             raise BrokenPipeError
 
-    workers = Workers(tells_where_it_runs(), broken, helpers=1, make_plan=tells_where_it_runs)
     with pytest.raises(BrokenPipeError):
-        workers.run()
+        InTwoProcesses(broken).workers.run()
 
 
 def test_an_interrupt_ends_the_other_processes() -> None:
