@@ -26,10 +26,12 @@ from ebm_ppl.partition._sequential import run_particles
 
 _COMPONENTS = 8
 _THRESHOLD = 0.9
-_PARTICLES, _RUNS = 500, 4
+_PARTICLES, _RUNS = 2_000, 4
 _WIDENING = 0.5
 """Of noise, over the root of the number of coordinates: weights of a law that is too narrow have no mean."""
 _BISECTIONS = 20
+_PATIENCE, _RISE = 3, 1.1
+"""Rounds in which a law's share has to rise by a tenth, or it is at its end."""
 _LEAST_SHARE = 0.1
 """Effective share of the draws to which weights are flattened: fewer would fit a law to themselves."""
 
@@ -39,7 +41,7 @@ def fit_base(
     rng_key: PRNGKey,
     *,
     base: Any = None,
-    num_rounds: int = 8,
+    num_rounds: int = 20,
     num_draws: int = 10_000,
     kernel: Callable[..., Any] | None = None,
     num_steps: int = 2,
@@ -114,14 +116,17 @@ def fit_base(
     key_particles, key_rounds = jax.random.split(rng_key)
     points, log_weights = _particles(energy, key_particles, base, kernel, num_steps)
     law = best = _fitted(energy, points, log_weights)
-    largest = 0.0
+    shares: list[float] = []
     for key in jax.random.split(key_rounds, num_rounds):
         points, log_weights = _weighted_draws(energy, law, key, num_draws)
         logs = np.asarray(log_weights, np.float64)
-        share = _effective_share(logs)
-        best, largest = (law, share) if share > largest else (best, largest)
+        shares.append(_effective_share(logs))
+        best = law if shares[-1] == max(shares) else best
+        if _rise_no_more(shares):
+            break
         law = _fitted(energy, points, _flattened(logs))
-    if num_rounds and largest < _LEAST_SHARE:
+    largest = max(shares, default=1.0)
+    if largest < _LEAST_SHARE:
         warnings.warn(
             f"Weights of the law have an effective share of {largest:.2g}, below {_LEAST_SHARE}: it does not "
             "yet fit, and estimates from it may lack mass. Take more `num_rounds` or `num_draws`, or a "
@@ -150,6 +155,12 @@ def _particles(
     shares -= np.logaddexp.reduce(shares, axis=1, keepdims=True)
     shares += log_z.in_float64[:, None]
     return positions.reshape(-1, *energy.event_shape), _flattened(shares.reshape(-1))
+
+
+def _rise_no_more(shares: list[float]) -> bool:
+    """Whether a good law has not become better in the last rounds."""
+    before, last = max(shares[:-_PATIENCE], default=0.0), max(shares[-_PATIENCE:])
+    return before >= _LEAST_SHARE and last < _RISE * before
 
 
 @eqx.filter_jit
