@@ -226,11 +226,12 @@ def _mixture(
     scale = np.full(num_components, spread / num_components)
     share = np.full(num_components, 1 / num_components)
     for _ in range(_EM_STEPS if num_components > 1 else 1):
-        logs = np.log(share) - np.log(scale) - 0.5 * ((u[:, None] - loc) / scale) ** 2
-        duty = weights[:, None] * special.softmax(logs, axis=1)
-        share = duty.sum(0) + 1e-6
-        loc = (duty.T @ u + 1e-6 * loc) / share
-        variance = np.sum(duty * (u[:, None] - loc) ** 2, axis=0) / share
+        logs = np.log(share / scale)[:, None] - 0.5 * ((u - loc[:, None]) / scale[:, None]) ** 2
+        duty = np.exp(logs - logs.max(axis=0))
+        duty *= weights / duty.sum(axis=0)
+        share = duty.sum(axis=1) + 1e-6
+        loc = (duty @ u + 1e-6 * loc) / share
+        variance = np.sum(duty * (u - loc[:, None]) ** 2, axis=1) / share
         scale = np.sqrt(variance + (_LEAST_NOISE * spread) ** 2)
         share /= share.sum()
     return np.log(share), loc, np.log(scale)

@@ -30,7 +30,7 @@ _PARTICLES, _RUNS = 2_000, 4
 _WIDENING = 0.5
 """Of noise, over the root of the number of coordinates: weights of a law that is too narrow have no mean."""
 _BISECTIONS = 20
-_PATIENCE, _RISE = 3, 1.1
+_PATIENCE, _RISE = 5, 1.1
 """Rounds in which a law's share has to rise by a tenth, or it is at its end."""
 _LEAST_SHARE = 0.1
 """Effective share of the draws to which weights are flattened: fewer would fit a law to themselves."""
