@@ -19,7 +19,7 @@ _FARTHEST_LOG = 15.0
 _EM_STEPS = 15
 _RIDGE = 1.0
 _DOUBTED = 30.0
-"""Squared standard errors at which a coefficient is told from 0: particles of one ancestor agree by chance."""
+"""Squared standard errors that tell a coefficient from 0: particles of one ancestor agree by chance."""
 _EVIDENCE_STEPS = 6
 _VANISHED = 100.0
 """Precision of a prior, in that of the data, from which on its coefficient is 0."""

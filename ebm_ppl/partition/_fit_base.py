@@ -125,12 +125,12 @@ def fit_base(
         if _rise_no_more(shares):
             break
         law = _fitted(energy, points, _flattened(logs))
-    largest = max(shares, default=1.0)
-    if largest < _LEAST_SHARE:
+    if shares and not (max(shares) >= _LEAST_SHARE and _is_settled(shares)):
         warnings.warn(
-            f"Weights of the law have an effective share of {largest:.2g}, below {_LEAST_SHARE}: it does not "
-            "yet fit, and estimates from it may lack mass. Take more `num_rounds` or `num_draws`, or a "
-            "`base` that is nearer to the target.",
+            f"Weights of the law have an effective share of {max(shares):.2g}, and of "
+            f"{min(shares[-_PATIENCE:]):.2g} in the poorest of the last rounds. Below {_LEAST_SHARE}, or more "
+            "than a factor of 2 apart, it does not yet fit, and intervals from it may lack mass. Take more "
+            "`num_rounds` or `num_draws`, or a `base` that is nearer to the target.",
             SlowMixingWarning,
             stacklevel=2,
         )
@@ -158,9 +158,14 @@ def _particles(
 
 
 def _rise_no_more(shares: list[float]) -> bool:
-    """Whether a good law has not become better in the last rounds."""
+    """Whether a good law has become no better in the last rounds, and no worse."""
     before, last = max(shares[:-_PATIENCE], default=0.0), max(shares[-_PATIENCE:])
-    return before >= _LEAST_SHARE and last < _RISE * before
+    return before >= _LEAST_SHARE and last < _RISE * before and _is_settled(shares)
+
+
+def _is_settled(shares: list[float]) -> bool:
+    """Whether no law of the last rounds is much poorer than the best: draws of one may miss mass by chance."""
+    return min(shares[-_PATIENCE:]) >= 0.5 * max(shares)
 
 
 @eqx.filter_jit
