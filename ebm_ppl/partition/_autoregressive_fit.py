@@ -41,7 +41,7 @@ def fit_conditionals(
         points: Points.
         weights: Their weights, which add up to 1.
         num_components: Number of components of each coordinate's noise.
-        widening: By how much the noise is to be wider.
+        widening: By how much each component of the noise is to be wider, about its own mean.
 
     Returns:
         The law's coefficients.
@@ -179,7 +179,8 @@ def _shrunk(
     """Weighted least squares, with a normal prior of each coefficient but the first that the data fit.
 
     The prior's variance is that of largest evidence, by MacKay's steps: what is not told from 0 by
-    `_DOUBTED` squared standard errors vanishes, so a law of many independent coordinates stays one.
+    `_DOUBTED` squared standard errors vanishes, so a law of many independent coordinates stays one (D. J. C.
+    MacKay 1992, Bayesian interpolation, *Neural Computation* 4(3), equation 3.15).
     """
     weighted = features * weights[:, None]
     gram, moments = features.T @ weighted, weighted.T @ target

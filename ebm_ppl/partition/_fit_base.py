@@ -52,16 +52,18 @@ def fit_base(
     $$x_j = m_j(x_{<j}) + s_j(x_{<j})\, u_j,$$
     with means $m_j$ that are quadratic and log scales $\log s_j$ that are linear in each coordinate before,
     and a mixture of eight normal laws and a heavy tail, Student's $t$ of two degrees of freedom, as the
-    noise $u_j$. So normal laws, funnels, bananas and products of wells are among them. Where the support is
-    not all reals, it is a law of unconstrained coordinates.
+    noise $u_j$. Coefficients that the points do not tell from 0 vanish. So normal laws, funnels, bananas and
+    products of wells are among them. Where the support is not all reals, it is a law of unconstrained
+    coordinates.
 
     It is first fitted to particles that are annealed from `base`, as those of
     [`sequential_monte_carlo`][ebm_ppl.partition.sequential_monte_carlo]. They lag on hard targets, so in
     each of the rounds that follow, draws of the law, with weights $w = e^{-E} / q$, teach the next one.
     Draws of a law need no chain to get to them, and the law's heavy tails reach beyond the points that it
     was fitted to. Weights are flattened to $w^\alpha$ with the largest $\alpha \le 1$ whose effective
-    sample size is a tenth of the draws. Every fit is in closed form but for the noise: weighted least
-    squares for means and log scales, expectation maximisation for mixtures.
+    sample size is a tenth of the draws. Rounds end where five of them have brought no better law, and none
+    that is much poorer. Every fit is in closed form but for the noise: weighted least squares for means and
+    log scales, expectation maximisation for mixtures.
 
     Give it to [`importance_sampling`][ebm_ppl.partition.importance_sampling], whose weights are unbiased
     and of whose draws none lags, or as `base` to the estimators that anneal, with another key. It fits
@@ -74,7 +76,8 @@ def fit_base(
         rng_key: Random key.
         base: Where particles begin, as in `annealed_importance_sampling`: of a target with far modes, a law
             that covers them all.
-        num_rounds: Number of rounds of importance sampling.
+        num_rounds: Number of rounds of importance sampling, at most; with none the law is that of the
+            particles, of which no share is known.
         num_draws: Number of draws in each.
         kernel: What moves particles, as in `annealed_importance_sampling`.
         num_steps: Number of its steps at each temperature.
@@ -88,7 +91,8 @@ def fit_base(
         NonFiniteEnergyError: If draws carry next to no weight.
 
     Warns:
-        SlowMixingWarning: If the law's weights have an effective share below a tenth: it does not yet fit.
+        SlowMixingWarning: If the law's weights have an effective share below a tenth, or of the last five
+            rounds one has less than half of that: the law does not yet fit.
 
     Examples:
         >>> import jax
@@ -128,8 +132,8 @@ def fit_base(
     if shares and not (max(shares) >= _LEAST_SHARE and _is_settled(shares)):
         warnings.warn(
             f"Weights of the law have an effective share of {max(shares):.2g}, and of "
-            f"{min(shares[-_PATIENCE:]):.2g} in the poorest of the last rounds. Below {_LEAST_SHARE}, or more "
-            "than a factor of 2 apart, it does not yet fit, and intervals from it may lack mass. Take more "
+            f"{min(shares[-_PATIENCE:]):.2g} in the poorest of the last rounds. Below {_LEAST_SHARE}, or "
+            "more than a factor of 2 apart, it does not yet fit, and intervals may lack mass. Take more "
             "`num_rounds` or `num_draws`, or a `base` that is nearer to the target.",
             SlowMixingWarning,
             stacklevel=2,
@@ -164,7 +168,7 @@ def _rise_no_more(shares: list[float]) -> bool:
 
 
 def _is_settled(shares: list[float]) -> bool:
-    """Whether no law of the last rounds is much poorer than the best: draws of one may miss mass by chance."""
+    """Whether no law of the last rounds is much poorer than the best: draws of one miss mass by chance."""
     return min(shares[-_PATIENCE:]) >= 0.5 * max(shares)
 
 
