@@ -34,7 +34,18 @@ def law_of(points, num_components=4, widening=1.0):
 
 
 def test_densities_add_up_to_one():
-    """By draws of a wider law: 20,000 weights of mean 1, within five standard errors (6e-7)."""
+    """By quadrature in two coordinates, of which the first sets the scale of the second."""
+    law = law_of(funnel_points(2, 1.5, 2_000))
+    t = np.linspace(-8.0, 8.0, 1_001)
+    x, y = np.meshgrid(np.sinh(t), np.sinh(t))
+    density = np.exp(np.asarray(law.log_prob(jnp.asarray(np.stack([x, y], axis=-1))), np.float64))
+    assert np.sum(density * np.cosh(t) * np.cosh(t)[:, None]) * (t[1] - t[0]) ** 2 == pytest.approx(
+        1, abs=0.01
+    )
+
+
+def test_draws_of_three_coordinates_follow_their_density():
+    """20,000 weights of draws of a wider law have mean 1, within five standard errors (6e-7)."""
     law = law_of(funnel_points(3, 1.5, 2_000))
     wide = law_of(funnel_points(3, 1.5, 2_000), widening=1.5)
     x = wide.sample(jax.random.key(1), (20_000,))
@@ -53,7 +64,7 @@ def test_draws_of_one_coordinate_follow_its_density():
     steps = np.diff(grid) * 0.5 * (density[1:] + density[:-1])
     cumulated = np.concatenate([[0.0], np.cumsum(steps)])
     assert cumulated[-1] == pytest.approx(1.0, abs=0.01)  # t of two degrees beyond 4,000
-    draws = np.asarray(law.sample(jax.random.key(3), (5_000,)))[:, 0]
+    draws = np.asarray(law.sample(jax.random.key(3), (100_000,)))[:, 0]
     assert stats.kstest(draws, lambda x: np.interp(x, grid, cumulated)).pvalue > 1e-6
 
 
