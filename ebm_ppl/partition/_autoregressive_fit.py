@@ -18,6 +18,11 @@ _FARTHEST_LOG = 15.0
 """Of scales in standard units: the few points beyond would outweigh all others."""
 _EM_STEPS = 15
 _RIDGE = 1.0
+_DOUBTED = 30.0
+"""Squared standard errors that tell a coefficient from 0: particles of one ancestor agree by chance."""
+_EVIDENCE_STEPS = 6
+_VANISHED = 100.0
+"""Precision of a prior, in that of the data, from which on its coefficient is 0."""
 _FLOOR = 1e-20
 """Of squares in standard units, of which logarithms are taken: far below a funnel's neck."""
 _LEAST_NOISE = 0.02
@@ -36,7 +41,7 @@ def fit_conditionals(
         points: Points.
         weights: Their weights, which add up to 1.
         num_components: Number of components of each coordinate's noise.
-        widening: By how much the noise is to be wider.
+        widening: By how much each component of the noise is to be wider, about its own mean.
 
     Returns:
         The law's coefficients.
@@ -88,7 +93,7 @@ def _in_order(
         )
         for part, found in zip(noise, _mixture(u, weights, num_components), strict=True):
             part[j] = found
-    noise[1], noise[2] = widening * noise[1], noise[2] + math.log(widening)
+    noise[2] += math.log(widening)
     floats = (center[order], scale[order], loc, log_scale, *noise)
     return Conditionals(jnp.asarray(order), *(jnp.asarray(part, dtype=float) for part in floats))
 
@@ -140,12 +145,15 @@ def _regress(
     weights: Float[np.ndarray, " n"],
 ) -> tuple[np.ndarray, np.ndarray]:
     """Coefficients of a mean and of the logarithm of a scale."""
+    count = 1 / np.sum(weights**2)
     mean = np.zeros(features.shape[1])
-    log_s = _log_scale(z, before, weights)
+    log_s = _log_scale(z, before, weights, count)
     for _ in range(_ROUNDS):
         precision = weights * np.exp(-2 * np.clip(before @ log_s, -_FARTHEST_LOG, _FARTHEST_LOG))
-        mean = _solve(features, z[:, None], precision[:, None])[:, 0]
-        log_s = _log_scale(z - features @ mean, before, weights)
+        mean = _shrunk(features, z, precision, count)
+        log_s = _log_scale(z - features @ mean, before, weights, count)
+        if not np.any(log_s[1:]):
+            break
     u = (z - features @ mean) * np.exp(-np.clip(before @ log_s, -_FARTHEST_LOG, _FARTHEST_LOG))
     log_s[0] += 0.5 * np.log(np.maximum(weights @ u**2, 1e-12))
     return mean, log_s
@@ -155,10 +163,44 @@ def _log_scale(
     residual: Float[np.ndarray, " n"],
     before: Float[np.ndarray, "n fewer"],
     weights: Float[np.ndarray, " n"],
+    count: float,
 ) -> np.ndarray:
     """Half the regression of the logarithm of squares, which is unbiased for a normal law."""
     logs = np.log(residual**2 + _FLOOR) - _MEAN_LOG_CHI2
-    return 0.5 * _solve(before, logs[:, None], weights[:, None])[:, 0]
+    return 0.5 * _shrunk(before, logs, weights, count)
+
+
+def _shrunk(
+    features: Float[np.ndarray, "n f"],
+    target: Float[np.ndarray, " n"],
+    weights: Float[np.ndarray, " n"],
+    count: float,
+) -> Float[np.ndarray, " f"]:
+    """Weighted least squares, with a normal prior of each coefficient but the first that the data fit.
+
+    The prior's variance is that of largest evidence, by MacKay's steps: what is not told from 0 by
+    `_DOUBTED` squared standard errors vanishes, so a law of many independent coordinates stays one (D. J. C.
+    MacKay 1992, Bayesian interpolation, *Neural Computation* 4(3), equation 3.15).
+    """
+    weighted = features * weights[:, None]
+    gram, moments = features.T @ weighted, weighted.T @ target
+    prior = np.full(len(gram), 1e-9 * np.trace(gram))
+    coefficients = np.linalg.solve(gram + np.diag(prior), moments)
+    noise = max(float(weights @ (target - features @ coefficients) ** 2), 1e-12)
+    scale = count / (_DOUBTED * noise)
+    prior *= scale
+    kept = np.ones(len(gram), bool)
+    for _ in range(_EVIDENCE_STEPS):
+        covariance = np.linalg.inv(scale * gram[np.ix_(kept, kept)] + np.diag(prior[kept]))
+        coefficients = covariance @ (scale * moments[kept])
+        told = 1 - prior[kept] * np.diag(covariance)
+        prior[kept] = np.maximum(told, 0.0) / np.maximum(coefficients**2, 1e-300)
+        prior[0] = 0.0
+        kept &= prior < _VANISHED * scale * np.diag(gram)
+    result = np.zeros(len(gram))
+    inner = scale * gram[np.ix_(kept, kept)] + np.diag(prior[kept])
+    result[kept] = np.linalg.solve(inner, scale * moments[kept])
+    return result
 
 
 def _solve(
@@ -185,11 +227,12 @@ def _mixture(
     scale = np.full(num_components, spread / num_components)
     share = np.full(num_components, 1 / num_components)
     for _ in range(_EM_STEPS if num_components > 1 else 1):
-        logs = np.log(share) - np.log(scale) - 0.5 * ((u[:, None] - loc) / scale) ** 2
-        duty = weights[:, None] * special.softmax(logs, axis=1)
-        share = duty.sum(0) + 1e-6
-        loc = (duty.T @ u + 1e-6 * loc) / share
-        variance = np.sum(duty * (u[:, None] - loc) ** 2, axis=0) / share
+        logs = np.log(share / scale)[:, None] - 0.5 * ((u - loc[:, None]) / scale[:, None]) ** 2
+        duty = np.exp(logs - logs.max(axis=0))
+        duty *= weights / duty.sum(axis=0)
+        share = duty.sum(axis=1) + 1e-6
+        loc = (duty @ u + 1e-6 * loc) / share
+        variance = np.sum(duty * (u - loc[:, None]) ** 2, axis=1) / share
         scale = np.sqrt(variance + (_LEAST_NOISE * spread) ** 2)
         share /= share.sum()
     return np.log(share), loc, np.log(scale)

@@ -26,10 +26,12 @@ from ebm_ppl.partition._sequential import run_particles
 
 _COMPONENTS = 8
 _THRESHOLD = 0.9
-_PARTICLES, _RUNS = 500, 4
+_PARTICLES, _RUNS = 2_000, 4
 _WIDENING = 0.5
 """Of noise, over the root of the number of coordinates: weights of a law that is too narrow have no mean."""
 _BISECTIONS = 20
+_PATIENCE, _RISE = 5, 1.1
+"""Rounds in which a law's share has to rise by a tenth, or it is at its end."""
 _LEAST_SHARE = 0.1
 """Effective share of the draws to which weights are flattened: fewer would fit a law to themselves."""
 
@@ -39,7 +41,7 @@ def fit_base(
     rng_key: PRNGKey,
     *,
     base: Any = None,
-    num_rounds: int = 8,
+    num_rounds: int = 20,
     num_draws: int = 10_000,
     kernel: Callable[..., Any] | None = None,
     num_steps: int = 2,
@@ -50,16 +52,18 @@ def fit_base(
     $$x_j = m_j(x_{<j}) + s_j(x_{<j})\, u_j,$$
     with means $m_j$ that are quadratic and log scales $\log s_j$ that are linear in each coordinate before,
     and a mixture of eight normal laws and a heavy tail, Student's $t$ of two degrees of freedom, as the
-    noise $u_j$. So normal laws, funnels, bananas and products of wells are among them. Where the support is
-    not all reals, it is a law of unconstrained coordinates.
+    noise $u_j$. Coefficients that the points do not tell from 0 vanish. So normal laws, funnels, bananas and
+    products of wells are among them. Where the support is not all reals, it is a law of unconstrained
+    coordinates.
 
     It is first fitted to particles that are annealed from `base`, as those of
     [`sequential_monte_carlo`][ebm_ppl.partition.sequential_monte_carlo]. They lag on hard targets, so in
     each of the rounds that follow, draws of the law, with weights $w = e^{-E} / q$, teach the next one.
     Draws of a law need no chain to get to them, and the law's heavy tails reach beyond the points that it
     was fitted to. Weights are flattened to $w^\alpha$ with the largest $\alpha \le 1$ whose effective
-    sample size is a tenth of the draws. Every fit is in closed form but for the noise: weighted least
-    squares for means and log scales, expectation maximisation for mixtures.
+    sample size is a tenth of the draws. Rounds end where five of them have brought no better law, and none
+    that is much poorer. Every fit is in closed form but for the noise: weighted least squares for means and
+    log scales, expectation maximisation for mixtures.
 
     Give it to [`importance_sampling`][ebm_ppl.partition.importance_sampling], whose weights are unbiased
     and of whose draws none lags, or as `base` to the estimators that anneal, with another key. It fits
@@ -72,7 +76,8 @@ def fit_base(
         rng_key: Random key.
         base: Where particles begin, as in `annealed_importance_sampling`: of a target with far modes, a law
             that covers them all.
-        num_rounds: Number of rounds of importance sampling.
+        num_rounds: Number of rounds of importance sampling, at most; with none the law is that of the
+            particles, of which no share is known.
         num_draws: Number of draws in each.
         kernel: What moves particles, as in `annealed_importance_sampling`.
         num_steps: Number of its steps at each temperature.
@@ -86,7 +91,8 @@ def fit_base(
         NonFiniteEnergyError: If draws carry next to no weight.
 
     Warns:
-        SlowMixingWarning: If the law's weights have an effective share below a tenth: it does not yet fit.
+        SlowMixingWarning: If the law's weights have an effective share below a tenth, or of the last five
+            rounds one has less than half of that: the law does not yet fit.
 
     Examples:
         >>> import jax
@@ -114,18 +120,21 @@ def fit_base(
     key_particles, key_rounds = jax.random.split(rng_key)
     points, log_weights = _particles(energy, key_particles, base, kernel, num_steps)
     law = best = _fitted(energy, points, log_weights)
-    largest = 0.0
+    shares: list[float] = []
     for key in jax.random.split(key_rounds, num_rounds):
         points, log_weights = _weighted_draws(energy, law, key, num_draws)
         logs = np.asarray(log_weights, np.float64)
-        share = _effective_share(logs)
-        best, largest = (law, share) if share > largest else (best, largest)
+        shares.append(_effective_share(logs))
+        best = law if shares[-1] == max(shares) else best
+        if _rise_no_more(shares):
+            break
         law = _fitted(energy, points, _flattened(logs))
-    if num_rounds and largest < _LEAST_SHARE:
+    if shares and not (max(shares) >= _LEAST_SHARE and _is_settled(shares)):
         warnings.warn(
-            f"Weights of the law have an effective share of {largest:.2g}, below {_LEAST_SHARE}: it does not "
-            "yet fit, and estimates from it may lack mass. Take more `num_rounds` or `num_draws`, or a "
-            "`base` that is nearer to the target.",
+            f"Weights of the law have an effective share of {max(shares):.2g}, and of "
+            f"{min(shares[-_PATIENCE:]):.2g} in the poorest of the last rounds. Below {_LEAST_SHARE}, or "
+            "more than a factor of 2 apart, it does not yet fit, and intervals may lack mass. Take more "
+            "`num_rounds` or `num_draws`, or a `base` that is nearer to the target.",
             SlowMixingWarning,
             stacklevel=2,
         )
@@ -150,6 +159,17 @@ def _particles(
     shares -= np.logaddexp.reduce(shares, axis=1, keepdims=True)
     shares += log_z.in_float64[:, None]
     return positions.reshape(-1, *energy.event_shape), _flattened(shares.reshape(-1))
+
+
+def _rise_no_more(shares: list[float]) -> bool:
+    """Whether a good law has become no better in the last rounds, and no worse."""
+    before, last = max(shares[:-_PATIENCE], default=0.0), max(shares[-_PATIENCE:])
+    return before >= _LEAST_SHARE and last < _RISE * before and _is_settled(shares)
+
+
+def _is_settled(shares: list[float]) -> bool:
+    """Whether no law of the last rounds is much poorer than the best: draws of one miss mass by chance."""
+    return min(shares[-_PATIENCE:]) >= 0.5 * max(shares)
 
 
 @eqx.filter_jit

@@ -28,7 +28,7 @@ def fitted_law(
         x: Points in the support.
         log_weights: Logarithms of their weights.
         num_components: Number of components of each coordinate's noise.
-        widening: The noise is wider than fitted by a factor of $1 + a / \sqrt d$ with this $a$.
+        widening: Components of noise are wider than fitted by a factor of $1 + a / \sqrt d$ with this $a$.
 
     Returns:
         The law, on the support; `None` where fewer than twenty points carry the weight.

@@ -24,7 +24,9 @@ _FACTORS = (1.0, 0.25, 4.0, 1 / 32, 32.0)
 # Most runs end after the first look, at 160 steps; where that leaves a doubt, 1,280 decide.
 _LOOKS, _DOUBT = (160, 1_280), 0.3
 _MOST_COORDINATES = 64
-_LEAST_ESS = 7.5  # the eight chains of a usual run of replica exchange are enough
+# The eight chains of a usual run of replica exchange are enough: of 200,000 sets of eight groups of one point
+# of 11 features, all at rest, the first look's p-value was below 1e-4 in 15, and below 1e-2 in 0.46%.
+_LEAST_ESS = 7.5
 FALSE_ALARM_RATE = 1e-4
 """Share of runs on which points that are at rest are taken for others, over both looks."""
 
