@@ -2,6 +2,7 @@
 
 import dataclasses
 
+from ebm_ppl.partition import LogPartitionEstimate
 from ebm_ppl.validation.cases import EstimatorCase
 
 
@@ -22,3 +23,34 @@ class EstimatorControl:
     case: EstimatorCase
     equivalent: bool = False
     quick: bool = False
+
+
+def restated(
+    correct: LogPartitionEstimate,
+    *,
+    shift: float = 0.0,
+    error: float | None = None,
+    widening: float = 1.0,
+) -> LogPartitionEstimate:
+    """An estimate that says something else; one without an interval stays without.
+
+    Args:
+        correct: The estimate.
+        shift: What is added to log Z and the ends of the interval.
+        error: Its standard error; by default the correct one.
+        widening: How many times as wide the interval is.
+
+    Returns:
+        The estimate that a control returns.
+    """
+
+    def moved(end: float) -> float:
+        return correct.log_z + widening * (end - correct.log_z) + shift
+
+    interval = correct.interval
+    return dataclasses.replace(
+        correct,
+        log_z=correct.log_z + shift,
+        std_error=correct.std_error if error is None else error,
+        interval=None if interval is None else (moved(interval[0]), moved(interval[1])),
+    )

@@ -6,6 +6,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from ebm_ppl._types import Position, PotentialFn, Scalar
+from ebm_ppl.annealing import default_base
+from ebm_ppl.potentials import EnergyPotential
 from ebm_ppl.samplers import MALA, ReplicaExchange
 from ebm_ppl.samplers._levels import OwnLevels
 from ebm_ppl.samplers._tempering import PathTempering
@@ -13,10 +15,15 @@ from ebm_ppl.validation.controls._base import Control, claims
 
 
 class _TwoLevels(ReplicaExchange):
-    """Target and base law alone, correct; a control overrides one part of it."""
+    """Target and base law alone, correct; a control overrides one part of it.
+
+    The base law is given, so that tempering follows a path whichever way a check sets the kernel up.
+    """
 
     def __init__(self, potential_fn: PotentialFn) -> None:
-        super().__init__(MALA(potential_fn=potential_fn), num_replicas=2)
+        assert isinstance(potential_fn, EnergyPotential)
+        base = default_base(potential_fn.energy)
+        super().__init__(MALA(potential_fn=potential_fn), base=base, num_replicas=2)
 
 
 class _NoRatio(_TwoLevels):

@@ -15,7 +15,7 @@ from ebm_ppl.validation.cases.estimators.bridge_sampling import (
     PROPOSED,
     WORK,
 )
-from ebm_ppl.validation.controls._estimator import EstimatorControl
+from ebm_ppl.validation.controls._estimator import EstimatorControl, restated
 from ebm_ppl.validation.partition_problems import normal, normal_draws, normal_log_z
 
 _SIZE = CHAINS * DRAWS
@@ -48,12 +48,7 @@ def _bridge(rng_key: PRNGKey, *, iterations: int, counts: bool) -> LogPartitionE
         below = -np.logaddexp(share[0] + ours, share[1] + log_z)
         log_z = float(np.logaddexp.reduce(above) - np.logaddexp.reduce(below))
         log_z += float(np.log(_SIZE / PROPOSED)) if counts else 0.0
-    shift = log_z - correct.log_z
-    assert correct.interval is not None
-    low, high = correct.interval
-    return LogPartitionEstimate(
-        log_z, correct.std_error, (low + shift, high + shift), correct.ess, correct.diagnostics
-    )
+    return restated(correct, shift=log_z - correct.log_z)
 
 
 CONTROLS = (

@@ -4,7 +4,7 @@ from ebm_ppl._types import PRNGKey
 from ebm_ppl.partition import LogPartitionEstimate, exchange_estimate
 from ebm_ppl.validation.cases import EstimatorCase
 from ebm_ppl.validation.cases.estimators.exchange_estimate import run
-from ebm_ppl.validation.controls._estimator import EstimatorControl
+from ebm_ppl.validation.controls._estimator import EstimatorControl, restated
 from ebm_ppl.validation.partition_problems import machine_log_z
 
 
@@ -25,12 +25,8 @@ def _without_base(rng_key: PRNGKey) -> LogPartitionEstimate:
 def _error_of_the_sum(rng_key: PRNGKey) -> LogPartitionEstimate:
     """The spread of chains is divided by their number instead of its root."""
     correct = exchange_estimate(run(rng_key))
-    assert correct.interval is not None
     share = correct.ess**-0.5
-    low, high = (correct.log_z + share * (end - correct.log_z) for end in correct.interval)
-    return LogPartitionEstimate(
-        correct.log_z, share * correct.std_error, (low, high), correct.ess, correct.diagnostics
-    )
+    return restated(correct, error=share * correct.std_error, widening=share)
 
 
 CONTROLS = tuple(

@@ -4,28 +4,21 @@ from ebm_ppl._types import PRNGKey
 from ebm_ppl.partition import LogPartitionEstimate
 from ebm_ppl.validation.cases import EstimatorCase
 from ebm_ppl.validation.cases.estimators.importance_sampling import WORK, estimate
-from ebm_ppl.validation.controls._estimator import EstimatorControl
+from ebm_ppl.validation.controls._estimator import EstimatorControl, restated
 from ebm_ppl.validation.partition_problems import normal_log_z
-
-
-def _restated(correct: LogPartitionEstimate, error: float, widening: float) -> LogPartitionEstimate:
-    """An estimate with another standard error, and an interval so many times as wide."""
-    assert correct.interval is not None
-    low, high = (correct.log_z + widening * (end - correct.log_z) for end in correct.interval)
-    return LogPartitionEstimate(correct.log_z, error, (low, high), correct.ess, correct.diagnostics)
 
 
 def _of_one_weight(rng_key: PRNGKey) -> LogPartitionEstimate:
     """The deviation of the weights stands for that of their mean."""
     correct = estimate(rng_key)
     root = len(correct.diagnostics["log_weights"]) ** 0.5
-    return _restated(correct, root * correct.std_error, root)
+    return restated(correct, error=root * correct.std_error, widening=root)
 
 
 def _three_times(rng_key: PRNGKey) -> LogPartitionEstimate:
     """Error and interval are three times too large."""
     correct = estimate(rng_key)
-    return _restated(correct, 3 * correct.std_error, 3)
+    return restated(correct, error=3 * correct.std_error, widening=3)
 
 
 def _fixed_width(rng_key: PRNGKey) -> LogPartitionEstimate:
@@ -40,13 +33,13 @@ def _fixed_width(rng_key: PRNGKey) -> LogPartitionEstimate:
 def _short(rng_key: PRNGKey) -> LogPartitionEstimate:
     """The interval is 30% too short, the standard error right."""
     correct = estimate(rng_key)
-    return _restated(correct, correct.std_error, 0.7)
+    return restated(correct, widening=0.7)
 
 
 def _nearly_right(rng_key: PRNGKey) -> LogPartitionEstimate:
     """Error and interval two percent too large."""
     correct = estimate(rng_key)
-    return _restated(correct, 1.02 * correct.std_error, 1.02)
+    return restated(correct, error=1.02 * correct.std_error, widening=1.02)
 
 
 CONTROLS = (

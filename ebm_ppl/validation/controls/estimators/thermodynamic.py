@@ -6,7 +6,7 @@ from ebm_ppl._types import PRNGKey
 from ebm_ppl.partition import LogPartitionEstimate
 from ebm_ppl.validation.cases import EstimatorCase
 from ebm_ppl.validation.cases.estimators.thermodynamic_integration import estimate
-from ebm_ppl.validation.controls._estimator import EstimatorControl
+from ebm_ppl.validation.controls._estimator import EstimatorControl, restated
 from ebm_ppl.validation.partition_problems import machine_log_z
 
 
@@ -17,16 +17,7 @@ def _without_ends(rng_key: PRNGKey) -> LogPartitionEstimate:
     integrand = np.asarray(correct.diagnostics["integrand"])
     whole = np.interp([0.0, 1.0], nodes, integrand)
     lost = whole[0] * nodes[0] + whole[1] * (1 - nodes[-1])
-    log_z = correct.log_z - float(lost)
-    assert correct.interval is not None
-    low, high = correct.interval
-    return LogPartitionEstimate(
-        log_z,
-        correct.std_error,
-        (low - float(lost), high - float(lost)),
-        correct.ess,
-        correct.diagnostics,
-    )
+    return restated(correct, shift=-float(lost))
 
 
 CONTROLS = (
