@@ -26,12 +26,14 @@ class Groups(NamedTuple):
         schedule: Schedule, of which the last step size serves.
         points: The points, in the support.
         log_weights: Logarithms of the groups' weights.
+        inverse_temperature: Where on the path the points are: by default at its end.
     """
 
     moves: Moves
     schedule: AnnealingSchedule
     points: Float[Array, "groups size *event"]
     log_weights: Float[np.ndarray, " groups"]
+    inverse_temperature: float = 1.0
 
 
 def judged(
@@ -69,8 +71,15 @@ def judged(
     energy, weighted = path.energy, {"log_weights": log_weights, "reference": reference}
     key_rest, key_scouts, key_second = jax.random.split(rng_key, 3)
     if groups is not None:
-        schedule, weights = groups.schedule, groups.log_weights
-        p_value = drift_p_value(path, groups.moves, schedule, groups.points, weights, key_rest)
+        p_value = drift_p_value(
+            path,
+            groups.moves,
+            groups.schedule,
+            groups.points,
+            groups.log_weights,
+            key_rest,
+            groups.inverse_temperature,
+        )
         estimate = at_rest(estimate, p_value, FALSE_ALARM_RATE)
     if estimate.interval is not None:
         estimate = at_scouts(estimate, energy, points, key_scouts, **weighted)

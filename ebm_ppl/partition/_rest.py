@@ -38,6 +38,7 @@ def drift_p_value(
     points: Float[Array, "groups size *event"],
     log_weights: Float[np.ndarray, " groups"],
     rng_key: PRNGKey,
+    inverse_temperature: float = 1.0,
 ) -> float:
     r"""How likely points drift as much as these if they are at rest.
 
@@ -52,6 +53,7 @@ def drift_p_value(
         points: Points in the support, in groups that are independent of one another.
         log_weights: Logarithms of the groups' weights.
         rng_key: Random key.
+        inverse_temperature: Where on the path the points are: by default at its end.
 
     Returns:
         A p-value, Bonferroni's over all statistics and looks; 1 where too few groups carry the weight.
@@ -65,7 +67,8 @@ def drift_p_value(
     flat = points.reshape(-1, *points.shape[2:])
     p_value = 1.0
     for num_steps in _LOOKS:
-        moved = _move_on(path, moves, size, flat, rng_key, jnp.asarray(num_steps))
+        place = jnp.asarray(inverse_temperature, float)
+        moved = _move_on(path, moves, place, size, flat, rng_key, jnp.asarray(num_steps))
         before, after = (np.asarray(part) for part in moved)
         change = _statistics(before, after).reshape(*points.shape[:2], -1).mean(axis=1)
         p_value = min(1.0, len(_LOOKS) * _p_value(change, weights))
@@ -89,18 +92,19 @@ def _p_value(
 def _move_on(
     path: AbstractPath,
     moves: Moves,
+    inverse_temperature: Scalar,
     step_size: Scalar | None,
     x: Float[Array, "n *event"],
     rng_key: PRNGKey,
     num_steps: Int[Array, ""],
 ) -> tuple[Float[Array, "n features"], Float[Array, "n features"]]:
     """Coordinates and potentials of points before and after so many moves."""
-    potential, one = potential_fn(path.energy), jnp.ones(())
+    potential = potential_fn(path.energy)
     key, factors = fast_key(rng_key), jnp.asarray(_FACTORS)
 
     def step(number: Array, z: Array) -> Array:
         size = None if step_size is None else factors[number % len(factors)] * step_size
-        return moves.run(path, one, size, z, jax.random.fold_in(key, number))[0]
+        return moves.run(path, inverse_temperature, size, z, jax.random.fold_in(key, number))[0]
 
     def features(z: Array) -> Array:
         flat = z.reshape(len(z), -1)

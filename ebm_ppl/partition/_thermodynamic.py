@@ -185,13 +185,15 @@ def thermodynamic_integration(
         },
     )
     assert run.coldest is not None  # for the type checker
+    # The coldest node is not quite the target, and there alone its draws are at rest.
+    groups = Groups(moves, ladder, thinned(run.coldest), np.zeros(num_ensembles), float(nodes[-1]))
     return judged(
         estimate,
         path,
         run.coldest.reshape(-1, *path.energy.event_shape),
         jax.random.fold_in(rng_key, 1),
         reference=reference,
-        groups=Groups(moves, ladder, thinned(run.coldest), np.zeros(num_ensembles)),
+        groups=groups,
     )
 
 

@@ -3,9 +3,10 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import numpyro.distributions as dist
 import pytest
 
-from ebm_ppl.annealing import as_path
+from ebm_ppl.annealing import GeometricPath, as_path
 from ebm_ppl.energies import Funnel, Gaussian
 from ebm_ppl.partition import (
     AnnealingSchedule,
@@ -31,6 +32,19 @@ def p_value(points, log_weights=None, seed=0):
 
 def normal(scale, groups=40, size=10, seed=0):
     return scale * jax.random.normal(jax.random.key(seed), (groups, size, 2))
+
+
+def test_draws_of_a_law_on_the_way_are_at_rest_there_alone():
+    """Below 1e-8 by chance in at most as many tests; at the end the spread is off by a quarter."""
+    path = GeometricPath(
+        Gaussian(np.zeros(2), 0.25 * np.eye(2)), dist.Normal(0.0, 1.0).expand((2,))
+    )
+    points, weights = normal(2.5**-0.5, groups=100), np.zeros(100)  # the precision halfway is 2.5
+    there, at_the_end = (
+        drift_p_value(path, MOVES, SCHEDULE, points, weights, KEY, place) for place in (0.5, 1.0)
+    )
+    assert there > 1e-8
+    assert at_the_end < FALSE_ALARM_RATE
 
 
 def test_exact_draws_are_at_rest():
