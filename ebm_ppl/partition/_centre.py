@@ -6,6 +6,7 @@ taken off at once loses nothing; it is put back in double precision at the end. 
 rounding has lost stays lost, and widens the error.
 """
 
+import dataclasses
 import math
 import warnings
 
@@ -20,6 +21,7 @@ from ebm_ppl._types import Event, PRNGKey, Scalar
 from ebm_ppl.annealing import AbstractPath, GeometricPath
 from ebm_ppl.energies import AbstractEnergy
 from ebm_ppl.partition._estimate import LogPartitionEstimate, ResolutionWarning
+from ebm_ppl.partition._weights import shares
 
 _DRAWS = 100
 # Energies of a base law's draws that spread as far as a tenth of their size tell of no offset, and a
@@ -86,10 +88,8 @@ def resolution(
     Returns:
         $\epsilon \lvert E \rvert$, in the mean over points.
     """
-    weights = np.ones(len(x)) if log_weights is None else np.exp(log_weights - np.max(log_weights))
-    magnitude, epsilon = _magnitude(
-        path.energy, x, jnp.asarray(weights / weights.sum(), dtype=float)
-    )
+    weights = jnp.asarray(shares(log_weights, len(x)), dtype=float)
+    magnitude, epsilon = _magnitude(path.energy, x, weights)
     return float(epsilon) * (abs(reference) + float(magnitude))
 
 
@@ -116,11 +116,10 @@ def at_resolution(estimate: LogPartitionEstimate, loss: float) -> LogPartitionEs
             stacklevel=3,
         )
     ends = estimate.interval
-    return LogPartitionEstimate(
-        log_z=estimate.log_z,
+    return dataclasses.replace(
+        estimate,
         std_error=math.hypot(estimate.std_error, loss),
         interval=None if ends is None else (ends[0] - loss, ends[1] + loss),
-        ess=estimate.ess,
         diagnostics={**estimate.diagnostics, "resolution": loss},
     )
 

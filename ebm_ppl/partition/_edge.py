@@ -7,6 +7,7 @@ $\propto t^a$, so that of the floats' last step grows by a factor $q = 16^a$ up 
 to 4,096.
 """
 
+import dataclasses
 import math
 import warnings
 
@@ -20,6 +21,7 @@ from numpyro.distributions.transforms import IdentityTransform
 from ebm_ppl.energies import AbstractEnergy
 from ebm_ppl.energies._supports import unconstraining
 from ebm_ppl.partition._estimate import EdgeWarning, LogPartitionEstimate
+from ebm_ppl.partition._weights import effective_sample_size, shares
 from ebm_ppl.potentials import potential_fn
 
 # A point is within 16 or 4,096 steps of the edge if a coordinate stays as it is where the unconstrained
@@ -60,9 +62,8 @@ def lost_at_edge(
     """
     if isinstance(unconstraining(energy.support), IdentityTransform):
         return 0.0
-    weights = np.ones(len(x)) if log_weights is None else np.exp(log_weights - np.max(log_weights))
-    weights /= weights.sum()
-    count = 1 / np.sum(weights**2)
+    weights = shares(log_weights, len(x))
+    count = effective_sample_size(weights)
     inner, outer = (
         count * float(weights @ np.asarray(_is_unresolved(energy, x, jnp.asarray(change))))
         for change in (_INNER, _OUTER)
@@ -117,10 +118,9 @@ def at_edge(estimate: LogPartitionEstimate, lost: float) -> LogPartitionEstimate
             EdgeWarning,
             stacklevel=3,
         )
-    return LogPartitionEstimate(
-        log_z=estimate.log_z,
+    return dataclasses.replace(
+        estimate,
         std_error=math.hypot(estimate.std_error, lost),
         interval=None if ends is None or is_large else (ends[0], float(ends[1] + lost)),
-        ess=estimate.ess,
         diagnostics={**estimate.diagnostics, "lost_at_edge": lost},
     )

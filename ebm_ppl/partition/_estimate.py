@@ -1,5 +1,6 @@
 """What every estimator of a partition function returns: log Z, its error, and how far to trust either."""
 
+import dataclasses
 import math
 import warnings
 from collections.abc import Mapping
@@ -187,11 +188,9 @@ def at_rest(estimate: LogPartitionEstimate, p_value: float, limit: float) -> Log
             SlowMixingWarning,
             stacklevel=3,
         )
-    return LogPartitionEstimate(
-        log_z=estimate.log_z,
-        std_error=estimate.std_error,
+    return dataclasses.replace(
+        estimate,
         interval=None if p_value < limit else estimate.interval,
-        ess=estimate.ess,
         diagnostics={**estimate.diagnostics, "rest_p_value": p_value},
     )
 

@@ -10,6 +10,7 @@ from ebm_ppl.energies import AbstractEnergy
 from ebm_ppl.energies._supports import unconstraining
 from ebm_ppl.partition._autoregressive import AutoregressiveLaw
 from ebm_ppl.partition._autoregressive_fit import fit_conditionals
+from ebm_ppl.partition._weights import effective_sample_size, shares
 
 _LEAST_POINTS = 20.0
 
@@ -39,9 +40,8 @@ def fitted_law(
     if not usable.any():
         return None
     z, logs = z[usable], np.asarray(log_weights, np.float64)[usable]
-    weights = np.exp(logs - np.max(logs))
-    weights /= weights.sum()
-    if not 1 / np.sum(weights**2) >= _LEAST_POINTS:
+    weights = shares(logs, len(logs))
+    if not effective_sample_size(weights) >= _LEAST_POINTS:
         return None
     widening = 1 + widening / np.sqrt(z.shape[1])
     law = AutoregressiveLaw(fit_conditionals(z, weights, num_components, widening))

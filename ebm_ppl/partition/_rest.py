@@ -16,6 +16,7 @@ from ebm_ppl._types import PRNGKey, Scalar
 from ebm_ppl.annealing import AbstractPath
 from ebm_ppl.partition._moves import Moves
 from ebm_ppl.partition._pilot import AnnealingSchedule
+from ebm_ppl.partition._weights import effective_sample_size, shares
 from ebm_ppl.potentials import potential_fn
 
 MOST_POINTS = 2_000
@@ -58,10 +59,8 @@ def drift_p_value(
     Returns:
         A p-value, Bonferroni's over all statistics and looks; 1 where too few groups carry the weight.
     """
-    weights = np.exp(log_weights - np.max(log_weights))
-    weights /= weights.sum()
-    ess = 1 / np.sum(weights**2)
-    if ess < _LEAST_ESS:
+    weights = shares(log_weights, len(log_weights))
+    if effective_sample_size(weights) < _LEAST_ESS:
         return 1.0
     size = None if schedule.step_sizes is None else schedule.step_sizes[-1]
     flat = points.reshape(-1, *points.shape[2:])
@@ -81,7 +80,7 @@ def _p_value(
     change: Float[np.ndarray, "groups statistics"], weights: Float[np.ndarray, " groups"]
 ) -> float:
     """Of weighted means that are 0, by Student's law, times their number."""
-    ess = 1 / np.sum(weights**2)
+    ess = effective_sample_size(weights)
     mean = weights @ change
     error = np.sqrt(weights**2 @ (change - mean) ** 2 / (1 - 1 / ess))
     drift = np.divide(np.abs(mean), error, out=np.zeros_like(mean), where=error > 0)

@@ -6,6 +6,7 @@ $-U(z^*) + \frac d2 \log 2\pi - \frac12 \log \det H(z^*)$:
 a place that should hold a share of the mass, and near which there is no point, has been missed.
 """
 
+import dataclasses
 import math
 import warnings
 from typing import Any
@@ -21,6 +22,7 @@ from ebm_ppl._types import PRNGKey, Scalar
 from ebm_ppl.annealing import descend
 from ebm_ppl.energies import AbstractEnergy
 from ebm_ppl.partition._estimate import LogPartitionEstimate, MissedModeWarning
+from ebm_ppl.partition._weights import shares
 from ebm_ppl.potentials import EnergyPotential, potential_fn
 
 _FEWEST_SCOUTS, _MOST_SCOUTS, _OCTAVES = 128, 1_024, 12
@@ -60,10 +62,7 @@ def at_scouts(
     """
     if energy.support.is_discrete or energy.event_size > _MOST_COORDINATES:
         return estimate
-    weights = (
-        np.ones(len(points)) if log_weights is None else np.exp(log_weights - log_weights.max())
-    )
-    weights = jnp.asarray(weights / weights.sum(), dtype=float)
+    weights = jnp.asarray(shares(log_weights, len(points)), dtype=float)
     potential = potential_fn(energy)
     looked = _look(potential, points, weights, rng_key, _number_of_scouts(len(points)))
     place, log_mass, near = (np.asarray(part, np.float64) for part in looked)
@@ -80,11 +79,9 @@ def at_scouts(
         MissedModeWarning,
         stacklevel=3,
     )
-    return LogPartitionEstimate(
-        log_z=estimate.log_z,
-        std_error=estimate.std_error,
+    return dataclasses.replace(
+        estimate,
         interval=None,
-        ess=estimate.ess,
         diagnostics={**estimate.diagnostics, "missed_mode": place[worst]},
     )
 

@@ -24,7 +24,7 @@ from ebm_ppl.partition._fitted_law import fitted_law
 from ebm_ppl.partition._replicates import log_mean
 
 _DRAWS = 4_000
-_MOST_POINTS, _LEAST_POINTS = 4_000, 20
+_MOST_POINTS = 4_000
 _MOST_COORDINATES = 64
 _COMPONENTS = 2
 LARGEST_GAP = 4.0
@@ -58,8 +58,8 @@ def at_second_base(
     if energy.support.is_discrete or energy.event_size > _MOST_COORDINATES:
         return estimate
     logs = np.zeros(len(points)) if log_weights is None else log_weights
-    chosen = _most_telling(np.asarray(logs, np.float64))
-    law = fitted_law(energy, points[chosen], logs[chosen], _COMPONENTS, 1.0)
+    stride = -(-len(points) // _MOST_POINTS)
+    law = fitted_law(energy, points[::stride], logs[::stride], _COMPONENTS, 1.0)
     if law is None:
         return estimate
     found = np.asarray(_log_weights(energy, law, rng_key), np.float64) - reference
@@ -80,11 +80,6 @@ def at_second_base(
         interval=None if is_refuted else estimate.interval,
         diagnostics={**estimate.diagnostics, "second_log_z": log_z, "second_std_error": error},
     )
-
-
-def _most_telling(log_weights: Float[np.ndarray, " n"]) -> np.ndarray:
-    """Which points the law is fitted to: at even steps, and not more than serve."""
-    return np.arange(0, len(log_weights), -(-len(log_weights) // _MOST_POINTS))
 
 
 @eqx.filter_jit
