@@ -57,11 +57,11 @@ def render_fit(run: FitRun) -> str:
             headline=_headline(run),
             sound=_is_sound(run),
             facts=[
-                ENERGIES[run.energy_name].summary,
-                OBJECTIVES[run.objective_name].summary,
-                f"{len(run.train):,} rows, {len(run.held_out):,} held out",
-                f"{int(run.fit.state.step):,} steps",
-                f"seed {run.seed}",
+                ENERGIES[run.trained.energy_name].summary,
+                OBJECTIVES[run.trained.objective_name].summary,
+                f"{len(run.trained.train):,} rows, {len(run.trained.held_out):,} held out",
+                f"{int(run.trained.fit.state.step):,} steps",
+                f"seed {run.trained.seed}",
                 _format.duration(run.seconds),
             ],
             sections=sections,
@@ -70,7 +70,7 @@ def render_fit(run: FitRun) -> str:
 
 
 def _is_sound(run: FitRun) -> bool:
-    normalised = run.density is not None or run.train.shape[1] > 2
+    normalised = run.density is not None or run.trained.train.shape[1] > 2
     return normalised and _is_mixed(run) and run.figures["refused steps"] == 0
 
 
@@ -79,9 +79,9 @@ def _is_mixed(run: FitRun) -> bool:
 
 
 def _headline(run: FitRun) -> str:
-    what = ", ".join(run.names)
+    what = ", ".join(run.trained.names)
     held_out = run.figures.get(HELD_OUT_LOSS)
-    if run.density is None and run.train.shape[1] <= 2:
+    if run.density is None and run.trained.train.shape[1] <= 2:
         return f"The energy of {what} could not be normalised"
     if not _is_mixed(run):
         rhat = _format.number(run.figures["R-hat"], digits=3)
@@ -98,7 +98,7 @@ def _law_lead(run: FitRun) -> str:
 
 
 def _course_lead(run: FitRun) -> str:
-    refused = run.fit.num_refused
+    refused = run.trained.fit.num_refused
     if not refused:
         return "Every step was taken: nothing was ever not finite."
     return f"{refused} steps were refused, because something in them was not finite."
@@ -106,11 +106,11 @@ def _course_lead(run: FitRun) -> str:
 
 def _parameters(run: FitRun) -> Section | None:
     """The parameters with standard errors, of an energy that has few."""
-    energy = run.fit.energy.energy
+    energy = run.trained.fit.energy.energy
     leaves = jax.tree_util.tree_leaves_with_path(energy)
     if sum(np.size(leaf) for _, leaf in leaves) > MAX_PARAMETERS:
         return None
-    errors = jax.tree.leaves(run.fit.standard_errors().energy)
+    errors = jax.tree.leaves(run.trained.fit.standard_errors().energy)
     rows = []
     for (path, leaf), error in zip(leaves, errors, strict=True):
         name = jax.tree_util.keystr(path, simple=True, separator=".")

@@ -30,7 +30,7 @@ COURSE = {
 
 def course_panels(run: FitRun) -> list[Panel]:
     """One panel for each recorded metric that a reader wants to see."""
-    history = run.fit.history
+    history = run.trained.fit.history
     return [
         _course_panel(history[name], title, caption, f"fit-{name}")
         for name, (title, caption) in COURSE.items()
@@ -61,13 +61,13 @@ def _course_panel(values: np.ndarray, title: str, caption: str, salt: str) -> Pa
 
 def data_panels(run: FitRun) -> list[Panel]:
     """The density over the data: each column, and the plane if there are two."""
-    dim = run.train.shape[1]
+    dim = run.trained.train.shape[1]
     panels = [_column_panel(run, k) for k in range(min(dim, 4))]
     return [_plane_panel(run), *panels] if dim == 2 else panels
 
 
 def _column_panel(run: FitRun, k: int) -> Panel:
-    data, draws = run.train[:, k], run.draws[:, :, k].ravel()
+    data, draws = run.trained.train[:, k], run.draws[:, :, k].ravel()
     low, high = np.quantile(data, [0.001, 0.999])
     margin = 0.15 * (high - low)
     window = (low - margin, high + margin)
@@ -89,7 +89,11 @@ def _column_panel(run: FitRun, k: int) -> Panel:
         else "draws by replica exchange"
     )
     caption = f"Filled: {len(data):,} rows of the data. Line: {line}."
-    return Panel(f"Column {run.names[k]}", caption, render(draw, f"fit-column-{k}", x=run.names[k]))
+    return Panel(
+        f"Column {run.trained.names[k]}",
+        caption,
+        render(draw, f"fit-column-{k}", x=run.trained.names[k]),
+    )
 
 
 def _plane_panel(run: FitRun) -> Panel:
@@ -97,7 +101,7 @@ def _plane_panel(run: FitRun) -> Panel:
     if run.density is None:
         return Panel(title, "The energy could not be normalised.", None)
     density = run.density
-    low, high = np.quantile(run.train, [0.001, 0.999], axis=0)
+    low, high = np.quantile(run.trained.train, [0.001, 0.999], axis=0)
     margin = 0.15 * (high - low)
     axes = [np.linspace(a - m, b + m, _GRID) for a, b, m in zip(low, high, margin, strict=True)]
     points = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1)
@@ -105,7 +109,7 @@ def _plane_panel(run: FitRun) -> Panel:
     ordered = np.sort(values.ravel())[::-1]
     share = np.cumsum(ordered) / ordered.sum()
     levels = sorted({float(ordered[np.searchsorted(share, 1 - p)]) for p in _LEVELS})
-    shown = run.train[:: -(-len(run.train) // _MAX_SCATTER)]
+    shown = run.trained.train[:: -(-len(run.trained.train) // _MAX_SCATTER)]
 
     def draw(ax: Axes) -> None:
         ax.plot(shown[:, 0], shown[:, 1], ".", color=MUTED, markersize=1.2, alpha=0.5)
@@ -117,7 +121,9 @@ def _plane_panel(run: FitRun) -> Panel:
         f"Points: {len(shown):,} rows of the data. Lines: smallest regions that hold 25, 50, 75 and 95% of "
         "the energy's mass in the picture."
     )
-    return Panel(title, caption, render(draw, "fit-plane", x=run.names[0], y=run.names[1]))
+    return Panel(
+        title, caption, render(draw, "fit-plane", x=run.trained.names[0], y=run.trained.names[1])
+    )
 
 
 def energy_panels(run: FitRun) -> list[Panel]:
@@ -133,7 +139,7 @@ def energy_panels(run: FitRun) -> list[Panel]:
 
     def traces(ax: Axes) -> None:
         stride = -(-run.draws.shape[1] // _MAX_POINTS)
-        ax.axhspan(*np.quantile(run.train[:, 0], [0.05, 0.95]), color=BAND)
+        ax.axhspan(*np.quantile(run.trained.train[:, 0], [0.05, 0.95]), color=BAND)
         for chain, colour in zip(run.draws[:, ::stride, 0], CHAINS, strict=False):
             ax.plot(np.arange(len(chain)) * stride, chain, color=colour, linewidth=0.5)
 
@@ -146,8 +152,8 @@ def energy_panels(run: FitRun) -> list[Panel]:
         ),
         Panel(
             "Chains",
-            f"{run.names[0]} along each of {run.draws.shape[0]} chains with replica exchange. Shaded: the "
-            "middle 90% of the data.",
-            render(traces, "fit-chains", x="draw", y=run.names[0]),
+            f"{run.trained.names[0]} along each of {run.draws.shape[0]} chains with replica exchange. "
+            "Shaded: the middle 90% of the data.",
+            render(traces, "fit-chains", x="draw", y=run.trained.names[0]),
         ),
     ]

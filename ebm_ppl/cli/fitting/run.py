@@ -63,57 +63,45 @@ class FitRun:
     """A trained energy with what was found out about it.
 
     Attributes:
-        names: Names of the columns.
-        energy: The trained energy, in the units of the data.
-        energy_name: Name of its family.
-        objective_name: Name of the objective.
-        fit: The fit, whose state and examples are in standard units.
-        train: Rows that training saw, shape `(num_rows, dim)`.
-        held_out: Rows that it did not see.
+        trained: The trained energy.
         draws: Draws of the energy by the default kernel of `sample`, shape `(num_chains, num_samples, dim)`.
         density: The normalised energy in standard units, where quadrature serves; `None` with more than two
             columns. A scan for mass from 0 on, as quadrature makes it, would miss a spread of 1 at 1e9.
         figures: Named numbers: held-out negative log likelihood, log Z, R-hat, ESS, ...
-        seed: Seed of all random keys.
         seconds: Wall-clock time.
     """
 
-    names: tuple[str, ...]
-    energy: AffineEnergy
-    energy_name: str
-    objective_name: str
-    fit: Fit
-    train: np.ndarray
-    held_out: np.ndarray
+    trained: Trained
     draws: np.ndarray
     density: QuadratureDensity | None
     figures: Mapping[str, float]
-    seed: int
     seconds: float
 
     @property
     def units(self) -> Units:
         """Means and standard deviations of the rows that training saw."""
-        return Units.within(self.energy)
+        return Units.within(self.trained.energy)
 
     @property
     def energies_of_data(self) -> np.ndarray:
         """Energy of each row that training saw."""
-        return self._energies(self.units.standardise(self._points(self.train)))
+        return self._energies(self.units.standardise(self._points(self.trained.train)))
 
     @property
     def energies_of_draws(self) -> np.ndarray:
         """Energies of independent draws where quadrature gives them, of the chains elsewhere."""
         if self.density is None:
             return self._energies(self.units.standardise(self._points(self.draws)))
-        key = jax.random.key(self.seed)
+        key = jax.random.key(self.trained.seed)
         return self._energies(self.density.sample(key, (self.draws[..., 0].size,)))
 
     def _points(self, rows: np.ndarray) -> np.ndarray:
-        return rows.reshape(-1, *self.energy.event_shape)
+        return rows.reshape(-1, *self.trained.energy.event_shape)
 
     def _energies(self, points: np.ndarray) -> np.ndarray:
-        return np.asarray(_energies(self.energy.energy, jnp.asarray(points, float)), np.float64)
+        return np.asarray(
+            _energies(self.trained.energy.energy, jnp.asarray(points, float)), np.float64
+        )
 
 
 def train(
@@ -202,17 +190,10 @@ def examine(trained: Trained) -> FitRun:
     draws = draw(trained.energy, None, NUM_DRAWS, NUM_WARMUP, NUM_CHAINS, trained.seed)
     density = _normalised(trained.fit) if trained.train.shape[1] <= 2 else None
     return FitRun(
-        names=trained.names,
-        energy=trained.energy,
-        energy_name=trained.energy_name,
-        objective_name=trained.objective_name,
-        fit=trained.fit,
-        train=trained.train,
-        held_out=trained.held_out,
+        trained=trained,
         draws=draws,
         density=density,
         figures=_figures(trained.fit, density, trained.train, trained.held_out, draws),
-        seed=trained.seed,
         seconds=time.perf_counter() - trained.began,
     )
 

@@ -284,19 +284,25 @@ def test_other_paths_are_divided_as_the_pilot_has_them():
     np.testing.assert_array_equal(*ladders)
 
 
-@pytest.mark.slow
-def test_a_critical_torus_by_replica_exchange():
-    """log Z, the energy per site in units of the coupling, and replicas that travel both ways."""
-    energy = Ising((8, 8), CRITICAL)
+def by_exchange(energy, num_warmup, num_samples, **options):
+    """A run of 32 chains that sweep by blocks and exchange."""
     mcmc = MCMC(
-        ReplicaExchange(BlockGibbs(ebm.as_model(energy)), num_replicas=8),
-        num_warmup=500,
-        num_samples=2_000,
+        ReplicaExchange(BlockGibbs(ebm.as_model(energy)), **options),
+        num_warmup=num_warmup,
+        num_samples=num_samples,
         num_chains=32,
         chain_method="vectorized",
         progress_bar=False,
     )
     mcmc.run(KEY)
+    return mcmc
+
+
+@pytest.mark.slow
+def test_a_critical_torus_by_replica_exchange():
+    """log Z, the energy per site in units of the coupling, and replicas that travel both ways."""
+    energy = Ising((8, 8), CRITICAL)
+    mcmc = by_exchange(energy, num_warmup=500, num_samples=2_000, num_replicas=8)
     estimate = exchange_estimate(mcmc)
     assert held(estimate, LOG_Z[8], 0.1)
     assert estimate.diagnostics["round_trip_rate"] > 0.01
@@ -311,15 +317,7 @@ def test_a_restricted_machine_by_replica_exchange_from_the_means_of_its_data():
     """log Z within 6.2 standard errors, on 31 degrees of freedom in 7e-7 not; replicas travel both ways."""
     machine = RestrictedBoltzmannMachine.random(jax.random.key(2), 10, 6, 1.5)
     path = LinearPath.from_means(machine, np.linspace(0.2, 0.8, 10))
-    mcmc = MCMC(
-        ReplicaExchange(BlockGibbs(ebm.as_model(machine)), base=path, num_replicas=6),
-        num_warmup=200,
-        num_samples=500,
-        num_chains=32,
-        chain_method="vectorized",
-        progress_bar=False,
-    )
-    mcmc.run(KEY)
+    mcmc = by_exchange(machine, num_warmup=200, num_samples=500, base=path, num_replicas=6)
     estimate = exchange_estimate(mcmc)
     assert abs(estimate.log_z - float(EnumerationNormalizer()(machine))) < 6.2 * estimate.std_error
     assert estimate.std_error < 0.02

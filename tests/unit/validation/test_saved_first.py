@@ -190,7 +190,8 @@ def test_warnings_are_lines_though_errors_were_asked_for(fit, trained, monkeypat
 
 @pytest.mark.parametrize("name", [HOSTILE, "#a10001 1.23456", "<b>&", "\x00", "中文 العربية", "_x"])
 def test_a_column_of_any_name_has_its_picture(examined, name):
-    [panel] = data_panels(dataclasses.replace(examined, names=(name,)))
+    trained = dataclasses.replace(examined.trained, names=(name,))
+    [panel] = data_panels(dataclasses.replace(examined, trained=trained))
     assert "axis-x" not in panel.svg
     assert "\x00" not in panel.svg
     shown = {"#a10001 1.23456": "#a10001 1.23456<", "<b>&": "&lt;b&gt;&amp;<", "\x00": r"\x00<"}
