@@ -169,7 +169,7 @@ def summaries(report: Report) -> list[tuple[Question, Tally, str]]:
         Question.CORRECTNESS: "correctness checks passed",
         Question.MIXING: "mixing checks passed",
         Question.TRAINING: "checks of training passed",
-        Question.ESTIMATION: "estimators of log Z passed",
+        Question.ESTIMATION: "checks of estimates of log Z passed",
         Question.CONTROL: "controls came out as expected",
     }
     result = []
