@@ -84,8 +84,7 @@ def reverse_annealed_importance_sampling(
         >>> estimate = reverse_annealed_importance_sampling(
         ...     Gaussian([0.0], [[4.0]]), draws, jax.random.key(1)
         ... )
-        >>> low, high = estimate.interval
-        >>> low < 1.6121 < high  # log(2 sqrt(2 pi))
+        >>> abs(estimate.log_z - 1.6121) < 5 * estimate.std_error  # log(2 sqrt(2 pi))
         True
 
     References:
