@@ -23,6 +23,7 @@ from .quadrature import QuadratureNormalizer as QuadratureNormalizer
 from .samplers import MALA as MALA
 from .samplers import MAMS as MAMS
 from .samplers import MCLMC as MCLMC
+from .samplers import MCMC as MCMC
 from .samplers import BlockGibbs as BlockGibbs
 from .samplers import ChEESHMC as ChEESHMC
 from .samplers import GibbsWithGradients as GibbsWithGradients

@@ -1,7 +1,8 @@
 """All that this package uses of NumPyro beyond what NumPyro documents.
 
 A release of NumPyro may move any of it, and then only this file has to follow. The attributes of kernels and
-of MCMC stand in `KERNEL_ATTRIBUTES` and `MCMC_READS`, which a test holds against the installed NumPyro.
+of MCMC stand in `KERNEL_ATTRIBUTES`, `MCMC_PARTS` and `MCMC_READS`, which tests hold against the installed
+NumPyro.
 """
 
 import copy
@@ -20,6 +21,7 @@ try:
     from numpyro.distributions.util import validate_sample as validate_sample
     from numpyro.infer.gibbs import GIBBS_SITES_KWARG as GIBBS_SITES_KWARG
     from numpyro.infer.hmc_util import build_adaptation_schedule as build_adaptation_schedule
+    from numpyro.infer.mcmc import _collect_and_postprocess, _get_progbar_desc_str
     from numpyro.primitives import Messenger as Messenger
     from numpyro.util import identity as identity
     from numpyro.util import is_prng_key as is_prng_key
@@ -27,6 +29,9 @@ except ImportError as error:
     raise ImportError(
         f"ebm_ppl does not know NumPyro {numpyro.__version__}, which has moved what it needs: {error}"
     ) from error
+
+collect_and_postprocess = _collect_and_postprocess
+progress_phase = _get_progbar_desc_str
 
 KERNEL_ATTRIBUTES = {
     "HMC": (
@@ -36,6 +41,9 @@ KERNEL_ATTRIBUTES = {
     "BarkerMH": ("_model", "_potential_fn", "_init_strategy", "_postprocess_fn"),
 }
 """Attributes of NumPyro's kernels that the functions below read or set, by class."""
+
+MCMC_PARTS = ("_single_chain_mcmc", "_get_cached_fns", "_collection_params", "_jit_model_args")
+"""Parts of MCMC that its subclass here replaces, calls or reads."""
 
 MCMC_READS = "_sample_fn"
 """Attribute by which MCMC learns whether `init` has to run before a resumed run may sample."""
@@ -96,6 +104,8 @@ def run_has_ended() -> bool:
         if (module, name) == ("numpyro.util", "fori_collect"):
             step = frame.f_locals.get("i")
             return step is None or step == frame.f_locals["upper"] - 1
+        if (module, name) == ("ebm_ppl.samplers.mcmc", "_run"):
+            return frame.f_locals["last"] == frame.f_locals["upper"]
         if module == "numpyro.infer.mcmc" and name in ("_laxmap", "run"):
             return name == "run"
         frame = frame.f_back

@@ -21,6 +21,7 @@ from ebm_ppl.samplers.langevin import Langevin as Langevin
 from ebm_ppl.samplers.mala import MALA as MALA
 from ebm_ppl.samplers.mams import MAMS as MAMS
 from ebm_ppl.samplers.mclmc import MCLMC as MCLMC
+from ebm_ppl.samplers.mcmc import MCMC as MCMC
 from ebm_ppl.samplers.random_walk_metropolis import RandomWalkMetropolis as RandomWalkMetropolis
 from ebm_ppl.samplers.replica_exchange import ReplicaExchange as ReplicaExchange
 from ebm_ppl.samplers.underdamped_langevin import UnderdampedLangevin as UnderdampedLangevin

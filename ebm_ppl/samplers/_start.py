@@ -10,6 +10,7 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 
 from ebm_ppl._checks import is_traced
+from ebm_ppl._shared_jit import SharedJit
 from ebm_ppl._types import Position, PotentialFn, PRNGKey
 
 
@@ -27,13 +28,18 @@ def has_no_coordinates(z: Position) -> bool:
 
 
 class CompiledOnce:
-    """Compiles a function anew only if what it closes over is no longer the same."""
+    """Traces a function anew only if what it closes over is no longer the same.
 
-    def __init__(self) -> None:
+    Args:
+        donated: Position of an argument of the function whose memory may be used for its results.
+    """
+
+    def __init__(self, donated: int | None = None) -> None:
+        self._donated = donated
         self._closed_over: tuple[list[Any], Any] | None = None
-        self._compiled: Callable | None = None
+        self._compiled: SharedJit | None = None
 
-    def __call__(self, function: Callable, closed_over: Any) -> Callable:
+    def __call__(self, function: Callable, closed_over: Any) -> SharedJit:
         """The compiled function.
 
         Args:
@@ -52,12 +58,13 @@ class CompiledOnce:
                 new is old for new, old in zip(leaves, old_leaves, strict=True)
             )
         if self._compiled is None or not same:
-            self._compiled, self._closed_over = jax.jit(function), (leaves, structure)
+            self._compiled = SharedJit(function, self._donated)
+            self._closed_over = leaves, structure
         return self._compiled
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave behind what was compiled: closures do not pickle."""
-        return CompiledOnce().__dict__
+        """Leave behind what was traced: closures do not pickle."""
+        return CompiledOnce(self._donated).__dict__
 
 
 def as_floating(z: Position, chains: tuple[int, ...]) -> Position:

@@ -16,6 +16,7 @@ from tqdm.auto import tqdm
 
 from ebm_ppl._checks import check_count, check_flag, check_instance, check_key
 from ebm_ppl._numpyro import is_prng_key
+from ebm_ppl._shared_jit import SharedJit
 from ebm_ppl._types import PRNGKey
 from ebm_ppl.samplers import KernelState, ReplicaExchangeState
 from ebm_ppl.samplers._model_kernel import AbstractModelKernel
@@ -255,12 +256,12 @@ class _Run:
         self._returns_draws = returns_draws
         self._thinning = thinning
         self._data, self._constants = eqx.partition((model_args, model_kwargs), eqx.is_array)
-        self._warm_up = jax.jit(self._take_steps, donate_argnums=0)
-        self._chunk = jax.jit(self._take_chunk, static_argnums=2, donate_argnums=0)
+        self._warm_up = SharedJit(self._take_steps, donated=0)
+        self._chunk = SharedJit(self._take_chunk, donated=0)
 
     def warm_up(self, state: Any, count: int) -> Any:
         """The state after a number of steps."""
-        return self._warm_up(state, self._data, count)
+        return self._warm_up(state, self._data, jnp.asarray(count))
 
     def chunk(self, state: Any, length: int) -> tuple[Any, dict[str, Any], Any, Any]:
         """The state after a chunk, what reductions make of it, its divergences, and its draws if wanted."""
@@ -268,7 +269,11 @@ class _Run:
 
     def draws_like(self, state: Any, length: int) -> Any:
         """Shapes and dtypes of the draws of a chunk."""
-        return self._chunk.eval_shape(state, self._data, length)[3]
+
+        def draws(state: Any, data: Any) -> Any:
+            return self._take_chunk(state, data, length)[3]
+
+        return jax.eval_shape(draws, state, self._data)
 
     def _take_steps(self, state: Any, data: Any, count: Any) -> Any:
         inputs = eqx.combine(data, self._constants)

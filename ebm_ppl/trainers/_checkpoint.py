@@ -8,7 +8,7 @@ import json
 import os
 import pathlib
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import equinox as eqx
@@ -20,7 +20,7 @@ from ebm_ppl._checks import check_count
 from ebm_ppl._files import remove_leftovers, resolved, try_place, write_bytes
 from ebm_ppl._foreign import MOST_BYTES, parse_archive, parse_json, read_bytes, unreadable
 from ebm_ppl._locks import claim
-from ebm_ppl.trainers._fingerprint import to_numpy
+from ebm_ppl._programs import callbacks_of, digest_of, to_numpy
 
 _MAGIC = b"ebm_ppl checkpoint 1\n"
 _KIND = "a whole checkpoint"
@@ -67,12 +67,30 @@ class Checkpoint:
             )
 
 
+def mark_of(programs: Sequence[Any], values: Any) -> str:
+    """What makes two fits the same: the programs of their steps, and every bit of what they start from.
+
+    Learning rates, schedules and step sizes hide in closures, which have no equality; in the programs they
+    are constants.
+
+    Raises:
+        ValueError: If a program calls Python back, whose functions have no equality.
+    """
+    for name in (name for program in programs for name in callbacks_of(program)):
+        raise ValueError(
+            f"`checkpoint` must be None for a fit that calls Python back (`jax.{name}`): whether what is "
+            "called is the same as before the interruption cannot be seen. Write it in JAX, or fit without "
+            "a checkpoint."
+        )
+    return digest_of(programs, values)
+
+
 class Keeper:
     """Writes the checkpoints of one fit, and says so when one cannot be written.
 
     Args:
         path: File to write.
-        mark: Fingerprint of the fit.
+        mark: What `mark_of` makes of the fit.
         step: Step of the checkpoint that is there; `None` if there is none.
     """
 
@@ -130,7 +148,7 @@ def write(
         path: File to write.
         state: Pytree, of which the array leaves are written.
         extra: Further arrays by name.
-        mark: Fingerprint of the fit.
+        mark: What `mark_of` makes of the fit.
     """
     leaves = [to_numpy(leaf) for leaf in jax.tree.leaves(eqx.filter(state, eqx.is_array))]
     buffer = io.BytesIO()
@@ -152,7 +170,7 @@ def read(
     Args:
         path: File to read.
         like: State of the structure and shapes to expect.
-        mark: Fingerprint of the fit.
+        mark: What `mark_of` makes of the fit.
 
     Returns:
         The state and the further arrays, or `None` if there is no file.

@@ -1,6 +1,5 @@
 """Weight decay, and what it must leave alone."""
 
-import functools
 from typing import Any
 
 import equinox as eqx
@@ -9,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from ebm_ppl._shared_jit import SharedJit
 from ebm_ppl.trainers._base import Model
 
 
@@ -36,13 +36,13 @@ def _decays(optimizer: Any, parameters: Model) -> bool:
     """Whether an update moves what is learned where no gradient does."""
     ones = jax.tree.map(lambda leaf: np.ones(leaf.shape, leaf.dtype), parameters)
     try:
-        eqx.filter_eval_shape(_moved, optimizer, ones)
+        moved = _moved(optimizer, ones)
     except (TypeError, ValueError):  # asks for the loss, to search along a line
         return False
-    return any(np.any(leaf) for leaf in jax.tree.leaves(_moved(optimizer, ones)))
+    return any(np.any(leaf) for leaf in jax.tree.leaves(moved))
 
 
-@eqx.filter_jit
+@SharedJit
 def _moved(optimizer: Any, parameters: Model) -> Any:
     """The update of what is learned, without any gradient; XLA leaves out the rest."""
     optimizer = optax.with_extra_args_support(_transformation(optimizer))
@@ -50,7 +50,6 @@ def _moved(optimizer: Any, parameters: Model) -> Any:
     return optimizer.update(gradient, optimizer.init(parameters), parameters)[0].learned
 
 
-@functools.lru_cache(maxsize=64)  # programs are compiled once for each optimiser object
 def _sparing(optimizer: Any) -> optax.GradientTransformationExtraArgs:
     """The same optimiser, for which all that is learned beside the energy is 0."""
     inner = optax.with_extra_args_support(_transformation(optimizer))

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Array
 
 from ebm_ppl._errors import TrainingDivergedError
+from ebm_ppl._shared_jit import SharedJit
 from ebm_ppl.energies import AbstractNoiseConditionalEnergy, AbstractNoisyConditionalEnergy
 from ebm_ppl.trainers._base import AbstractObjective
 from ebm_ppl.trainers._batch import Batch, per_example
@@ -23,7 +24,7 @@ _WITH_NOISE = (AbstractNoiseConditionalEnergy, AbstractNoisyConditionalEnergy)
 _SECONDS = 0.2  # of a chunk while a progress bar is shown
 
 
-@eqx.filter_jit
+@SharedJit
 def run_chunk(
     trainer: Trainer, state: TrainState, data: Batch, num_steps: Array, max_refused: Array
 ) -> tuple[TrainState, Array, dict[str, Array]]:

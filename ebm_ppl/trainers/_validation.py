@@ -11,11 +11,12 @@ import jax.numpy as jnp
 from jaxtyping import Array, Int
 
 from ebm_ppl._checks import check_count, check_interval, check_shape
+from ebm_ppl._programs import program_of
+from ebm_ppl._shared_jit import SharedJit
 from ebm_ppl._types import PRNGKey, Scalar
 from ebm_ppl.trainers._base import AbstractObjective, Model
 from ebm_ppl.trainers._batch import Batch
 from ebm_ppl.trainers._data import as_batch, split_off
-from ebm_ppl.trainers._fingerprint import program_of
 from ebm_ppl.trainers._units import Units
 
 Metric = Callable[[Model, Batch], Any]
@@ -166,7 +167,7 @@ class Watch:
         return (*settings, self.held_out, last_step, self.rng_key)
 
 
-@eqx.filter_jit
+@SharedJit
 def _evaluate(
     metric: Metric | None,
     objective: AbstractObjective,

@@ -13,6 +13,7 @@ from jaxtyping import Array
 from tqdm.auto import tqdm
 
 from ebm_ppl._checks import check_count, check_flag, check_instance, check_key
+from ebm_ppl._programs import program_of
 from ebm_ppl._types import PRNGKey
 from ebm_ppl.energies import (
     AbstractConditionalEnergy,
@@ -35,7 +36,6 @@ from ebm_ppl.trainers._doubts import (
     warn_of_idle_energy,
     warn_of_unfinished_newton,
 )
-from ebm_ppl.trainers._fingerprint import fingerprint, program_of
 from ebm_ppl.trainers._history import History, Recorder
 from ebm_ppl.trainers._loop import Pace, raise_diverged, raise_troubled, run_chunk
 from ebm_ppl.trainers._standard_errors import StandardErrors, standard_errors
@@ -129,8 +129,8 @@ def fit(
     checkpoint) are one call of a compiled loop. A step of which anything is not finite is refused, and a
     warning at the end says how many were; others, that no parameter changed, that chains hardly moved, or
     that evaluations were not finite. Weight decay is for the energy alone: a log partition function that is
-    learned beside it is left out. A program is compiled once for each set of energy, objective
-    and optimiser *objects*: reuse them in a series of fits.
+    learned beside it is left out. Fits whose steps do the same to arrays of the same shapes share one
+    compiled program, whatever objects they were given.
 
     Args:
         energy: The energy to start from; a conditional one if `condition` is given.
@@ -220,7 +220,7 @@ def fit(
         if watch is not None:
             programs.append(watch.program(best.model, state.carried))
         every = None if validation is None else validation.every
-        mark = fingerprint(programs, (state, examples, held_out, every))
+        mark = _checkpoint.mark_of(programs, (state, examples, held_out, every))
     keeper = None
     with _checkpoint.claimed(checkpoint):
         if checkpoint is not None:
