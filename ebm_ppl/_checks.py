@@ -8,6 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
+from ebm_ppl._forks import check_not_forked
+
 
 def is_traced(value: Any) -> bool:
     """Whether any leaf of `value` is a JAX tracer, that is, not yet a number."""
@@ -95,7 +97,8 @@ def check_instance(name: str, value: Any, kinds: type | tuple[type, ...], bound:
 
 
 def check_key(name: str, value: Any) -> None:
-    """Refuse anything but one random key, typed or raw."""
+    """Refuse anything but one random key, typed or raw, and to draw where JAX cannot compute."""
+    check_not_forked()
     dtype, ndim = getattr(value, "dtype", None), np.ndim(value)
     is_typed = dtype is not None and jnp.issubdtype(dtype, jax.dtypes.prng_key) and ndim == 0
     if not (is_typed or (dtype == np.uint32 and ndim == 1)):

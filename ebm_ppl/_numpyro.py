@@ -6,7 +6,9 @@ NumPyro.
 """
 
 import copy
+import functools
 import sys
+import threading
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -50,6 +52,21 @@ MCMC_READS = "_sample_fn"
 
 _WRAPPERS = 8
 """Calls that may lie between two distributions: type checkers wrap each function in up to three."""
+
+
+MODELS = threading.RLock()
+"""Held while a model runs: NumPyro's handlers stand on one stack for all threads and would mix models."""
+
+
+def in_turn(function: Callable) -> Callable:
+    """The same function, which runs a model and waits until no other thread runs one."""
+
+    @functools.wraps(function)
+    def alone(*args: Any, **kwargs: Any) -> Any:
+        with MODELS:
+            return function(*args, **kwargs)
+
+    return alone
 
 
 def with_potential(kernel: MCMCKernel, potential_fn: Callable) -> MCMCKernel:

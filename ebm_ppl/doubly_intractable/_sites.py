@@ -10,6 +10,7 @@ from jaxtyping import Array, Float
 from numpyro import handlers
 from numpyro.distributions import ExpandedDistribution, Independent
 
+from ebm_ppl._numpyro import MODELS
 from ebm_ppl._types import Scalar
 from ebm_ppl.distribution import EnergyDistribution
 from ebm_ppl.energies import AbstractEnergy
@@ -49,7 +50,7 @@ def energy_sites(
     Raises:
         ValueError: If the model has no such energy, or one is not observed, masked, or scaled.
     """
-    with handlers.seed(rng_seed=0), handlers.substitute(data=dict(parameters)):
+    with MODELS, handlers.seed(rng_seed=0), handlers.substitute(data=dict(parameters)):
         trace = handlers.trace(model).get_trace(*model_args, **(model_kwargs or {}))
     sites = {}
     for name, site in trace.items():

@@ -7,6 +7,7 @@ from jax.scipy.special import logsumexp
 from jaxtyping import Array, Int
 
 from ebm_ppl._checks import check_count, is_traced
+from ebm_ppl._forks import check_not_forked
 from ebm_ppl._precision import float64, to_float64
 from ebm_ppl._types import Scalar
 from ebm_ppl.energies import AbstractEnergy, AbstractLatentEnergy
@@ -105,6 +106,7 @@ def _layer_to_sum(energy: AbstractEnergy) -> AbstractEnergy:
 
 
 def _states_to_sum(energy: AbstractEnergy) -> StateSpace:
+    check_not_forked()
     space = StateSpace.of(energy)
     if space is None:
         raise ValueError(

@@ -10,6 +10,7 @@ from jaxtyping import Array, Bool, Float
 from numpyro.distributions import biject_to, constraints
 
 from ebm_ppl._checks import is_traced
+from ebm_ppl._forks import check_not_forked
 from ebm_ppl._precision import float64, to_float64
 from ebm_ppl.energies._base import AbstractEnergy
 
@@ -110,6 +111,7 @@ class Chart:
     """
 
     def __init__(self, energy: AbstractEnergy) -> None:
+        check_not_forked()
         if not isinstance(energy, AbstractEnergy):
             raise ValueError(f"`energy` must be an AbstractEnergy; got {type(energy).__name__}.")
         if is_traced(energy):

@@ -14,6 +14,7 @@ from jaxtyping import Array, Float, Int
 from numpyro.infer import init_to_uniform
 
 from ebm_ppl._checks import check_count, check_flag, check_interval, check_positive
+from ebm_ppl._forks import check_not_forked
 from ebm_ppl._numpyro import is_prng_key
 from ebm_ppl._random import step_key
 from ebm_ppl._types import Position, PotentialFn, PRNGKey, Scalar
@@ -387,6 +388,7 @@ class AbstractKernel(AbstractModelKernel):
             ValueError: If the initial position is missing, malformed, or its potential is not
                 finite.
         """
+        check_not_forked()
         check_count("num_warmup", num_warmup, 0)
         self._is_batched = not is_prng_key(rng_key)
         over_chains = jax.vmap if self._is_batched else lambda function: function

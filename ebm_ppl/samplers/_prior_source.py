@@ -8,7 +8,7 @@ from numpyro import handlers
 from numpyro.distributions import MaskedDistribution
 from numpyro.distributions.transforms import biject_to
 
-from ebm_ppl._numpyro import Messenger, identity
+from ebm_ppl._numpyro import Messenger, identity, in_turn
 from ebm_ppl._types import Position, PotentialFn, PRNGKey, Scalar
 from ebm_ppl.samplers._source import ModelArgs, ModelKwargs, ModelSource
 
@@ -58,7 +58,7 @@ class PriorSource(ModelSource):
     def _sites(self, rng_key: PRNGKey, args: ModelArgs, kwargs: ModelKwargs) -> dict[str, Any]:
         """The sample sites of one run of the model."""
         seeded = handlers.seed(self.model, rng_key)
-        trace = handlers.trace(seeded).get_trace(*args, **(kwargs or {}))
+        trace = in_turn(handlers.trace(seeded).get_trace)(*args, **(kwargs or {}))
         return {name: site for name, site in trace.items() if site["type"] == "sample"}
 
     def potential_fn(self, model_args: ModelArgs, model_kwargs: ModelKwargs) -> PotentialFn:

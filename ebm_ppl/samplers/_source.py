@@ -7,7 +7,7 @@ import jax
 from numpyro.distributions.transforms import biject_to
 from numpyro.infer.util import initialize_model, transform_fn
 
-from ebm_ppl._numpyro import GIBBS_SITES_KWARG, identity, is_prng_key
+from ebm_ppl._numpyro import GIBBS_SITES_KWARG, identity, in_turn, is_prng_key
 from ebm_ppl._types import Position, PotentialFn, PRNGKey
 from ebm_ppl.energies._states import StateSpace
 from ebm_ppl.potentials import EnergyModel, EnergyPotential
@@ -148,7 +148,7 @@ class ModelSource:
     def _trace_program(
         self, rng_key: PRNGKey, program: Callable, args: ModelArgs, kwargs: ModelKwargs
     ) -> Any:
-        return initialize_model(
+        return in_turn(initialize_model)(
             rng_key,
             program,
             init_strategy=self._init_strategy,
@@ -181,13 +181,13 @@ class ModelSource:
             raise RuntimeError(
                 "`get_potential_fn` requires the kernel to be initialized; run `init` first."
             )
-        return self._potential_fn_gen(*model_args, **(model_kwargs or {}))
+        return in_turn(self._potential_fn_gen(*model_args, **(model_kwargs or {})))
 
     def postprocess_fn(self, model_args: ModelArgs, model_kwargs: ModelKwargs) -> Callable:
         """Map to constrained values and deterministic sites; the identity before `initialise`."""
         if self._postprocess_fn is None:
             return identity
-        return self._postprocess_fn(*model_args, **(model_kwargs or {}))
+        return in_turn(self._postprocess_fn(*model_args, **(model_kwargs or {})))
 
     def constrain_fn(self, model_args: ModelArgs, model_kwargs: ModelKwargs) -> Callable:
         """Map to constrained values, without running the model where its supports are constant."""

@@ -8,7 +8,14 @@ import numpyro.infer
 from tqdm.auto import tqdm
 
 from ebm_ppl._checks import is_traced
-from ebm_ppl._numpyro import MCMC_READS, collect_and_postprocess, is_prng_key, progress_phase
+from ebm_ppl._numpyro import (
+    MCMC_READS,
+    MODELS,
+    collect_and_postprocess,
+    in_turn,
+    is_prng_key,
+    progress_phase,
+)
 from ebm_ppl.samplers._start import CompiledOnce
 
 
@@ -60,27 +67,30 @@ class MCMC(numpyro.infer.MCMC):
             return super()._single_chain_mcmc(init, args, kwargs, collect_fields, remove_sites)
         rng_key, state, init_params = init
         if state is None or getattr(self.sampler, MCMC_READS, None) is None:
-            fresh = self.sampler.init(
+            fresh = in_turn(self.sampler.init)(
                 rng_key, self.num_warmup, init_params, model_args=args, model_kwargs=kwargs
             )
             state = fresh if state is None else state
         sample, postprocess = self._get_cached_fns()
-        collect = collect_and_postprocess(postprocess, collect_fields, remove_sites)
+        with MODELS:  # NumPyro keeps the last of these functions, for all threads
+            collect = collect_and_postprocess(postprocess, collect_fields, remove_sites)
 
         def advance(
             carried: Any, draws: Any, first: Any, last: Any, start: Any, thinning: Any
         ) -> tuple[Any, Any]:
             def step(number: Any, carry: tuple[Any, Any]) -> tuple[Any, Any]:
                 carried, draws = carry
-                carried = sample(carried)
+                carried = in_turn(sample)(carried)
                 index = (number - start) // thinning
-                return carried, _with_row(draws, index, collect(carried))
+                return carried, _with_row(draws, index, in_turn(collect)(carried))
 
             return jax.lax.fori_loop(first, last, step, (carried, draws))
 
         carried = (state, args, kwargs) if self._jit_model_args else (state,)
         program = self._program(advance, (sample, collect))
-        carried, draws = self._run(program, carried, collect(carried), is_prng_key(rng_key))
+        carried, draws = self._run(
+            program, carried, in_turn(collect)(carried), is_prng_key(rng_key)
+        )
         fields = draws if len(collect_fields) > 1 else (draws,)
         return dict(zip(collect_fields, fields, strict=True)), carried[0]
 

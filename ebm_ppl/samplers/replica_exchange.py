@@ -14,6 +14,7 @@ from numpyro.distributions import Distribution
 from numpyro.infer.mcmc import MCMCKernel
 
 from ebm_ppl._checks import check_count, check_flag, check_instance, check_shape
+from ebm_ppl._forks import check_not_forked
 from ebm_ppl._numpyro import is_prng_key
 from ebm_ppl._random import step_key
 from ebm_ppl._types import Position, PotentialFn, PRNGKey
@@ -303,6 +304,7 @@ class ReplicaExchange(AbstractModelKernel):
             ValueError: If the initial position is missing, malformed, or its potential is not
                 finite; if the base law does not fit it; if the model has no latent site.
         """
+        check_not_forked()
         check_count("num_warmup", num_warmup, 0)
         self._is_batched, self._num_warmup = not is_prng_key(rng_key), num_warmup
         over_chains = jax.vmap if self._is_batched else lambda function: function
