@@ -185,6 +185,12 @@ class QuadratureDensity:
         keep = masses > 1e-25
         return self._chart.to_support(self._grid.points[keep]), masses[keep]
 
+    @functools.cached_property
+    def extent(self) -> np.ndarray:
+        """Lowest and highest place, per coordinate, at which quadrature has found mass, shape (dim, 2)."""
+        points = self._nodes[0]
+        return np.stack([points.min(0), points.max(0)], 1)
+
     def expectation(self, fn: Callable[[Any], Any]) -> np.ndarray:
         """Expectation of a function under the density.
 

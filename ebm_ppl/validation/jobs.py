@@ -20,7 +20,7 @@ from ebm_ppl.validation.checks.evaluations import evaluations
 from ebm_ppl.validation.checks.gradients import change_of_variables, gradient, resolution
 from ebm_ppl.validation.checks.invariance import SCREEN_CHAINS, InvarianceSubject, exact_invariance
 from ebm_ppl.validation.checks.mixing import is_slow, mixing
-from ebm_ppl.validation.checks.normalizer import normalizer
+from ebm_ppl.validation.checks.normalizer import normalizer, overlooked
 from ebm_ppl.validation.controls import Control
 from ebm_ppl.validation.diagnostics import convergence
 from ebm_ppl.validation.family import Member
@@ -165,6 +165,11 @@ def kernel_job(
             if is_slow(result):
                 longer = dataclasses.replace(case, thinning=PATIENCE * case.thinning)
                 sampled, result = run_for(longer)
+            if subject.density is not None:
+                visited = sampled.draws.reshape(-1, subject.density.dim)
+                found = overlooked(subject.density, visited, case.name)
+                if found is not None:
+                    emit(Row(subject.name, NO_KERNEL, found))
             step_sizes.append(sampled.step_size)
             traces.append(
                 tables.trace(

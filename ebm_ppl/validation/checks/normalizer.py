@@ -2,6 +2,9 @@
 
 import time
 
+import numpy as np
+from jaxtyping import Float
+
 from ebm_ppl.quadrature import QuadratureDensity
 from ebm_ppl.validation.results import CheckResult, Question, Verdict
 
@@ -10,6 +13,53 @@ BOUNDS = {1: 1e-8, 2: 1e-6}
 
 FEW_ERRORS = 5.0
 """Stated errors by which the rule that is not reported may be off: its estimate is no bound."""
+
+
+COMPARABLE = 10.0
+"""Nats below the mean log density down to which a place outside counts: there are tails beyond."""
+
+
+def overlooked(
+    density: QuadratureDensity, draws: Float[np.ndarray, "n dim"], kernel: str
+) -> CheckResult | None:
+    """Look in what chains have visited for places that quadrature has not found.
+
+    Beyond the last node that carries mass a density is 1e-25 of what it was, unless there is another mode. A
+    chain that stands in one proves it, whatever the kernel: the energy there says so.
+
+    Args:
+        density: The quadrature ground truth.
+        draws: Points in the support at which chains of a kernel stood.
+        kernel: Its name.
+
+    Returns:
+        A failure of the ground truth, or `None` where nothing was overlooked.
+    """
+    began = time.perf_counter()
+    low, high = density.extent.T
+    outside = draws[np.any((draws < low) | (draws > high), axis=1)]
+    if not len(outside):
+        return None
+    log_density = density.log_density(outside.reshape(-1, *density.energy.event_shape))
+    typical = -float(density.entropy())
+    highest = int(np.argmax(log_density))
+    if not log_density[highest] >= typical - COMPARABLE:
+        return None
+    return CheckResult(
+        check="normaliser",
+        question=Question.CORRECTNESS,
+        verdict=Verdict.FAIL,
+        statistic=float(log_density[highest] - typical),
+        statistic_name="log density outside of all that quadrature found, less the mean log density inside",
+        bound=-COMPARABLE,
+        sample_size=len(draws),
+        detectable=f"a place outside whose density is e^-{COMPARABLE:.0f} of the typical one",
+        false_alarm_rate=0.0,
+        detail=f"{kernel} stood at {outside[highest].tolist()}, where the energy is as low as inside, but "
+        f"quadrature found mass in {density.extent.tolist()} only: log Z and every verdict that rests on "
+        "this ground truth lack a mode",
+        seconds=time.perf_counter() - began,
+    )
 
 
 def normalizer(density: QuadratureDensity, log_z: float | None) -> CheckResult:

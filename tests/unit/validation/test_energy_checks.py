@@ -8,14 +8,25 @@ import numpy as np
 import pytest
 
 from ebm_ppl import MALA
-from ebm_ppl.energies import Gaussian, TiltedDoubleWell
+from ebm_ppl.energies import (
+    AbstractEnergy,
+    Beta,
+    Gaussian,
+    GaussianMixture,
+    TiltedDoubleWell,
+    from_callable,
+)
 from ebm_ppl.potentials import EnergyPotential
-from ebm_ppl.quadrature import _rules, normalize
+from ebm_ppl.quadrature import QuadratureDensity, _rules, normalize
+from ebm_ppl.quadrature._chart import Chart
+from ebm_ppl.validation import cases, jobs
 from ebm_ppl.validation.checks.detailed_balance import detailed_balance
 from ebm_ppl.validation.checks.gradients import resolution
-from ebm_ppl.validation.checks.normalizer import normalizer
+from ebm_ppl.validation.checks.normalizer import normalizer, overlooked
 from ebm_ppl.validation.controls._base import AlteredPotential
 from ebm_ppl.validation.results import Verdict
+from ebm_ppl.validation.sampling import SamplingRun
+from ebm_ppl.validation.subjects import built_in
 
 
 class Beside(AlteredPotential):
@@ -80,3 +91,61 @@ def test_the_other_rule_is_held_against_the_one_that_is_reported_without_a_close
     off = dataclasses.replace(density, other_log_z=density.log_z + 1e-4)
     assert normalizer(density, None).verdict is Verdict.PASS
     assert normalizer(off, None).verdict is Verdict.FAIL
+
+
+# What chains find that quadrature has not
+
+
+@pytest.fixture(scope="module", params=[1, 2])
+def blind(request: pytest.FixtureRequest) -> QuadratureDensity:
+    """A ground truth that has found one of two equal modes, as planted."""
+    dim = request.param
+    found, missed = jnp.zeros(dim), jnp.full(dim, 25.0)
+    both = GaussianMixture([0.5, 0.5], jnp.stack([found, missed]), jnp.stack([jnp.eye(dim)] * 2))
+    density = normalize(Gaussian(found, jnp.eye(dim)))
+    return dataclasses.replace(density, energy=both, _chart=Chart(both))
+
+
+def test_a_chain_in_a_mode_that_quadrature_lacks_fails_the_truth(blind: QuadratureDensity) -> None:
+    inside = np.asarray(jax.random.normal(jax.random.key(0), (1000, blind.dim)))
+    assert overlooked(blind, inside, "mala") is None
+    one_stands_there = np.concatenate([inside, np.full((1, blind.dim), 25.5)])
+    result = overlooked(blind, one_stands_there, "mala")
+    assert result is not None
+    assert result.verdict is Verdict.FAIL
+    assert "mala stood at [25.5" in result.detail
+
+
+def test_a_chain_that_comes_from_afar_fails_nothing(blind: QuadratureDensity) -> None:
+    afar = np.linspace(-40, 17, 200)[:, None] * np.ones(blind.dim)
+    assert overlooked(blind, afar, "mala") is None
+
+
+CAUCHY = from_callable(lambda x: jnp.log1p(x**2), event_shape=())
+
+
+@pytest.mark.parametrize("energy", [Beta(0.4, 0.6), CAUCHY], ids=["an edge", "tails without end"])
+def test_edges_and_tails_are_not_overlooked(energy: AbstractEnergy) -> None:
+    density = normalize(energy)
+    draws = density.sample(jax.random.key(1), (100_000,)).reshape(-1, 1)
+    assert overlooked(density, draws, "exact draws") is None
+
+
+def test_the_kernel_that_finds_a_mode_fails_the_energy_in_the_report(
+    monkeypatch: pytest.MonkeyPatch, blind: QuadratureDensity
+) -> None:
+    subject = built_in()["gaussian_mixture_1d"]
+    draws = np.full((4, 500, blind.dim), 25.0) + np.random.default_rng(0).normal(
+        size=(4, 500, blind.dim)
+    )
+    monkeypatch.setattr(type(subject), "density", blind)
+    run = SamplingRun(draws, np.ones((4, 500)), None, 0.5, 1.0, 0.9, 1.0, MALA(potential_fn=abs))
+    monkeypatch.setattr(jobs, "run_kernel", lambda *_: run)
+    monkeypatch.setattr(jobs.tables, "trace", lambda *_, **__: None)
+    rows = []
+    case = dataclasses.replace(next(iter(cases.discover().values())), exact=False)
+    jobs.kernel_job(subject, case, 0).run(rows.append)
+    found = [row for row in rows if row.result.check == "normaliser"]
+    assert [(row.energy, row.kernel, row.result.verdict) for row in found] == [
+        (subject.name, jobs.NO_KERNEL, Verdict.FAIL)
+    ]
