@@ -17,6 +17,7 @@ from ebm_ppl._checks import check_count, check_flag, check_interval, check_posit
 from ebm_ppl._forks import check_not_forked
 from ebm_ppl._numpyro import is_prng_key
 from ebm_ppl._random import step_key
+from ebm_ppl._shared_jit import SharedJit
 from ebm_ppl._types import Position, PotentialFn, PRNGKey, Scalar
 from ebm_ppl.samplers._adaptation import (
     STAN,
@@ -400,9 +401,8 @@ class AbstractKernel(AbstractModelKernel):
         one_z = jax.tree.map(lambda leaf: leaf[0], z) if self._is_batched else z
         check_returns_scalar(potential_fn, one_z)
         # Keys go along, since a model without latent sites has no axis over chains in its position.
-        potential_energy, z_grad = over_chains(lambda _, z: self._evaluate(potential_fn, z))(
-            rng_key, z
-        )
+        evaluate = SharedJit(over_chains(lambda _, z: self._evaluate(potential_fn, z)))
+        potential_energy, z_grad = evaluate(rng_key, z)
         check_finite_start(potential_energy)
 
         position = ravel_pytree(one_z)[0]

@@ -17,7 +17,7 @@ from ebm_ppl._random import step_keys
 from ebm_ppl._types import Position, PotentialFn, PRNGKey, Scalar
 from ebm_ppl.samplers._adaptation import AdaptationState
 from ebm_ppl.samplers._base import AbstractKernel
-from ebm_ppl.samplers._source import ModelSource, PotentialSource
+from ebm_ppl.samplers._source import PotentialSource
 from ebm_ppl.samplers._state import KernelState
 
 _LEVELS = "levels"
@@ -182,8 +182,7 @@ def target_of(kernel: Any) -> tuple[Callable | None, PotentialFn | None, Callabl
     source, uses_gradient = kernel._source, kernel.gradient_evaluations_per_step > 0
     if isinstance(source, PotentialSource):
         return None, source.potential_fn(), init_to_uniform, uses_gradient
-    strategy = source.init_strategy if isinstance(source, ModelSource) else init_to_uniform
-    return source.model, None, strategy, uses_gradient
+    return source.model, None, source.init_strategy, uses_gradient
 
 
 def keys_of_levels(

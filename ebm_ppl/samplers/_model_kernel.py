@@ -10,11 +10,11 @@ from ebm_ppl._types import PotentialFn
 from ebm_ppl.energies import AbstractEnergy
 from ebm_ppl.potentials import EnergyModel, EnergyPotential
 from ebm_ppl.samplers._source import (
+    EnergySource,
     ModelArgs,
     ModelKwargs,
     ModelSource,
     PotentialSource,
-    StateSource,
 )
 
 
@@ -50,12 +50,12 @@ class AbstractModelKernel(MCMCKernel):
         for name, function in callables.items():
             if function is not None and not callable(function):
                 raise ValueError(f"`{name}` must be callable; got {function!r}.")
-        self._source: PotentialSource | ModelSource | StateSource
+        self._source: PotentialSource | ModelSource | EnergySource
         source = model if potential_fn is None else potential_fn
         if isinstance(source, (EnergyModel, EnergyPotential)) and not self.takes_discrete:
             _check_real(type(self).__name__, source.energy)
-        if isinstance(model, EnergyModel) and model.energy.support.is_discrete:
-            self._source = StateSource(model)
+        if isinstance(model, EnergyModel) and EnergySource.serves(model, init_strategy):
+            self._source = EnergySource(model, init_strategy, uses_gradient)
         elif model is not None:
             self._source = ModelSource(model, init_strategy, uses_gradient)
         elif potential_fn is not None:

@@ -4,7 +4,10 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import jax
+import jax.numpy as jnp
+from jaxtyping import Array
 from numpyro.distributions.transforms import biject_to
+from numpyro.infer import init_to_uniform
 from numpyro.infer.util import initialize_model, transform_fn
 
 from ebm_ppl._numpyro import GIBBS_SITES_KWARG, identity, in_turn, is_prng_key
@@ -47,22 +50,48 @@ class PotentialSource:
         raise ValueError("`wrap_model` needs a kernel built from `model`; got `potential_fn`.")
 
 
-class StateSource:
-    """The model of a discrete energy; positions are dictionaries of its one site.
+class EnergySource:
+    """The model of one energy, known without a trace of it; positions are dictionaries of its site.
 
-    NumPyro's own way from a model to a potential sums finite discrete sites out.
+    Of real points chains start as NumPyro's `init_to_uniform` has them, from the same keys. Of states they
+    start anywhere: NumPyro's own way from a model to a potential sums finite discrete sites out.
+
+    Args:
+        model: The model.
+        init_strategy: `init_to_uniform`, with a radius or without.
+        uses_gradient: Whether the gradient has to be finite, too, where a chain starts.
     """
 
     is_ready = True
 
-    def __init__(self, model: EnergyModel) -> None:
+    def __init__(self, model: EnergyModel, init_strategy: Callable, uses_gradient: bool) -> None:
         self.model = model
+        self.init_strategy = init_strategy
+        self._uses_gradient = uses_gradient
+        self._draw = CompiledOnce()
 
-    def initialise(self, rng_key: PRNGKey, init_params: Any, *_: Any) -> Position:
-        """The given position, or for each chain a state drawn uniformly."""
+    @staticmethod
+    def serves(model: Callable | None, init_strategy: Callable) -> bool:
+        """Whether a model is of this kind, and chains are to start as they do here."""
+        if not isinstance(model, EnergyModel):
+            return False
+        is_uniform = getattr(init_strategy, "func", init_strategy) is init_to_uniform
+        return model.energy.support.is_discrete or (is_uniform and model.log_z is None)
+
+    def initialise(
+        self, rng_key: PRNGKey, init_params: Any, model_args: ModelArgs, model_kwargs: ModelKwargs
+    ) -> Position:
+        """The given position, or one drawn for each chain."""
         name, energy = self.model.name, self.model.energy
+        if model_args or model_kwargs:
+            raise TypeError(
+                f"The model of an energy takes no arguments; got {model_args!r} and {model_kwargs!r}."
+            )
         if init_params is not None:
             return as_sites(init_params, {name})
+        if not energy.support.is_discrete:
+            draw = self._draw(self._drawn_by, energy)
+            return {name: draw(rng_key)}
         space = StateSpace.of(energy)
         if space is None:
             raise ValueError(
@@ -72,20 +101,56 @@ class StateSource:
         draw = space.draw if is_prng_key(rng_key) else jax.vmap(space.draw)
         return {name: draw(rng_key)}
 
+    def _drawn_by(self, rng_key: PRNGKey) -> Array:
+        """Uniform positions, one for each key, at which the potential is finite."""
+        potential = EnergyPotential(self.model.energy)
+        radius = getattr(self.init_strategy, "keywords", {}).get("radius", 2)
+        shape = potential.position_shape
+
+        def is_valid(z: Array) -> Array:
+            if not self._uses_gradient:
+                return jnp.isfinite(potential(z))
+            value, gradient = jax.value_and_grad(potential)(z)
+            return jnp.isfinite(value) & jnp.all(jnp.isfinite(gradient))
+
+        def again(carry: tuple[Any, Any, Any, Any]) -> tuple[Any, Any, Any, Any]:
+            count, key, _, _ = carry
+            key, key_draw = jax.random.split(key)
+            z = jax.random.uniform(key_draw, shape, minval=-radius, maxval=radius)
+            return count + 1, key, z, is_valid(z)
+
+        def draw(key: PRNGKey) -> Array:
+            begin = jnp.asarray(0), key, jnp.zeros(shape), jnp.asarray(False)
+            goes_on = lambda carry: (carry[0] < _MOST_DRAWS) & ~carry[3]  # noqa: E731
+            return jax.lax.while_loop(goes_on, again, begin)[2]
+
+        return draw(rng_key) if is_prng_key(rng_key) else jax.lax.map(draw, rng_key)
+
     def potential_fn(self, *_: Any) -> PotentialFn:
-        """The energy of the one site."""
+        """The potential of the one site."""
         potential = EnergyPotential(self.model.energy)
         return lambda z: potential(z[self.model.name])
 
     def postprocess_fn(self, *_: Any) -> Callable:
-        """The identity: positions are states."""
-        return identity
+        """Map to points of the support; the identity for states."""
+        if self.model.energy.support.is_discrete:
+            return identity
+        constrain = EnergyPotential(self.model.energy).constrain
+        return lambda z: {self.model.name: constrain(z[self.model.name])}
 
     constrain_fn = postprocess_fn
 
-    def wrap(self, _wrapper: Callable) -> "StateSource":
+    def wrap(self, wrapper: Callable) -> "ModelSource":
         """A wrapped model is no longer that of one energy."""
-        raise ValueError("`wrap_model` needs a model of real sites; got that of a discrete energy.")
+        if self.model.energy.support.is_discrete:
+            raise ValueError(
+                "`wrap_model` needs a model of real sites; got that of a discrete energy."
+            )
+        return ModelSource(wrapper(self.model), self.init_strategy, self._uses_gradient)
+
+
+_MOST_DRAWS = 100
+"""Draws of a start after which the last is taken as it is, as by NumPyro."""
 
 
 def as_sites(params: Any, names: Collection[str]) -> dict[str, Any]:

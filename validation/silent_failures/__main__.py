@@ -19,7 +19,7 @@ AREAS: dict[str, tuple[tuple[Function, ...], int]] = {
 }
 """Functions of each area, and how many problems each of them is asked by default."""
 
-_CLEARED = 20
+_CLEARED = 100
 """Problems after which compiled programs are forgotten: a process may map only so many pieces of memory."""
 
 RESULTS = pathlib.Path(__file__).parent / "results"
@@ -31,6 +31,7 @@ def ask(function: Function, num_problems: int, seed: int) -> list[Row]:
     for index, (name, dim, problem, rng_key) in enumerate(function.problems(num_problems, seed)):
         if index % _CLEARED == 0:
             jax.clear_caches()
+            click.echo(f"{function.name}: {index} of {num_problems}", err=True)
         answer = answer_to(lambda problem=problem, key=rng_key: function.ask(problem, key))
         rows[name].note(answer, dim, problem.parameters)
     return [row for row in rows.values() if row.answers]

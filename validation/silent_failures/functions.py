@@ -7,8 +7,8 @@ from typing import Any
 
 import jax
 import numpy as np
-from numpyro.infer import MCMC
 
+from ebm_ppl import MCMC
 from ebm_ppl._types import PRNGKey
 from ebm_ppl.validation.hard_problems import DATA_FAMILIES, FAMILIES
 
@@ -50,7 +50,7 @@ def run_chains(
     num_chains: int,
     extra_fields: tuple[str, ...] = (),
 ) -> MCMC:
-    """A run of NumPyro's `MCMC`: a thousand draws of each chain, all chains as one batch."""
+    """A thousand draws of each of several chains, run as one batch by a program that a family shares."""
     chains = MCMC(
         kernel,
         num_warmup=num_warmup,
