@@ -16,6 +16,7 @@ from tqdm.auto import tqdm
 
 from ebm_ppl._checks import check_count, check_flag, check_instance, check_key
 from ebm_ppl._numpyro import is_prng_key
+from ebm_ppl._processes import check_layout, on_host, spans, together, tree_on_host
 from ebm_ppl._types import PRNGKey
 from ebm_ppl.samplers import KernelState, ReplicaExchangeState
 from ebm_ppl.samplers._model_kernel import AbstractModelKernel
@@ -138,6 +139,9 @@ def stream(
     run = _Run(kernel, reductions, path is not None, thinning, model_args, model_kwargs)
     if rng_key is not None or state is None:
         check_key("rng_key", rng_key)
+    inputs = {"init_params": init_params, "state": state, "model_args": (model_args, model_kwargs)}
+    for name, tree in inputs.items():
+        check_layout(name, tree)
     if state is None:
         num_chains = num_chains or 1
         keys = jax.random.split(cast(PRNGKey, rng_key), num_chains)
@@ -149,7 +153,7 @@ def stream(
         state = _refreshed(kernel, state, model_args, model_kwargs)
     num_steps = num_warmup + num_samples * thinning
     most_steps = _MOST_STEPS // getattr(kernel, "iterations_per_step", 1)
-    if int(np.max(getattr(state, "i", 0))) + num_steps > most_steps:
+    if int(np.max(on_host(getattr(state, "i", 0)))) + num_steps > most_steps:
         raise ValueError(
             f"Chains must be of at most {most_steps} steps in all; got {num_steps} more, with warm-up."
         )
@@ -158,26 +162,38 @@ def stream(
     lengths = _chunks(num_samples, chunk_size)
     totals: dict[str, Any] = dict.fromkeys(reductions)
     num_diverging = start = 0
-    with contextlib.ExitStack() as stack:
+    with together(stream.__name__, state, inputs) as processes, contextlib.ExitStack() as stack:
+        processes.check_alike(
+            lengths=lengths,
+            num_warmup=num_warmup,
+            thinning=thinning,
+            progress_bar=bool(progress_bar),
+        )
+        processes.check_alike(path=None if path is None else os.fspath(path))
+        processes.check_copies(rng_key=rng_key, kernel=state, model_args=inputs["model_args"])
         write = None
-        if path is not None:
+        if path is not None and processes.is_first:
             like = run.draws_like(state, lengths[0])
             write = stack.enter_context(folder_of_draws(path, num_samples, like))
-        bar = stack.enter_context(tqdm(total=num_steps, disable=not progress_bar, unit="step"))
+        processes.agree(None)  # the place for draws is taken
+        is_hidden = not (progress_bar and processes.is_first)
+        bar = stack.enter_context(tqdm(total=num_steps, disable=is_hidden, unit="step"))
         for first in range(0, num_warmup, _WARMUP_CHUNK):
             count = min(_WARMUP_CHUNK, num_warmup - first)
             state = run.warm_up(state, count)
             _show(bar, kernel, state, count, progress_bar)
         for number, length in enumerate(lengths):
             state, partials, diverging, draws = run.chunk(state, length)
-            partials = jax.device_get(partials)
+            partials = tree_on_host(partials)
             is_second_half = number >= len(lengths) // 2
             for name, reduction in reductions.items():
                 totals[name] = reduction.merge(totals[name], partials[name], is_second_half)
+            draws = tree_on_host(draws) if spans(draws) else draws
             if write is not None:
                 write(draws, start)
-            num_diverging, start = num_diverging + int(diverging), start + length
+            num_diverging, start = num_diverging + int(on_host(diverging)), start + length
             _show(bar, kernel, state, length * thinning, progress_bar)
+            processes.agree(None)  # none has failed to merge or to write
     if isinstance(state, (KernelState, ReplicaExchangeState)) and state.health is not None:
         state.health.report((__name__, stream.__name__))
     results = {name: reduction.result(totals[name]) for name, reduction in reductions.items()}

@@ -13,6 +13,7 @@ from jaxtyping import Array
 from tqdm.auto import tqdm
 
 from ebm_ppl._checks import check_count, check_flag, check_instance, check_key
+from ebm_ppl._processes import laid_out, layout_of, placed_like, spans, together
 from ebm_ppl._types import PRNGKey
 from ebm_ppl.energies import (
     AbstractConditionalEnergy,
@@ -207,12 +208,13 @@ def fit(
     watch = None
     if validation is not None and held_out is not None:
         watch = Watch(validation, held_out, objective, num_steps, key_watch)
-    state = trainer.init(energy, examples, key_fit)
+    state = placed_like(trainer.init(energy, examples, key_fit), examples)
+    layout = layout_of(state)
     start = state.model
     check_parameters(start)
     warn_of_constant_data(energy, examples)
     trainer = dataclasses.replace(trainer, optimizer=sparing_learned(optimizer, start))
-    best = Best.none_yet(trainer.averaged_model(state))
+    best = placed_like(Best.none_yet(trainer.averaged_model(state)), examples)
     recorder = Recorder()
     mark = ""
     if checkpoint is not None:
@@ -222,14 +224,20 @@ def fit(
         every = None if validation is None else validation.every
         mark = fingerprint(programs, (state, examples, held_out, every))
     keeper = None
-    with _checkpoint.claimed(checkpoint):
+    with (
+        together(fit.__name__, state, examples, held_out) as processes,
+        _checkpoint.claimed(checkpoint, processes),
+    ):
+        processes.check_alike(num_steps=num_steps, mark=mark, progress_bar=bool(progress_bar))
+        processes.check_copies(rng_key=rng_key, energy=energy, data=(examples, held_out))
         if checkpoint is not None:
             stored = _checkpoint.read(checkpoint.path, (state, best), mark)
             if stored is not None:
                 (state, best), extra = stored
                 recorder = Recorder.from_arrays(extra)
             found = None if stored is None else int(state.step)
-            keeper = _checkpoint.Keeper(checkpoint.path, mark, found)
+            processes.check_alike(checkpoint=found)
+            keeper = _checkpoint.Keeper(checkpoint.path, mark, found, processes)
         step = int(state.step)
         if step > num_steps:
             raise ValueError(
@@ -239,11 +247,14 @@ def fit(
         boundaries = [part.every for part in (validation, checkpoint) if part is not None]
         pace = Pace(boundaries, num_steps, hurried=progress_bar)
         stopped = watch is not None and watch.is_over(best)
-        with tqdm(total=num_steps, initial=step, disable=not progress_bar, unit="step") as bar:
+        is_hidden = not (progress_bar and processes.is_first)
+        with tqdm(total=num_steps, initial=step, disable=is_hidden, unit="step") as bar:
             while step < num_steps and not stopped:
+                steps = jnp.asarray(processes.agree(pace.next(step)))
                 state, count, buffers = run_chunk(
-                    trainer, state, examples, jnp.asarray(pace.next(step)), jnp.asarray(max_refused)
+                    trainer, state, examples, steps, jnp.asarray(max_refused)
                 )
+                state = laid_out(state, layout)
                 count = int(count)
                 metrics = recorder.add_steps(buffers, count)
                 if int(state.refused_in_a_row) >= max_refused:
@@ -298,6 +309,12 @@ def _units(energy: Any, data: Any) -> Units:
         raise ValueError(
             "`standardise` must be False but for an energy on all reals without a condition; got "
             f"{type(energy).__name__}."
+        )
+    if spans(data):
+        raise ValueError(
+            "`standardise` must be False for data that lie on the devices of several processes, since "
+            "means are taken in double precision by one; standardise the numbers before they are shared "
+            "out."
         )
     with jax.enable_x64(True):  # reads the data as they are, and refuses what is no data set
         as_batch(energy, data)
