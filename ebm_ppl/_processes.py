@@ -256,7 +256,9 @@ class _Together(Run):
         """What each process has to say, by its number."""
         client, number = _client(), next(_ROUNDS)
         place = f"ebm_ppl/round/{number}"
-        client.key_value_set(f"{place}/{self._index}", json.dumps({"at": self._name, **mine}))
+        client.key_value_set(
+            f"{place}/{self._index}", json.dumps({"at": self._name, **mine}, default=str)
+        )
         try:
             client.wait_at_barrier(place, int(1000 * patience))
         except Exception as error:  # of a class that JAX has moved before

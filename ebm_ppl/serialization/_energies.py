@@ -42,6 +42,8 @@ def save_energy(
         ValueError: If a part of the energy or the metadata cannot be saved, or `load_energy` would refuse
             what came of it.
         OSError: If the file cannot be written.
+        ProcessFailedError: If the energy lies on devices of several processes, of which the first writes, and
+            another of them has failed.
 
     Examples:
         >>> import pathlib, tempfile
