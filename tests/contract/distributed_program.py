@@ -154,8 +154,9 @@ class Breaking(Summary):
 
 
 def small_stream(rng_key=0, **options):
-    options = {"num_samples": 4, "num_chains": CHAINS, "init_params": starts()} | options
-    stream(mala(), jax.random.key(rng_key), **options)
+    if "init_params" not in options:  # to share them out is a step that all processes have to take
+        options["init_params"] = starts()
+    stream(mala(), jax.random.key(rng_key), num_samples=4, num_chains=CHAINS, **options)
 
 
 def small_fit(data, **options):
@@ -175,7 +176,7 @@ def breaks_for_want_of_a_folder(folder):
 def breaks_for_want_of_a_place(folder):
     place = ebm.Checkpoint(folder / "fit.ckpt")
     object.__setattr__(place, "path", folder / "missing" / "fit.ckpt")
-    small_fit(shared(np.random.default_rng(0).normal(size=(8, 2))), checkpoint=place)
+    small_fit(shared(np.arange(16, dtype=np.float32).reshape(8, 2)), checkpoint=place)
 
 
 def breaks_amid_a_program(_):
@@ -201,15 +202,16 @@ def differs_in_calls(folder):
     if jax.process_index() == 0:
         ebm.save_energy(energy, folder / "model.ebm")
     else:
-        small_stream()
+        small_stream(init_params=points)
 
 
 def asks_for_units(_):
-    small_fit(shared(np.random.default_rng(0).normal(size=(8, 2))), standardise=True)
+    small_fit(shared(np.arange(16, dtype=np.float32).reshape(8, 2)), standardise=True)
 
 
 def has_a_bad_row(_):
-    small_fit(shared(np.r_[np.ones((5, 2)), np.full((3, 2), np.nan)]))
+    data = shared(np.arange(16, dtype=np.float32).reshape(8, 2))
+    small_fit(jnp.where(data < 10, data, jnp.nan))
 
 
 def starts_outside(_):
