@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.distributed, pytest.mark.slow]
 
 ROOT = pathlib.Path(__file__).parents[2]
 PROGRAM = pathlib.Path(__file__).with_name("distributed_program.py")
-PATIENCE = 300.0
+PATIENCE = 600.0
 """Seconds, many times what the programs take."""
 
 
