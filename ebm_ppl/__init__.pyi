@@ -10,6 +10,7 @@ from . import validation as validation
 from ._errors import DoublyIntractableError as DoublyIntractableError
 from ._errors import NonFiniteEnergyError as NonFiniteEnergyError
 from ._errors import NotNormalizableError as NotNormalizableError
+from ._errors import ProcessFailedError as ProcessFailedError
 from ._errors import TrainingDivergedError as TrainingDivergedError
 from ._errors import UnreadableFileError as UnreadableFileError
 from .distribution import EnergyDistribution as EnergyDistribution

@@ -9,6 +9,7 @@ import numpy as np
 from jax.core import Tracer
 
 from ebm_ppl._forks import check_not_forked
+from ebm_ppl._processes import on_host
 
 
 def is_traced(value: Any) -> bool:
@@ -44,8 +45,9 @@ def check_finite(name: str, value: Any) -> None:
     if is_traced(value):
         return
     try:
-        is_text = np.asarray(value).dtype.kind in "US"  # which NumPy would read as numbers
-        finite = not is_text and bool(np.all(np.isfinite(np.asarray(value, dtype=np.float64))))
+        array = on_host(value)
+        is_text = array.dtype.kind in "US"  # which NumPy would read as numbers
+        finite = not is_text and bool(np.all(np.isfinite(np.asarray(array, np.float64))))
     except (TypeError, ValueError):
         finite = False
     if not finite:

@@ -1,4 +1,4 @@
-"""Exceptions that name what is wrong: with a density, with training, or with a file."""
+"""Exceptions that name what is wrong: with a density, with training, with a file, or elsewhere."""
 
 
 class NotNormalizableError(ValueError):
@@ -26,6 +26,18 @@ class DoublyIntractableError(ValueError):
 
 class UnreadableFileError(ValueError):
     """A file that someone else may have written is not what it was to be, or asks for more than it may."""
+
+
+class ProcessFailedError(RuntimeError):
+    """Another process of the same run has failed, and ended it.
+
+    Attributes:
+        process_index: Number of the process.
+    """
+
+    def __init__(self, process_index: int, name: str, failure: str) -> None:
+        super().__init__(f"Process {process_index} has ended `{name}` on all: {failure}")
+        self.process_index = process_index
 
 
 class TrainingDivergedError(ArithmeticError):

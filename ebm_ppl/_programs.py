@@ -11,6 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.extend import core
 
+from ebm_ppl._processes import blocks_on_host
+
 _CALLBACKS = ("pure_callback", "io_callback")  # whose results a program uses; not those that print
 
 _RULES = ("custom_jvp_call", "custom_vjp_call", "custom_vmap_call")
@@ -40,9 +42,10 @@ def digest_of(programs: Sequence[Any], values: Any = None, *, with_constants: bo
         digest.update(_ADDRESS.sub("", str(program.jaxpr)).encode())
     constants = [list(_constants(program, with_constants)) for program in programs]
     for leaf in jax.tree.leaves(eqx.filter((constants, values), eqx.is_array_like)):
-        array = to_numpy(leaf)
+        array = as_numbers(leaf)
         digest.update(f"{array.shape}{array.dtype}".encode())
-        digest.update(np.ascontiguousarray(array).tobytes())
+        for block in blocks_on_host(array):
+            digest.update(np.ascontiguousarray(block).tobytes())
     return digest.hexdigest()
 
 
@@ -64,11 +67,12 @@ def is_comparable(program: Any) -> bool:
     )
 
 
-def to_numpy(leaf: Any) -> np.ndarray:
-    """A number, an array or the data of random keys, as a NumPy array."""
-    if eqx.is_array(leaf) and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
-        leaf = jax.random.key_data(leaf)
-    return np.asarray(leaf)
+def as_numbers(leaf: Any) -> Any:
+    """A number, an array or the data of random keys, as an array of numbers where it lies."""
+    if not eqx.is_array(leaf):
+        return np.asarray(leaf)
+    is_key = jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+    return jax.random.key_data(leaf) if is_key else leaf
 
 
 def _constants(program: Any, with_own: bool) -> Iterator[Any]:

@@ -10,6 +10,7 @@ from jaxtyping import Array, Float
 from numpyro.distributions import constraints
 
 from ebm_ppl._checks import check_count, check_interval, check_positive, is_traced
+from ebm_ppl._processes import on_host
 from ebm_ppl._types import Event, PRNGKey, Scalar
 from ebm_ppl.energies._base import as_parameter
 from ebm_ppl.energies._components import rotated_components
@@ -159,7 +160,7 @@ class RestrictedBoltzmannMachine(AbstractLatentEnergy, AbstractLinearEnergy):
         """
         check_count("num_hidden", num_hidden)
         check_positive("weight_scale", weight_scale)
-        points = np.asarray(data, dtype=np.float64)
+        points = on_host(data, np.float64)
         if points.ndim != 2 or 0 in points.shape or not np.all((points == 0) | (points == 1)):
             raise ValueError(
                 "`data` must be zeros and ones of shape (num_examples, visible); got shape "

@@ -16,6 +16,7 @@ from numpyro.infer import init_to_uniform
 from ebm_ppl._checks import check_count, check_flag, check_interval, check_positive
 from ebm_ppl._forks import check_not_forked
 from ebm_ppl._numpyro import is_prng_key
+from ebm_ppl._processes import on_host
 from ebm_ppl._random import step_key
 from ebm_ppl._shared_jit import SharedJit
 from ebm_ppl._types import Position, PotentialFn, PRNGKey, Scalar
@@ -596,8 +597,8 @@ class AbstractKernel(AbstractModelKernel):
         self, state: KernelState
     ) -> str:
         """Step size and mean acceptance probability, over all chains, for the progress bar."""
-        step_size = float(np.mean(state.adaptation.step_size))
-        accept_prob = float(np.mean(state.mean_accept_prob))
+        step_size = float(np.mean(on_host(state.adaptation.step_size)))
+        accept_prob = float(np.mean(on_host(state.mean_accept_prob)))
         return f"step size {step_size:.2e}. acc. prob={accept_prob:.2f}"
 
     def refresh(  # pyright: ignore[reportIncompatibleMethodOverride]

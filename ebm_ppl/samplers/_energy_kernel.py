@@ -11,6 +11,7 @@ from jaxtyping import Array, Bool
 from numpyro.infer import init_to_uniform
 
 from ebm_ppl._checks import is_traced
+from ebm_ppl._processes import on_host
 from ebm_ppl._types import Event, PotentialFn, PRNGKey, Scalar
 from ebm_ppl.energies import AbstractEnergy
 from ebm_ppl.potentials import EnergyModel, EnergyPotential
@@ -83,10 +84,13 @@ class AbstractEnergyKernel(AbstractKernel):
             -1, *potential.position_shape
         )
         inside = self._energy.support(potential.constrain(z))
-        if not is_traced(inside) and not np.all(inside):
+        if is_traced(inside):
+            return state
+        inside = on_host(inside)
+        if not np.all(inside):
             raise ValueError(
                 f"`init_params` must lie in {self._energy.support!r}; "
-                f"{np.sum(~np.asarray(inside))} of {np.size(inside)} chains start outside."
+                f"{np.sum(~inside)} of {np.size(inside)} chains start outside."
             )
         return state
 

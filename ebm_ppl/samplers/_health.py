@@ -10,6 +10,7 @@ from jaxtyping import Array, Float
 
 from ebm_ppl._checks import is_traced
 from ebm_ppl._numpyro import run_has_ended, warn_whoever_runs
+from ebm_ppl._processes import spans, tree_on_host
 from ebm_ppl._types import Scalar
 from ebm_ppl.samplers._run_record import RunRecord, energy_fraction, kurtosis
 
@@ -90,10 +91,11 @@ class Health:
         Args:
             runner: Module and name of the function that ran it, if it was not `MCMC`; its caller is warned.
         """
-        num_steps = int(np.max(self.num_steps))
+        known = tree_on_host(self) if spans(self) else self
+        num_steps = int(np.max(known.num_steps))
         if num_steps < 0:
             return
-        for message in self._complaints(num_steps):
+        for message in known._complaints(num_steps):
             warn_whoever_runs(message, runner)
 
     def _complaints(self, num_steps: int) -> list[str]:

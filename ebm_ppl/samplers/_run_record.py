@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from ebm_ppl._processes import on_host
 from ebm_ppl._types import Scalar
 
 
@@ -82,10 +83,10 @@ def kurtosis(record: RunRecord) -> Float[np.ndarray, " dim"]:
     r"""$n \sum d^4 / (\sum d^2)^2$ of each coordinate over all chains, whatever axes come before."""
 
     def total(sums: Array) -> np.ndarray:
-        values = np.asarray(sums, np.float64)
+        values = on_host(sums, np.float64)
         return values.reshape(-1, values.shape[-1]).sum(axis=0)
 
-    num_draws = float(np.sum(np.asarray(record.num_draws, np.float64)))
+    num_draws = float(np.sum(on_host(record.num_draws, np.float64)))
     with np.errstate(all="ignore"):
         return num_draws * total(record.fourth) / total(record.second) ** 2
 
@@ -97,7 +98,7 @@ def energy_fraction(record: RunRecord) -> float:
     """
     with np.errstate(all="ignore"):
         changes, variation = (
-            np.sum(np.asarray(sums, np.float64))
+            np.sum(on_host(sums, np.float64))
             for sums in (record.energy_changes, record.energy_variation)
         )
         return float(changes / variation)

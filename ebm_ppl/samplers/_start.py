@@ -10,6 +10,7 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 
 from ebm_ppl._checks import is_traced
+from ebm_ppl._processes import check_layout, on_host
 from ebm_ppl._shared_jit import SharedJit
 from ebm_ppl._types import Position, PotentialFn, PRNGKey
 
@@ -69,6 +70,7 @@ class CompiledOnce:
 
 def as_floating(z: Position, chains: tuple[int, ...]) -> Position:
     """The position as arrays of definite type, checked for its kind and its axis over chains."""
+    check_layout("init_params", z)
 
     def convert(leaf: Any) -> Array:
         leaf = jnp.asarray(leaf)
@@ -95,11 +97,12 @@ def check_finite_start(potential_energy: Float[Array, "*chains"]) -> None:
     """Refuse a start of infinite or undefined potential energy; traced values pass."""
     if is_traced(potential_energy):
         return
-    bad = np.ravel(~np.isfinite(np.asarray(potential_energy)))
+    values = np.ravel(on_host(potential_energy))
+    bad = ~np.isfinite(values)
     if bad.any():
         raise ValueError(
             "`init_params` must have a finite potential energy; got "
-            f"{np.ravel(potential_energy)[bad][0]} in {bad.sum()} of {bad.size} chains."
+            f"{values[bad][0]} in {bad.sum()} of {bad.size} chains."
         )
 
 

@@ -12,6 +12,7 @@ from numpyro.distributions.constraints import Constraint
 from numpyro.infer import init_to_uniform
 
 from ebm_ppl._checks import check_shape
+from ebm_ppl._processes import on_host
 from ebm_ppl._types import PotentialFn, PRNGKey, Scalar
 from ebm_ppl.samplers._base import AbstractKernel
 from ebm_ppl.samplers._metropolis import accept_or_stay
@@ -128,7 +129,7 @@ class IndependenceMetropolis(AbstractKernel):
 
     def get_diagnostics_str(self, state: KernelState) -> str:
         """Mean acceptance probability over all chains, for the progress bar."""
-        return f"acc. prob={float(np.mean(state.mean_accept_prob)):.2f}"
+        return f"acc. prob={float(np.mean(on_host(state.mean_accept_prob))):.2f}"
 
     def _log_density(self, z: Float[Array, " dim"]) -> Scalar:
         """Log density of the proposal; NumPyro's own is any number outside the support."""

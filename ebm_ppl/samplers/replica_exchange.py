@@ -16,6 +16,7 @@ from numpyro.infer.mcmc import MCMCKernel
 from ebm_ppl._checks import check_count, check_flag, check_instance, check_shape
 from ebm_ppl._forks import check_not_forked
 from ebm_ppl._numpyro import is_prng_key
+from ebm_ppl._processes import on_host
 from ebm_ppl._random import step_key
 from ebm_ppl._types import Position, PotentialFn, PRNGKey
 from ebm_ppl.annealing import (
@@ -533,8 +534,8 @@ class ReplicaExchange(AbstractModelKernel):
         self, state: ReplicaExchangeState
     ) -> str:
         """Mean acceptance probabilities, over all chains, for the progress bar."""
-        accept_prob = float(np.mean(state.mean_accept_prob))
-        exchange_prob = float(np.mean(state.acceptance))
+        accept_prob = float(np.mean(on_host(state.mean_accept_prob)))
+        exchange_prob = float(np.mean(on_host(state.acceptance)))
         return f"acc. prob={accept_prob:.2f}, of exchanges {exchange_prob:.2f}"
 
     def _learn(

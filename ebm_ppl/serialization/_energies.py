@@ -12,6 +12,7 @@ from ebm_ppl._checks import check_count
 from ebm_ppl._errors import UnreadableFileError
 from ebm_ppl._files import write_bytes
 from ebm_ppl._foreign import MOST_BYTES, read_bytes, unreadable
+from ebm_ppl._processes import together
 from ebm_ppl.serialization._container import MalformedError, pack, unpack
 from ebm_ppl.serialization._soundness import check_sound
 from ebm_ppl.serialization._tree import AnyEnergy, decode, encode
@@ -41,6 +42,8 @@ def save_energy(
         ValueError: If a part of the energy or the metadata cannot be saved, or `load_energy` would refuse
             what came of it.
         OSError: If the file cannot be written.
+        ProcessFailedError: If the energy lies on devices of several processes, of which the first writes, and
+            another of them has failed.
 
     Examples:
         >>> import pathlib, tempfile
@@ -56,11 +59,13 @@ def save_energy(
     """
     if not isinstance(energy, AnyEnergy):
         raise ValueError(f"`energy` must be an energy; got {type(energy).__name__}.")
-    arrays: list[np.ndarray] = []
-    tree = encode(energy, arrays)
-    content = pack({"energy": tree, "metadata": _as_json(metadata or {})}, arrays)
-    _check_readable(content)
-    write_bytes(path, content)
+    with together(save_energy.__name__, energy) as processes:
+        arrays: list[np.ndarray] = []
+        tree = encode(energy, arrays)
+        content = pack({"energy": tree, "metadata": _as_json(metadata or {})}, arrays)
+        _check_readable(content)
+        if processes.is_first:
+            write_bytes(path, content)
 
 
 def load_energy(path: str | os.PathLike[str], *, max_bytes: int = MOST_BYTES) -> AnyEnergy:

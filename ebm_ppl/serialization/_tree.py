@@ -12,6 +12,7 @@ import numpy as np
 
 from ebm_ppl import energies
 from ebm_ppl._checks import is_traced
+from ebm_ppl._processes import on_host
 from ebm_ppl.energies import (
     AbstractConditionalEnergy,
     AbstractEnergy,
@@ -213,7 +214,7 @@ def _store(value: Any, arrays: list[np.ndarray], where: str) -> int:
         raise ValueError(f"`{where}` must be concrete to be saved; JAX traces it.")
     if str(value.dtype) not in DTYPES:
         raise ValueError(f"`{where}` must be of one of {', '.join(DTYPES)}; got {value.dtype}.")
-    arrays.append(np.asarray(value))
+    arrays.append(on_host(value))
     return len(arrays) - 1
 
 

@@ -16,6 +16,7 @@ from tqdm.auto import tqdm
 
 from ebm_ppl._checks import check_count, check_flag, check_instance, check_key
 from ebm_ppl._numpyro import is_prng_key
+from ebm_ppl._processes import ALONE, check_layout, on_host, spans, together, tree_on_host
 from ebm_ppl._shared_jit import SharedJit
 from ebm_ppl._types import PRNGKey
 from ebm_ppl.samplers import KernelState, ReplicaExchangeState
@@ -101,6 +102,7 @@ def stream(
             `state` is none of vectorised chains, or it comes with `num_warmup`, `init_params` or another
             `num_chains`.
         OSError: If `path` cannot be written, or another process is writing it.
+        ProcessFailedError: If chains lie on devices of several processes, and another of them has failed.
 
     Examples:
         >>> import jax
@@ -139,45 +141,69 @@ def stream(
     run = _Run(kernel, reductions, path is not None, thinning, model_args, model_kwargs)
     if rng_key is not None or state is None:
         check_key("rng_key", rng_key)
-    if state is None:
-        num_chains = num_chains or 1
-        keys = jax.random.split(cast(PRNGKey, rng_key), num_chains)
-        state = kernel.init(keys, num_warmup, init_params, model_args, model_kwargs)
-    elif num_warmup or init_params is not None:
-        raise ValueError("`state` goes on from a run: give neither `num_warmup` nor `init_params`.")
-    else:
-        state, num_chains = _resumed(kernel, state, rng_key, num_chains)
-        state = _refreshed(kernel, state, model_args, model_kwargs)
-    num_steps = num_warmup + num_samples * thinning
-    most_steps = _MOST_STEPS // getattr(kernel, "iterations_per_step", 1)
-    if int(np.max(getattr(state, "i", 0))) + num_steps > most_steps:
-        raise ValueError(
-            f"Chains must be of at most {most_steps} steps in all; got {num_steps} more, with warm-up."
-        )
-    # Chunks write over the state that they are given; it may be someone else's, or hold an array twice.
-    state = jax.tree.map(jnp.copy, state)
+    inputs = {"init_params": init_params, "state": state, "model_args": (model_args, model_kwargs)}
+    for name, tree in inputs.items():
+        check_layout(name, tree)
     lengths = _chunks(num_samples, chunk_size)
     totals: dict[str, Any] = dict.fromkeys(reductions)
     num_diverging = start = 0
     with contextlib.ExitStack() as stack:
+        processes = stack.enter_context(together(stream.__name__, inputs))
+        processes.check_alike(
+            num_samples=num_samples,
+            num_warmup=num_warmup,
+            num_chains=num_chains,
+            thinning=thinning,
+            chunk_size=chunk_size,
+            progress_bar=bool(progress_bar),
+            path=None if path is None else os.fspath(path),
+        )
+        processes.check_copies(rng_key=rng_key, model_args=inputs["model_args"])
+        if state is None:
+            num_chains = num_chains or 1
+            keys = jax.random.split(cast(PRNGKey, rng_key), num_chains)
+            state = kernel.init(keys, num_warmup, init_params, model_args, model_kwargs)
+        elif num_warmup or init_params is not None:
+            raise ValueError(
+                "`state` goes on from a run: give neither `num_warmup` nor `init_params`."
+            )
+        else:
+            state, num_chains = _resumed(kernel, state, rng_key, num_chains)
+            state = _refreshed(kernel, state, model_args, model_kwargs)
+        if processes is ALONE:  # but the kernel may hold an energy that spans processes
+            processes = stack.enter_context(together(stream.__name__, state))
+        processes.check_copies(kernel=state)
+        num_steps = num_warmup + num_samples * thinning
+        most_steps = _MOST_STEPS // getattr(kernel, "iterations_per_step", 1)
+        if int(np.max(on_host(getattr(state, "i", 0)))) + num_steps > most_steps:
+            raise ValueError(
+                f"Chains must be of at most {most_steps} steps in all; got {num_steps} more, with "
+                "warm-up."
+            )
+        # Chunks write over the state that they are given; others may have it, or it holds an array twice.
+        state = jax.tree.map(jnp.copy, state)
         write = None
-        if path is not None:
+        if path is not None and processes.is_first:
             like = run.draws_like(state, lengths[0])
             write = stack.enter_context(folder_of_draws(path, num_samples, like))
-        bar = stack.enter_context(tqdm(total=num_steps, disable=not progress_bar, unit="step"))
+        processes.agree(None)  # the place for draws is taken
+        is_hidden = not (progress_bar and processes.is_first)
+        bar = stack.enter_context(tqdm(total=num_steps, disable=is_hidden, unit="step"))
         for first in range(0, num_warmup, _WARMUP_CHUNK):
             count = min(_WARMUP_CHUNK, num_warmup - first)
             state = run.warm_up(state, count)
             _show(bar, kernel, state, count, progress_bar)
         for number, length in enumerate(lengths):
             state, partials, diverging, draws = run.chunk(state, length)
-            partials = jax.device_get(partials)
+            partials, diverging = tree_on_host((partials, diverging))
+            draws = tree_on_host(draws) if spans(draws) else draws
             is_second_half = number >= len(lengths) // 2
             for name, reduction in reductions.items():
                 totals[name] = reduction.merge(totals[name], partials[name], is_second_half)
             if write is not None:
                 write(draws, start)
             num_diverging, start = num_diverging + int(diverging), start + length
+            processes.agree(None)  # none has failed to merge or to write
             _show(bar, kernel, state, length * thinning, progress_bar)
     if isinstance(state, (KernelState, ReplicaExchangeState)) and state.health is not None:
         state.health.report((__name__, stream.__name__))

@@ -20,7 +20,8 @@ from ebm_ppl._checks import check_count
 from ebm_ppl._files import remove_leftovers, resolved, try_place, write_bytes
 from ebm_ppl._foreign import MOST_BYTES, parse_archive, parse_json, read_bytes, unreadable
 from ebm_ppl._locks import claim
-from ebm_ppl._programs import callbacks_of, digest_of, to_numpy
+from ebm_ppl._processes import ALONE, Run, on_host, restored
+from ebm_ppl._programs import as_numbers, callbacks_of, digest_of
 
 _MAGIC = b"ebm_ppl checkpoint 1\n"
 _KIND = "a whole checkpoint"
@@ -92,53 +93,66 @@ class Keeper:
         path: File to write.
         mark: What `mark_of` makes of the fit.
         step: Step of the checkpoint that is there; `None` if there is none.
+        processes: The processes of the fit, of which the first writes.
     """
 
-    def __init__(self, path: str | os.PathLike[str], mark: str, step: int | None) -> None:
+    def __init__(
+        self, path: str | os.PathLike[str], mark: str, step: int | None, processes: Run
+    ) -> None:
         self._path, self._mark, self._step = path, mark, step
+        self._processes = processes
         self._failed = False
 
     def keep(self, step: int, state: Any, extra: Mapping[str, np.ndarray]) -> None:
         """Write a checkpoint; the first of some that fail is a warning, for the fit has not failed."""
+        cause = None
         try:
-            write(self._path, state, extra, self._mark)
+            write(self._path, state, extra, self._mark, self._processes)
         except OSError as error:
-            if self._failed:
-                return
+            cause = str(error.strerror or error)
+        cause = self._processes.agree(cause)
+        if cause is None:
+            self._step, self._failed = step, False
+        elif not self._failed:
             self._failed = True
             last = "there is none" if self._step is None else f"that of step {self._step} is whole"
             warnings.warn(
-                f"The checkpoint of step {step} could not be written ({error.strerror or error}: "
+                f"The checkpoint of step {step} could not be written ({cause}: "
                 f"{os.fspath(self._path)!r}); {last}, and the fit goes on.",
                 CheckpointWarning,
                 stacklevel=3,
             )
-        else:
-            self._step, self._failed = step, False
 
 
 @contextlib.contextmanager
-def claimed(checkpoint: Checkpoint | None) -> Iterator[None]:
+def claimed(checkpoint: Checkpoint | None, processes: Run = ALONE) -> Iterator[None]:
     """Be the only fit with a checkpoint, whose place is tried, too.
 
     Args:
         checkpoint: The checkpoint, if there is to be one.
+        processes: The processes of the fit, of which the first has the claim.
 
     Raises:
         OSError: If it could not be written, or another process has it.
     """
-    if checkpoint is None:
+    if checkpoint is None or not processes.is_first:
+        processes.agree(None)
         yield
         return
     target = resolved(checkpoint.path)
     with claim(target):
         remove_leftovers(target)
         try_place(target)
+        processes.agree(None)
         yield
 
 
 def write(
-    path: str | os.PathLike[str], state: Any, extra: Mapping[str, np.ndarray], mark: str
+    path: str | os.PathLike[str],
+    state: Any,
+    extra: Mapping[str, np.ndarray],
+    mark: str,
+    processes: Run = ALONE,
 ) -> None:
     """Write the arrays of a state and some more, with a mark of the fit that they belong to.
 
@@ -149,8 +163,12 @@ def write(
         state: Pytree, of which the array leaves are written.
         extra: Further arrays by name.
         mark: What `mark_of` makes of the fit.
+        processes: The processes that have the state; all gather it, and the first writes.
     """
-    leaves = [to_numpy(leaf) for leaf in jax.tree.leaves(eqx.filter(state, eqx.is_array))]
+    arrays = jax.tree.leaves(eqx.filter(state, eqx.is_array))
+    leaves = [on_host(as_numbers(leaf)) for leaf in arrays]
+    if not processes.is_first:
+        return
     buffer = io.BytesIO()
     arrays = {
         "header": np.frombuffer(json.dumps({"mark": mark}).encode(), np.uint8),
@@ -182,7 +200,7 @@ def read(
     """
     dynamic, static = eqx.partition(like, eqx.is_array)
     expected, structure = jax.tree.flatten(dynamic)
-    most = MOST_BYTES + sum(to_numpy(leaf).nbytes for leaf in expected)
+    most = MOST_BYTES + sum(as_numbers(leaf).nbytes for leaf in expected)
     try:
         content = read_bytes(path, _KIND, most)
     except FileNotFoundError:
@@ -213,7 +231,7 @@ def read(
 
 
 def _from_numpy(array: np.ndarray, like: Any) -> Any:
-    expected = to_numpy(like)
+    expected = as_numbers(like)
     # NumPy stores numbers that it does not know, such as bfloat16, as bytes without a kind.
     is_alike = array.dtype in (expected.dtype, np.dtype((np.void, expected.dtype.itemsize)))
     if not is_alike or array.shape != expected.shape:
@@ -221,5 +239,7 @@ def _from_numpy(array: np.ndarray, like: Any) -> Any:
             f"expected {expected.dtype} of shape {expected.shape}; got {array.dtype} of {array.shape}"
         )
     if jnp.issubdtype(like.dtype, jax.dtypes.prng_key):
-        return jax.random.wrap_key_data(jnp.asarray(array), impl=jax.random.key_impl(like))
-    return jnp.asarray(array.view(expected.dtype))
+        leaf = jax.random.wrap_key_data(jnp.asarray(array), impl=jax.random.key_impl(like))
+    else:
+        leaf = jnp.asarray(array.view(expected.dtype))
+    return restored(leaf, like.sharding) if len(like.sharding.device_set) > 1 else leaf

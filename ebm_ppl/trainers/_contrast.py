@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from ebm_ppl._checks import check_count, check_finite, check_shape, is_traced
+from ebm_ppl._processes import on_host
 from ebm_ppl._types import Event, PRNGKey, Scalar
 from ebm_ppl.energies import AbstractConditionalEnergy
 from ebm_ppl.trainers._base import Model
@@ -64,11 +65,12 @@ class NoiseSource(eqx.Module):
                 f"got one on {kinds[noise.is_discrete]}. A density does not compare with a probability."
             )
         log_noise = _log_noise_of_data(self, data)
-        if not is_traced(log_noise) and not np.isfinite(log_noise).all():
-            row = int(np.flatnonzero(~np.isfinite(log_noise))[0])
+        bad = np.zeros(0) if is_traced(log_noise) else on_host(~jnp.isfinite(log_noise))
+        if bad.any():
+            row = int(np.flatnonzero(bad)[0])
             raise ValueError(
                 "`noise` must have a positive, finite density wherever data lie; its log density is "
-                f"{float(log_noise[row])} at {np.asarray(data.x)[row]!r} in row {row}."
+                f"{float(on_host(log_noise[row]))} at {on_host(data.x[row])!r} in row {row}."
             )
         return self.stored(data, rng_key)
 

@@ -1,6 +1,7 @@
 """Data sets: checked once against the energy, then held on the device as they are."""
 
 import numbers
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 import jax
@@ -9,6 +10,7 @@ import numpy as np
 from jaxtyping import Array
 
 from ebm_ppl._checks import check_interval, is_traced
+from ebm_ppl._processes import check_layout, on_host, spans
 from ebm_ppl._types import PRNGKey
 from ebm_ppl.energies import AbstractConditionalEnergy, AbstractNoisyConditionalEnergy
 from ebm_ppl.trainers._batch import Batch, Condition
@@ -44,7 +46,7 @@ def as_batch(energy: Any, data: Any, condition: Any = None) -> Batch:
     """
     points = _as_examples("data", data, energy.event_shape)
     if not is_traced(points):
-        inside = np.asarray(energy.support(np.asarray(points)))  # on the host nothing is compiled
+        inside = _per_row(energy.support, points)
         _check_rows("data", points, inside, f"lie in the energy's support {energy.support!r}")
     takes_condition = isinstance(
         energy, (AbstractConditionalEnergy, AbstractNoisyConditionalEnergy)
@@ -104,6 +106,7 @@ def renumbered(data: Batch) -> Batch:
 def _as_examples(name: str, values: Any, shape: tuple[int, ...]) -> Array:
     """Read a non-empty batch of finite values of one shape; the values of tracers are not checked."""
     _refuse_masked(name, values)
+    check_layout(name, values)
     array = _as_numbers(name, values)
     if array.shape[1:] != tuple(shape) or array.ndim == 0:
         expected = ", ".join(("num_examples", *map(str, shape)))
@@ -114,9 +117,17 @@ def _as_examples(name: str, values: Any, shape: tuple[int, ...]) -> Array:
     with np.errstate(over="ignore"):  # what is too large for the precision is refused below
         points = jnp.array(array, dtype=float, copy=not isinstance(array, jax.Array))
     if not is_traced(points):
-        _check_rows(name, values, np.isfinite(np.asarray(points)), "be finite everywhere")
-        check_resolution(name, np.asarray(array), points.dtype)
+        is_finite = jnp.isfinite if spans(points) else np.isfinite
+        _check_rows(name, values, _per_row(is_finite, points), "be finite everywhere")
+        check_resolution(name, array if spans(array) else np.asarray(array), points.dtype)
     return points
+
+
+def _per_row(test: Callable[[Any], Any], points: Array) -> np.ndarray:
+    """What a test says of points; where they span processes, whether it is true of all of each row."""
+    if spans(points):
+        return on_host(jnp.all(jnp.reshape(test(points), (len(points), -1)), axis=1))
+    return np.asarray(test(np.asarray(points)))  # on the host nothing is compiled
 
 
 def _as_numbers(name: str, values: Any) -> Any:
@@ -181,6 +192,5 @@ def _check_rows(name: str, values: Any, good: np.ndarray, bound: str) -> None:
     rows = good.reshape(len(good), -1).all(axis=1)
     if not rows.all():
         row = int(np.argmin(rows))
-        raise ValueError(
-            f"`{name}` must {bound}; got {np.asarray(values)[row].tolist()!r} in row {row}."
-        )
+        found = on_host(values[row]) if spans(values) else np.asarray(values)[row]
+        raise ValueError(f"`{name}` must {bound}; got {found.tolist()!r} in row {row}.")

@@ -9,6 +9,7 @@ import jax
 import numpy as np
 
 from ebm_ppl._checks import is_traced
+from ebm_ppl._processes import on_host, spans
 from ebm_ppl.trainers._base import Model
 from ebm_ppl.trainers._batch import Batch
 from ebm_ppl.trainers.newton import NewtonState
@@ -46,8 +47,9 @@ def warn_of_constant_data(energy: Any, data: Batch) -> None:
     """Warn of continuous data of which a column does not vary: their likelihood has no maximum."""
     if is_traced(data) or energy.support.is_discrete:
         return
-    columns = np.asarray(data.x).reshape(data.num_examples, -1)
-    constant = np.flatnonzero(np.all(columns == columns[0], axis=0))
+    x = data.x if spans(data.x) else np.asarray(data.x)
+    columns = x.reshape(data.num_examples, -1)
+    constant = np.flatnonzero(on_host((columns == columns[0]).all(axis=0)))
     if len(constant) == 0:
         return
     named = (
@@ -64,7 +66,7 @@ def warn_of_constant_data(energy: Any, data: Batch) -> None:
 def warn_of_idle_energy(before: Any, after: Any, num_taken: int) -> None:
     """Warn if no parameter of the energy has changed."""
     pairs = list(zip(_parameters(before), _parameters(after), strict=True))
-    if pairs and all(np.array_equal(old, new) for old, new in pairs):
+    if pairs and all(np.array_equal(on_host(old), on_host(new)) for old, new in pairs):
         warnings.warn(
             f"No parameter of the energy changed in {num_taken} steps: the loss has no gradient in them, or "
             "the learning rate is too small for their precision.",

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ebm_ppl._errors import UnreadableFileError
+from ebm_ppl._processes import on_host
 
 if TYPE_CHECKING:
     import xarray
@@ -72,7 +73,7 @@ class Recorder:
     def add_steps(self, metrics: Mapping[str, Any], count: int) -> dict[str, np.ndarray]:
         """Record the first `count` entries of each metric of a chunk, and return them."""
         # Copies: a slice would keep the whole buffer alive, which may be a thousand times as long.
-        chunk = {name: np.asarray(values)[:count].copy() for name, values in metrics.items()}
+        chunk = {name: on_host(values)[:count].copy() for name, values in metrics.items()}
         self._chunks.append(chunk)
         return chunk
 

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from ebm_ppl._checks import is_traced
+from ebm_ppl._processes import on_host
 from ebm_ppl._types import Event, Scalar
 from ebm_ppl.trainers._batch import Batch, Condition, at
 
@@ -33,7 +34,7 @@ def check_no_kinks(energy: Any, data: Batch) -> None:
         return
     rows = np.arange(_NUM_PAIRS + 1) % data.num_examples
     x, condition = jax.tree.map(lambda leaf: leaf[rows], (data.x, data.condition))
-    curvatures, rises, slopes = map(np.asarray, _along_pairs(energy, x, condition))
+    curvatures, rises, slopes = map(on_host, _along_pairs(energy, x, condition))
     size = np.abs(curvatures).max(axis=1, keepdims=True)
     is_constant = bool(np.all(np.abs(curvatures - curvatures[:, :1]) <= _ROUNDING * size))
     missed = np.abs(rises - curvatures[:, 0]).sum()

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Array
 
 from ebm_ppl._errors import TrainingDivergedError
+from ebm_ppl._processes import on_host
 from ebm_ppl._shared_jit import SharedJit
 from ebm_ppl.energies import AbstractNoiseConditionalEnergy, AbstractNoisyConditionalEnergy
 from ebm_ppl.trainers._base import AbstractObjective
@@ -98,14 +99,14 @@ def _bad_example(state: TrainState, data: Batch) -> str:
 
     values, slopes = eqx.filter_jit(per_example)(both, state.model.energy, data)
     slopes = slopes.reshape(len(slopes), -1)
-    bad = np.asarray(~(jnp.isfinite(values) & jnp.isfinite(slopes).all(axis=1)))
+    bad = on_host(~(jnp.isfinite(values) & jnp.isfinite(slopes).all(axis=1)))
     if not bad.any():
         return ""
     row = int(np.argmax(bad))
-    example = np.asarray(data.x)[row].tolist()
+    example, slope = (on_host(leaf[row]).tolist() for leaf in (data.x, slopes))
     return (
-        f" The energy of the example in row {row}, {example!r}, is {values[row]:.3g} and its slope there "
-        f"{slopes[row].tolist()!r}: leave such rows out, or move them inside the support."
+        f" The energy of the example in row {row}, {example!r}, is {on_host(values[row]):.3g} and its "
+        f"slope there {slope!r}: leave such rows out, or move them inside the support."
     )
 
 

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ebm_ppl._checks import is_traced
+from ebm_ppl._processes import on_host
 from ebm_ppl.energies import AffineEnergy
 from ebm_ppl.trainers._base import Model
 
@@ -86,7 +87,7 @@ def check_resolution(name: str, values: Any, dtype: np.dtype) -> None:
         ValueError: If rounding in that type exceeds a thousandth of a column's standard deviation.
     """
     rows = values[:: -(-len(values) // _MOST_ROWS)]
-    columns = np.asarray(rows, np.float64).reshape(len(rows), -1)
+    columns = on_host(rows, np.float64).reshape(len(rows), -1)
     rounding = 0.5 * float(jnp.finfo(dtype).eps) * np.abs(columns).mean(axis=0)
     spread = columns.std(axis=0)
     share = np.divide(rounding, spread, out=np.zeros_like(spread), where=spread > 0)

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from ebm_ppl._processes import on_host
 from ebm_ppl._types import PRNGKey, Scalar
 from ebm_ppl.energies import (
     AbstractConditionalEnergy,
@@ -103,7 +104,7 @@ class ExactMaximumLikelihood(AbstractObjective):
         if isinstance(energy, AbstractConditionalEnergy):
             if condition is None:
                 raise ValueError("`condition` must be given for a conditional energy; got None.")
-            given = [energy.given(y) for y in np.asarray(condition)]
+            given = [energy.given(y) for y in on_host(condition)]
         else:
             given = [energy]
         if energy.support.is_discrete or isinstance(energy, AbstractLatentEnergy):

@@ -1,6 +1,7 @@
 """The training loop, the only one: it knows optimisers and data, and nothing about objectives."""
 
 import dataclasses
+import os
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -13,6 +14,7 @@ from jaxtyping import Array
 from tqdm.auto import tqdm
 
 from ebm_ppl._checks import check_count, check_flag, check_instance, check_key
+from ebm_ppl._processes import laid_out, layout_of, placed_like, spans, together
 from ebm_ppl._programs import program_of
 from ebm_ppl._types import PRNGKey
 from ebm_ppl.energies import (
@@ -165,6 +167,7 @@ def fit(
         ValueError: If an argument is outside its bounds, they do not fit one another, or there are no
             parameters to train.
         OSError: If the checkpoint's place cannot be written, or another process has it.
+        ProcessFailedError: If the data lie on devices of several processes, and another of them has failed.
         TrainingDivergedError: If `max_refused` steps in a row, or all, were refused; it names the step, the
             objective and the first thing that was not finite, and holds the last finite state. Likewise if
             the objective's metrics show that the fit has gone wrong.
@@ -190,105 +193,124 @@ def fit(
     check_key("rng_key", rng_key)
     check_count("max_refused", max_refused)
     check_flag("standardise", standardise)
-    units = _units(energy, data) if standardise else None
-    if units is not None:
-        data = units.standardise(data)
-        validation = None if validation is None else validation.in_units(units)
-    examples = as_batch(energy, data, condition)
-    key_fit, key_split, key_watch = jax.random.split(rng_key, 3)
-    held_out = None
-    if validation is not None:
-        examples, held_out = validation.hold_out(energy, examples, key_split)
-    if batch_size is None:
-        batch_size = min(_DEFAULT_BATCH_SIZE, examples.num_examples)
-    trainer = Trainer(objective, optimizer, batch_size, condition_dropout, ema_decay)
-    num_steps = _checked_num_steps(num_steps, num_epochs, examples.num_examples // batch_size)
-    max_refused = min(max_refused, num_steps)  # a fit of refused steps alone has learned nothing
-    watch = None
-    if validation is not None and held_out is not None:
-        watch = Watch(validation, held_out, objective, num_steps, key_watch)
-    state = trainer.init(energy, examples, key_fit)
-    start = state.model
-    check_parameters(start)
-    warn_of_constant_data(energy, examples)
-    trainer = dataclasses.replace(trainer, optimizer=sparing_learned(optimizer, start))
-    best = Best.none_yet(trainer.averaged_model(state))
-    recorder = Recorder()
-    mark = ""
-    if checkpoint is not None:
-        programs = [program_of(trainer.step, state, examples)]
-        if watch is not None:
-            programs.append(watch.program(best.model, state.carried))
-        every = None if validation is None else validation.every
-        mark = _checkpoint.mark_of(programs, (state, examples, held_out, every))
-    keeper = None
-    with _checkpoint.claimed(checkpoint):
-        if checkpoint is not None:
-            stored = _checkpoint.read(checkpoint.path, (state, best), mark)
-            if stored is not None:
-                (state, best), extra = stored
-                recorder = Recorder.from_arrays(extra)
-            found = None if stored is None else int(state.step)
-            keeper = _checkpoint.Keeper(checkpoint.path, mark, found)
-        step = int(state.step)
-        if step > num_steps:
-            raise ValueError(
-                f"`num_steps` must be at least the {step} of the checkpoint; got {num_steps}."
-            )
-
-        boundaries = [part.every for part in (validation, checkpoint) if part is not None]
-        pace = Pace(boundaries, num_steps, hurried=progress_bar)
-        stopped = watch is not None and watch.is_over(best)
-        with tqdm(total=num_steps, initial=step, disable=not progress_bar, unit="step") as bar:
-            while step < num_steps and not stopped:
-                state, count, buffers = run_chunk(
-                    trainer, state, examples, jnp.asarray(pace.next(step)), jnp.asarray(max_refused)
-                )
-                count = int(count)
-                metrics = recorder.add_steps(buffers, count)
-                if int(state.refused_in_a_row) >= max_refused:
-                    raise_diverged(trainer, state, examples)
-                raise_troubled(objective, metrics, state)
-                pace.took(count)
-                step += count
-                if watch is not None and watch.is_due(step):
-                    model = trainer.averaged_model(state)
-                    value = watch.value(model, state.carried)
-                    recorder.add_evaluation(step, float(value))
-                    best = best.after(model, value)
-                    stopped = watch.is_over(best)
-                is_last = stopped or step == num_steps
-                is_due = checkpoint is not None and step % checkpoint.every == 0
-                if keeper is not None and (is_last or is_due):
-                    keeper.keep(step, (state, best), recorder.to_arrays())
-                if progress_bar:
-                    bar.update(count)
-                    bar.set_postfix_str(_summary(metrics), refresh=False)
-
-    if int(state.num_refused) > 0:
-        warnings.warn(
-            f"{int(state.num_refused)} of {step} steps were refused because something was not finite; "
-            "`history['refused']` says which.",
-            stacklevel=2,
+    given = (energy, data, condition, None if validation is None else validation.data)
+    with together(fit.__name__, given) as processes:
+        processes.check_alike(
+            num_steps=num_steps,
+            num_epochs=num_epochs,
+            batch_size=batch_size,
+            max_refused=max_refused,
+            progress_bar=bool(progress_bar),
+            checkpoint=checkpoint and (os.fspath(checkpoint.path), checkpoint.every),
         )
-    warn_of_idle_energy(start.energy, state.model.energy, step - int(state.num_refused))
-    history = recorder.history()
-    warn_of_frozen_chains(history)
-    warn_of_unfinished_newton(state.optimizer_state, start, batch_size)
-    warn_of_evaluations(history.get("validation", np.zeros(0)))
-    last = trainer.averaged_model(state)
-    model = last if watch is None else watch.chosen(best, last)
-    model = model if units is None else units.restored(model)
-    return Fit(
-        energy=model.energy,
-        learned=model.learned,
-        history=history,
-        state=state,
-        stopped_early=step < num_steps,
-        objective=objective,
-        data=examples,
-        units=units,
-    )
+        processes.check_copies(rng_key=rng_key, energy=energy, data=given[1:])
+        units = _units(energy, data) if standardise else None
+        if units is not None:
+            data = units.standardise(data)
+            validation = None if validation is None else validation.in_units(units)
+        examples = as_batch(energy, data, condition)
+        key_fit, key_split, key_watch = jax.random.split(rng_key, 3)
+        held_out = None
+        if validation is not None:
+            examples, held_out = validation.hold_out(energy, examples, key_split)
+        if batch_size is None:
+            batch_size = min(_DEFAULT_BATCH_SIZE, examples.num_examples)
+        trainer = Trainer(objective, optimizer, batch_size, condition_dropout, ema_decay)
+        num_steps = _checked_num_steps(num_steps, num_epochs, examples.num_examples // batch_size)
+        # A fit of refused steps alone has learned nothing.
+        max_refused = min(max_refused, num_steps)
+        watch = None
+        if validation is not None and held_out is not None:
+            watch = Watch(validation, held_out, objective, num_steps, key_watch)
+        state = placed_like(trainer.init(energy, examples, key_fit), examples)
+        layout = layout_of(state)
+        start = state.model
+        check_parameters(start)
+        warn_of_constant_data(energy, examples)
+        trainer = dataclasses.replace(trainer, optimizer=sparing_learned(optimizer, start))
+        best = placed_like(Best.none_yet(trainer.averaged_model(state)), examples)
+        recorder = Recorder()
+        mark = ""
+        if checkpoint is not None:
+            programs = [program_of(trainer.step, state, examples)]
+            if watch is not None:
+                programs.append(watch.program(best.model, state.carried))
+            every = None if validation is None else validation.every
+            mark = _checkpoint.mark_of(programs, (state, examples, held_out, every))
+        keeper = None
+        with _checkpoint.claimed(checkpoint, processes):
+            if checkpoint is not None:
+                stored = _checkpoint.read(checkpoint.path, (state, best), mark)
+                if stored is not None:
+                    (state, best), extra = stored
+                    recorder = Recorder.from_arrays(extra)
+                found = None if stored is None else int(state.step)
+                processes.check_alike(
+                    **{"program of the fit": mark, "step of the checkpoint": found}
+                )
+                keeper = _checkpoint.Keeper(checkpoint.path, mark, found, processes)
+            step = int(state.step)
+            if step > num_steps:
+                raise ValueError(
+                    f"`num_steps` must be at least the {step} of the checkpoint; got {num_steps}."
+                )
+
+            boundaries = [part.every for part in (validation, checkpoint) if part is not None]
+            pace = Pace(boundaries, num_steps, hurried=progress_bar)
+            stopped = watch is not None and watch.is_over(best)
+            is_hidden = not (progress_bar and processes.is_first)
+            with tqdm(total=num_steps, initial=step, disable=is_hidden, unit="step") as bar:
+                while step < num_steps and not stopped:
+                    steps = jnp.asarray(processes.agree(pace.next(step)))
+                    state, count, buffers = run_chunk(
+                        trainer, state, examples, steps, jnp.asarray(max_refused)
+                    )
+                    state = laid_out(state, layout)
+                    count = int(count)
+                    metrics = recorder.add_steps(buffers, count)
+                    if int(state.refused_in_a_row) >= max_refused:
+                        raise_diverged(trainer, state, examples)
+                    raise_troubled(objective, metrics, state)
+                    pace.took(count)
+                    step += count
+                    if watch is not None and watch.is_due(step):
+                        model = trainer.averaged_model(state)
+                        value = watch.value(model, state.carried)
+                        recorder.add_evaluation(step, float(value))
+                        best = best.after(model, value)
+                        stopped = watch.is_over(best)
+                    is_last = stopped or step == num_steps
+                    is_due = checkpoint is not None and step % checkpoint.every == 0
+                    if keeper is not None and (is_last or is_due):
+                        keeper.keep(step, (state, best), recorder.to_arrays())
+                    if progress_bar:
+                        bar.update(count)
+                        bar.set_postfix_str(_summary(metrics), refresh=False)
+
+        if int(state.num_refused) > 0:
+            warnings.warn(
+                f"{int(state.num_refused)} of {step} steps were refused because something was not finite; "
+                "`history['refused']` says which.",
+                stacklevel=2,
+            )
+        warn_of_idle_energy(start.energy, state.model.energy, step - int(state.num_refused))
+        history = recorder.history()
+        warn_of_frozen_chains(history)
+        warn_of_unfinished_newton(state.optimizer_state, start, batch_size)
+        warn_of_evaluations(history.get("validation", np.zeros(0)))
+        last = trainer.averaged_model(state)
+        model = last if watch is None else watch.chosen(best, last)
+        model = model if units is None else units.restored(model)
+        return Fit(
+            energy=model.energy,
+            learned=model.learned,
+            history=history,
+            state=state,
+            stopped_early=step < num_steps,
+            objective=objective,
+            data=examples,
+            units=units,
+        )
 
 
 def _units(energy: Any, data: Any) -> Units:
@@ -298,6 +320,12 @@ def _units(energy: Any, data: Any) -> Units:
         raise ValueError(
             "`standardise` must be False but for an energy on all reals without a condition; got "
             f"{type(energy).__name__}."
+        )
+    if spans(data):
+        raise ValueError(
+            "`standardise` must be False for data that lie on the devices of several processes, since "
+            "means are taken in double precision by one; standardise the numbers before they are shared "
+            "out."
         )
     with jax.enable_x64(True):  # reads the data as they are, and refuses what is no data set
         as_batch(energy, data)
