@@ -99,8 +99,8 @@ def units(dim: int, shape: float, scale: float, shift: float) -> HardProblem:
 
 @hard_family(*(1, 2, 3, 10), offset=decades(1.0, 1e8), shift=even(0.5, 3.0))
 def offset(dim: int, offset: float, shift: float) -> HardProblem:
-    """Two overlapping modes, and a constant up to 1e8."""
-    locs = np.stack([np.zeros(dim), np.full(dim, shift)])
+    """Two overlapping modes, no further apart than in space, and a constant up to 1e8."""
+    locs = np.stack([np.zeros(dim), np.full(dim, shift * min(1.0, math.sqrt(3 / dim)))])
     return mixture(np.array([0.4, 0.6]), locs, np.array([1.0, 0.7]), offset)
 
 
