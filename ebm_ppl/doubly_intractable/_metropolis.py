@@ -12,8 +12,8 @@ from ebm_ppl._types import Position, PRNGKey, Scalar
 from ebm_ppl.doubly_intractable._normalized import normalized
 from ebm_ppl.doubly_intractable._sites import EnergySite, energy_sites
 from ebm_ppl.samplers import AbstractKernel, Point, Transition, WhitenedTarget
-from ebm_ppl.samplers._metropolis import accept_or_stay
-from ebm_ppl.samplers._source import ModelArgs, ModelKwargs
+from ebm_ppl.samplers._contract import accept_or_stay
+from ebm_ppl.samplers._numpyro import ModelArgs, ModelKwargs
 
 Sites = dict[str, EnergySite]
 

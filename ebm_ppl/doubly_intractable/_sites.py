@@ -14,7 +14,7 @@ from ebm_ppl._numpyro import MODELS
 from ebm_ppl._types import Scalar
 from ebm_ppl.distribution import EnergyDistribution
 from ebm_ppl.energies import AbstractEnergy
-from ebm_ppl.samplers._source import ModelArgs, ModelKwargs
+from ebm_ppl.samplers._numpyro import ModelArgs, ModelKwargs
 
 
 class EnergySite(NamedTuple):

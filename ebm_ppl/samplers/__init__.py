@@ -1,17 +1,36 @@
 """Markov kernels for NumPyro's `MCMC`, and the interfaces to write more of them."""
 
-from ebm_ppl.samplers._adaptation import AdaptationState as AdaptationState
-from ebm_ppl.samplers._base import AbstractKernel as AbstractKernel
-from ebm_ppl.samplers._energy_kernel import AbstractEnergyKernel as AbstractEnergyKernel
-from ebm_ppl.samplers._energy_kernel import Moved as Moved
-from ebm_ppl.samplers._metropolis import AbstractMetropolisKernel as AbstractMetropolisKernel
-from ebm_ppl.samplers._replica_state import ReplicaExchangeState as ReplicaExchangeState
-from ebm_ppl.samplers._short_chain import run_short_chain as run_short_chain
-from ebm_ppl.samplers._state import KernelState as KernelState
-from ebm_ppl.samplers._target import Point as Point
-from ebm_ppl.samplers._target import Transition as Transition
-from ebm_ppl.samplers._target import WhitenedTarget as WhitenedTarget
-from ebm_ppl.samplers._unadjusted import AbstractUnadjustedKernel as AbstractUnadjustedKernel
+from ebm_ppl.samplers._contract import (
+    AbstractEnergyKernel as AbstractEnergyKernel,
+)
+from ebm_ppl.samplers._contract import (
+    AbstractKernel as AbstractKernel,
+)
+from ebm_ppl.samplers._contract import (
+    AbstractMetropolisKernel as AbstractMetropolisKernel,
+)
+from ebm_ppl.samplers._contract import (
+    AbstractUnadjustedKernel as AbstractUnadjustedKernel,
+)
+from ebm_ppl.samplers._contract import (
+    KernelState as KernelState,
+)
+from ebm_ppl.samplers._contract import (
+    Moved as Moved,
+)
+from ebm_ppl.samplers._contract import (
+    Point as Point,
+)
+from ebm_ppl.samplers._contract import (
+    Transition as Transition,
+)
+from ebm_ppl.samplers._contract import (
+    WhitenedTarget as WhitenedTarget,
+)
+from ebm_ppl.samplers._contract import (
+    run_short_chain as run_short_chain,
+)
+from ebm_ppl.samplers._warmup import AdaptationState as AdaptationState
 from ebm_ppl.samplers.annealed_langevin import annealed_langevin as annealed_langevin
 from ebm_ppl.samplers.block_gibbs import BlockGibbs as BlockGibbs
 from ebm_ppl.samplers.chees_hmc import ChEESHMC as ChEESHMC
@@ -24,4 +43,5 @@ from ebm_ppl.samplers.mclmc import MCLMC as MCLMC
 from ebm_ppl.samplers.mcmc import MCMC as MCMC
 from ebm_ppl.samplers.random_walk_metropolis import RandomWalkMetropolis as RandomWalkMetropolis
 from ebm_ppl.samplers.replica_exchange import ReplicaExchange as ReplicaExchange
+from ebm_ppl.samplers.replica_exchange import ReplicaExchangeState as ReplicaExchangeState
 from ebm_ppl.samplers.underdamped_langevin import UnderdampedLangevin as UnderdampedLangevin

@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 from ebm_ppl._checks import check_count, check_finite, check_positive, is_traced
 from ebm_ppl._types import Event, PRNGKey, Scalar
 from ebm_ppl.energies import AbstractNoiseConditionalEnergy
-from ebm_ppl.samplers._short_chain import run_short_chain
+from ebm_ppl.samplers._contract import run_short_chain
 from ebm_ppl.samplers.mala import MALA
 
 

@@ -10,7 +10,7 @@ from ebm_ppl._checks import check_count
 from ebm_ppl._random import fast_key
 from ebm_ppl._types import Event, PotentialFn, PRNGKey
 from ebm_ppl.energies import AbstractBlockwiseEnergy, AbstractEnergy
-from ebm_ppl.samplers._energy_kernel import AbstractEnergyKernel, Moved
+from ebm_ppl.samplers._contract import AbstractEnergyKernel, Moved
 
 
 class BlockGibbs(AbstractEnergyKernel):

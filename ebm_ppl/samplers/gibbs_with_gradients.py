@@ -11,7 +11,7 @@ from ebm_ppl._random import fast_key
 from ebm_ppl._types import Event, PotentialFn, PRNGKey, Scalar
 from ebm_ppl.energies import AbstractCategoricalEnergy
 from ebm_ppl.energies._states import StateSpace
-from ebm_ppl.samplers._energy_kernel import AbstractEnergyKernel, Moved
+from ebm_ppl.samplers._contract import AbstractEnergyKernel, Moved
 
 
 class GibbsWithGradients(AbstractEnergyKernel):

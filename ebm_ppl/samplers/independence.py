@@ -14,10 +14,14 @@ from numpyro.infer import init_to_uniform
 from ebm_ppl._checks import check_shape
 from ebm_ppl._processes import on_host
 from ebm_ppl._types import PotentialFn, PRNGKey, Scalar
-from ebm_ppl.samplers._base import AbstractKernel
-from ebm_ppl.samplers._metropolis import accept_or_stay
-from ebm_ppl.samplers._state import KernelState
-from ebm_ppl.samplers._target import Point, Transition, WhitenedTarget
+from ebm_ppl.samplers._contract import (
+    AbstractKernel,
+    KernelState,
+    Point,
+    Transition,
+    WhitenedTarget,
+    accept_or_stay,
+)
 
 
 class IndependenceMetropolis(AbstractKernel):

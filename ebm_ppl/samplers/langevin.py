@@ -11,9 +11,12 @@ from numpyro.infer import init_to_uniform
 
 from ebm_ppl._checks import check_positive, is_traced
 from ebm_ppl._types import PotentialFn, Scalar
-from ebm_ppl.samplers._state import KernelState
-from ebm_ppl.samplers._target import Point, WhitenedTarget
-from ebm_ppl.samplers._unadjusted import AbstractUnadjustedKernel
+from ebm_ppl.samplers._contract import (
+    AbstractUnadjustedKernel,
+    KernelState,
+    Point,
+    WhitenedTarget,
+)
 
 
 class Langevin(AbstractUnadjustedKernel):

@@ -8,8 +8,7 @@ from jaxtyping import Array, Float
 from numpyro.infer import init_to_uniform
 
 from ebm_ppl._types import PotentialFn, Scalar
-from ebm_ppl.samplers._metropolis import AbstractMetropolisKernel
-from ebm_ppl.samplers._target import Point
+from ebm_ppl.samplers._contract import AbstractMetropolisKernel, Point
 
 
 class MALA(AbstractMetropolisKernel):

@@ -9,13 +9,15 @@ from jaxtyping import Array, Float, Int
 from numpyro.infer import init_to_uniform
 
 from ebm_ppl._types import PotentialFn, Scalar
-from ebm_ppl.samplers._microcanonical import LEAST_SIZE, Turned, kick, normalised, speed
-from ebm_ppl.samplers._shared_trajectory import (
+from ebm_ppl.samplers._contract import (
     AbstractSharedTrajectoryKernel,
     Followed,
+    Point,
     Trajectory,
+    WhitenedTarget,
 )
-from ebm_ppl.samplers._target import Point, WhitenedTarget, apply
+from ebm_ppl.samplers._microcanonical import LEAST_SIZE, Turned, kick, normalised, speed
+from ebm_ppl.samplers._warmup import apply
 
 
 class _Phase(NamedTuple):

@@ -11,20 +11,25 @@ from numpyro.infer import init_to_uniform
 
 from ebm_ppl._checks import check_flag, check_positive
 from ebm_ppl._types import PotentialFn, PRNGKey, Scalar
-from ebm_ppl.samplers._adaptation import POOLED, AdaptationState
-from ebm_ppl.samplers._flow_tuning import (
+from ebm_ppl.samplers._contract import (
+    AbstractUnadjustedKernel,
+    KernelState,
+    Point,
+    WhitenedTarget,
+)
+from ebm_ppl.samplers._microcanonical import Turned, draw_direction, kick, refresh, speed
+from ebm_ppl.samplers._numpyro import flat_positions
+from ebm_ppl.samplers._warmup import (
+    POOLED,
+    AdaptationState,
     FlowSearch,
     change_coordinates,
     end_window,
     follow_errors,
     follow_memory,
+    solve,
     start_flow_search,
 )
-from ebm_ppl.samplers._microcanonical import Turned, draw_direction, kick, refresh, speed
-from ebm_ppl.samplers._start import flat_positions
-from ebm_ppl.samplers._state import KernelState
-from ebm_ppl.samplers._target import Point, WhitenedTarget, solve
-from ebm_ppl.samplers._unadjusted import AbstractUnadjustedKernel
 
 _OUTER = 0.1931833275037836
 """Share of a step in each outer kick: the root of smallest error (McLachlan 1995, Table 2)."""

@@ -16,7 +16,7 @@ from ebm_ppl._numpyro import (
     is_prng_key,
     progress_phase,
 )
-from ebm_ppl.samplers._start import CompiledOnce
+from ebm_ppl.samplers._numpyro import CompiledOnce
 
 
 class MCMC(numpyro.infer.MCMC):

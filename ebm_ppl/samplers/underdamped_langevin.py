@@ -10,8 +10,7 @@ from numpyro.infer import init_to_uniform
 
 from ebm_ppl._checks import check_positive
 from ebm_ppl._types import PotentialFn, PRNGKey, Scalar
-from ebm_ppl.samplers._target import Point, WhitenedTarget
-from ebm_ppl.samplers._unadjusted import AbstractUnadjustedKernel
+from ebm_ppl.samplers._contract import AbstractUnadjustedKernel, Point, WhitenedTarget
 
 
 class UnderdampedLangevin(AbstractUnadjustedKernel):

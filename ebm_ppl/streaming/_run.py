@@ -20,7 +20,7 @@ from ebm_ppl._processes import ALONE, check_layout, on_host, spans, together, tr
 from ebm_ppl._shared_jit import SharedJit
 from ebm_ppl._types import PRNGKey
 from ebm_ppl.samplers import KernelState, ReplicaExchangeState
-from ebm_ppl.samplers._model_kernel import AbstractModelKernel
+from ebm_ppl.samplers._numpyro import AbstractModelKernel
 from ebm_ppl.streaming._base import AbstractReduction
 from ebm_ppl.streaming._sink import folder_of_draws
 from ebm_ppl.streaming._summary import Summary

@@ -13,7 +13,7 @@ from ebm_ppl._checks import check_count
 from ebm_ppl._types import PotentialFn, PRNGKey
 from ebm_ppl.potentials import EnergyPotential, potential_fn
 from ebm_ppl.samplers import AbstractUnadjustedKernel, BlockGibbs, Langevin, run_short_chain
-from ebm_ppl.samplers._start import check_finite_start
+from ebm_ppl.samplers._numpyro import check_finite_start
 from ebm_ppl.trainers._batch import Condition, at
 from ebm_ppl.trainers._schedule import Schedule, check_positive_schedule, value_at
 

@@ -10,7 +10,7 @@ from ebm_ppl import _processes
 from ebm_ppl.energies import Banana
 from ebm_ppl.potentials import as_model
 from ebm_ppl.samplers import MALA
-from ebm_ppl.samplers._start import as_floating
+from ebm_ppl.samplers._numpyro.starts import as_floating
 from ebm_ppl.streaming import stream
 from ebm_ppl.trainers import as_batch
 

@@ -27,7 +27,7 @@ def reached():
     [
         # through `ebm.MALA`, which the package loads on first use
         ("ebm_ppl/samplers/mala.py", "tests/test_examples.py::test_example[custom_energy]"),
-        ("ebm_ppl/samplers/_metropolis.py", "tests/contract/test_kernels.py"),
+        ("ebm_ppl/samplers/_contract/metropolis.py", "tests/contract/test_kernels.py"),
         # through `validation.run`, of a package within the package
         ("ebm_ppl/validation/runner.py", "tests/contract/test_left_out.py"),
         ("ebm_ppl/validation/controls/langevin.py", "tests/contract/test_controls.py"),

@@ -9,7 +9,7 @@ import numpy as np
 from ebm_ppl._types import Event, PRNGKey
 from ebm_ppl.energies._lattice import colours
 from ebm_ppl.samplers import BlockGibbs
-from ebm_ppl.samplers._energy_kernel import Moved
+from ebm_ppl.samplers._contract import Moved
 from ebm_ppl.validation.controls._base import Control, claims
 
 

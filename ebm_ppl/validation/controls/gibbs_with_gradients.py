@@ -8,7 +8,7 @@ from jaxtyping import Array, Float
 
 from ebm_ppl._types import Event, PRNGKey, Scalar
 from ebm_ppl.samplers import GibbsWithGradients
-from ebm_ppl.samplers._energy_kernel import Moved
+from ebm_ppl.samplers._contract import Moved
 from ebm_ppl.validation.controls._base import Control, claims
 
 

@@ -9,8 +9,7 @@ from ebm_ppl._types import Position, PotentialFn, Scalar
 from ebm_ppl.annealing import default_base
 from ebm_ppl.potentials import EnergyPotential
 from ebm_ppl.samplers import MALA, ReplicaExchange
-from ebm_ppl.samplers._levels import OwnLevels
-from ebm_ppl.samplers._tempering import PathTempering
+from ebm_ppl.samplers.replica_exchange import OwnLevels, PathTempering
 from ebm_ppl.validation.controls._base import Control, claims
 
 

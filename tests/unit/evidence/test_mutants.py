@@ -131,7 +131,7 @@ def test_names_stand_for_the_files_that_define_them(nearness):
     case = "ebm_ppl/validation/cases/samplers/mala.py"
     assert "ebm_ppl/samplers/mala.py" in nearness.of(case)
     assert "ebm_ppl/samplers/mclmc.py" not in nearness.distances(case)
-    assert nearness.distances(case)["ebm_ppl/samplers/_metropolis.py"] == 2
+    assert nearness.distances(case)["ebm_ppl/samplers/_contract/metropolis.py"] == 2
     assert nearness.nearest("ebm_ppl/samplers/mala.py", [case]) == [case]
 
 

@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 from jax import lax
 
 from ebm_ppl.samplers import MALA, RandomWalkMetropolis, _adaptation
-from ebm_ppl.samplers._adaptation import (
+from ebm_ppl.samplers._warmup.adaptation import (
     Adaptation,
     AdaptationState,
     mean_of_most,
     pooled_acceptance,
 )
-from ebm_ppl.samplers._mass_matrix import merge, no_moments, regularised_covariance
+from ebm_ppl.samplers._warmup.mass_matrix import merge, no_moments, regularised_covariance
 
 pytestmark = pytest.mark.usefixtures("light_compilation")
 

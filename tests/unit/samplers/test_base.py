@@ -23,7 +23,7 @@ from ebm_ppl.samplers import (
     UnderdampedLangevin,
     WhitenedTarget,
 )
-from ebm_ppl.samplers._start import CompiledOnce
+from ebm_ppl.samplers._numpyro.starts import CompiledOnce
 
 pytestmark = pytest.mark.usefixtures("light_compilation")
 

@@ -13,8 +13,13 @@ from jax import lax
 
 from ebm_ppl._precision import float64
 from ebm_ppl.samplers import ChEESHMC, KernelState
-from ebm_ppl.samplers._adaptation import POOLED
-from ebm_ppl.samplers._trajectory import Proposal, ascend, radical_inverse, start_trajectory
+from ebm_ppl.samplers._warmup.adaptation import POOLED
+from ebm_ppl.samplers._warmup.trajectory_length import (
+    Proposal,
+    ascend,
+    radical_inverse,
+    start_trajectory,
+)
 
 pytestmark = pytest.mark.usefixtures("light_compilation")
 

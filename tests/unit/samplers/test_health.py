@@ -20,7 +20,7 @@ from ebm_ppl.samplers import (
     RandomWalkMetropolis,
     ReplicaExchange,
 )
-from ebm_ppl.samplers._run_record import RunRecord, energy_fraction, kurtosis, no_record
+from ebm_ppl.samplers._numpyro.run_record import RunRecord, energy_fraction, kurtosis, no_record
 
 pytestmark = pytest.mark.usefixtures("light_compilation")
 

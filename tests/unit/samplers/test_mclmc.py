@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from jax import lax
 
 from ebm_ppl.samplers import MAMS, MCLMC, AbstractKernel, KernelState
-from ebm_ppl.samplers._flow_tuning import (
+from ebm_ppl.samplers._warmup.flow import (
     end_window,
     follow_errors,
     follow_memory,

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from ebm_ppl._precision import float64
 from ebm_ppl.samplers import MAMS, MCLMC, Point, WhitenedTarget
+from ebm_ppl.samplers._contract.shared_trajectory import Trajectory
 from ebm_ppl.samplers._microcanonical import kick, normalised, refresh
-from ebm_ppl.samplers._shared_trajectory import Trajectory
 from ebm_ppl.samplers.mclmc import Flow, Moving
 
 pytestmark = pytest.mark.usefixtures("light_compilation")

@@ -20,8 +20,8 @@ import ebm_ppl as ebm
 from ebm_ppl._precision import float64
 from ebm_ppl.energies import Gaussian
 from ebm_ppl.samplers import MALA, ReplicaExchange, ReplicaExchangeState, _temperature_ladder
-from ebm_ppl.samplers._mass_matrix import MomentsState
-from ebm_ppl.samplers._temperature_ladder import (
+from ebm_ppl.samplers._warmup.mass_matrix import MomentsState
+from ebm_ppl.samplers.replica_exchange.ladder import (
     NormalBase,
     equal_rejections,
     monotone_cubic,

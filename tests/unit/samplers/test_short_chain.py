@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ebm_ppl.samplers import Langevin, RandomWalkMetropolis, run_short_chain
-from ebm_ppl.samplers._target import Transition
+from ebm_ppl.samplers._contract.target import Transition
 
 
 class CountingMetropolis(RandomWalkMetropolis):

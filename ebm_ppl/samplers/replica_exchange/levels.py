@@ -15,10 +15,9 @@ from numpyro.infer.mcmc import MCMCKernel
 from ebm_ppl._numpyro import differentiates_forward, parts, with_potential
 from ebm_ppl._random import step_keys
 from ebm_ppl._types import Position, PotentialFn, PRNGKey, Scalar
-from ebm_ppl.samplers._adaptation import AdaptationState
-from ebm_ppl.samplers._base import AbstractKernel
-from ebm_ppl.samplers._source import PotentialSource
-from ebm_ppl.samplers._state import KernelState
+from ebm_ppl.samplers._contract import AbstractKernel, KernelState
+from ebm_ppl.samplers._numpyro import PotentialSource
+from ebm_ppl.samplers._warmup import AdaptationState
 
 _LEVELS = "levels"
 

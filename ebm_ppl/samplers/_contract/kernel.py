@@ -20,28 +20,31 @@ from ebm_ppl._processes import on_host
 from ebm_ppl._random import step_key
 from ebm_ppl._shared_jit import SharedJit
 from ebm_ppl._types import Position, PotentialFn, PRNGKey, Scalar
-from ebm_ppl.samplers._adaptation import (
-    STAN,
-    WARMUP_MEMORY,
-    Adaptation,
-    AdaptationState,
-    Pace,
-)
-from ebm_ppl.samplers._health import Health, rounding_of
-from ebm_ppl.samplers._mass_matrix import as_inverse_mass_matrix
-from ebm_ppl.samplers._model_kernel import AbstractModelKernel
-from ebm_ppl.samplers._run_record import no_record
-from ebm_ppl.samplers._source import ModelArgs, ModelKwargs, PotentialSource
-from ebm_ppl.samplers._start import (
+from ebm_ppl.samplers._contract.state import KernelState, without_moving
+from ebm_ppl.samplers._contract.target import Point, Transition, WhitenedTarget
+from ebm_ppl.samplers._numpyro import (
+    AbstractModelKernel,
+    Health,
+    ModelArgs,
+    ModelKwargs,
+    PotentialSource,
     as_floating,
     check_finite_start,
     check_returns_scalar,
     flat_positions,
     has_no_coordinates,
+    no_record,
+    rounding_of,
     split_in_three,
 )
-from ebm_ppl.samplers._state import KernelState, without_moving
-from ebm_ppl.samplers._target import Point, Transition, WhitenedTarget
+from ebm_ppl.samplers._warmup import (
+    STAN,
+    WARMUP_MEMORY,
+    Adaptation,
+    AdaptationState,
+    Pace,
+    as_inverse_mass_matrix,
+)
 
 _CLAIMS = (
     "exact",

@@ -28,17 +28,15 @@ from ebm_ppl.annealing import (
 )
 from ebm_ppl.energies import AbstractEnergy
 from ebm_ppl.potentials import EnergyModel, EnergyPotential
-from ebm_ppl.samplers._health import Health
-from ebm_ppl.samplers._levels import AbstractLevels, keys_of_levels, levels_of, target_of
-from ebm_ppl.samplers._mass_matrix import merge, no_moments
-from ebm_ppl.samplers._model_kernel import AbstractModelKernel
-from ebm_ppl.samplers._prior_source import PriorSource
-from ebm_ppl.samplers._replica_exchange_step import exchange
-from ebm_ppl.samplers._replica_state import ReplicaExchangeState
-from ebm_ppl.samplers._run_record import no_record as no_run_record
-from ebm_ppl.samplers._source import ModelArgs, ModelKwargs, ModelSource, PotentialSource
-from ebm_ppl.samplers._start import (
+from ebm_ppl.samplers._numpyro import (
+    AbstractModelKernel,
     CompiledOnce,
+    Health,
+    ModelArgs,
+    ModelKwargs,
+    ModelSource,
+    PotentialSource,
+    PriorSource,
     as_floating,
     check_finite_start,
     check_returns_scalar,
@@ -46,7 +44,11 @@ from ebm_ppl.samplers._start import (
     has_no_coordinates,
     split_in_three,
 )
-from ebm_ppl.samplers._temperature_ladder import (
+from ebm_ppl.samplers._numpyro import (
+    no_record as no_run_record,
+)
+from ebm_ppl.samplers._warmup import merge, no_moments
+from ebm_ppl.samplers.replica_exchange.ladder import (
     ExchangeRecord,
     LadderState,
     NormalBase,
@@ -55,7 +57,15 @@ from ebm_ppl.samplers._temperature_ladder import (
     no_record,
     round_ends,
 )
-from ebm_ppl.samplers._tempering import (
+from ebm_ppl.samplers.replica_exchange.levels import (
+    AbstractLevels,
+    keys_of_levels,
+    levels_of,
+    target_of,
+)
+from ebm_ppl.samplers.replica_exchange.state import ReplicaExchangeState
+from ebm_ppl.samplers.replica_exchange.step import exchange
+from ebm_ppl.samplers.replica_exchange.tempering import (
     AbstractTempering,
     FlatTempering,
     PathTempering,

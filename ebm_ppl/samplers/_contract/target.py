@@ -9,9 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from ebm_ppl._types import Scalar
-
-Matrix = Float[Array, " dim"] | Float[Array, "dim dim"]
-"""A matrix, or the diagonal of a diagonal one."""
+from ebm_ppl.samplers._warmup import Matrix, apply, solve
 
 
 class Point(NamedTuple):
@@ -138,18 +136,6 @@ class WhitenedTarget:
 
     def _whiten(self, z_grad: Float[Array, " dim"] | None) -> Float[Array, " dim"] | None:
         return None if z_grad is None else apply(self.scale.T, z_grad)
-
-
-def apply(matrix: Matrix, vector: Float[Array, " dim"]) -> Float[Array, " dim"]:
-    """Multiply a vector by a matrix that may be given by its diagonal alone."""
-    return matrix * vector if matrix.ndim == 1 else matrix @ vector
-
-
-def solve(matrix: Matrix, vector: Float[Array, " dim"]) -> Float[Array, " dim"]:
-    """Multiply by the inverse of a lower triangular matrix, which may be given by its diagonal."""
-    if matrix.ndim == 1:
-        return vector / matrix
-    return jax.scipy.linalg.solve_triangular(matrix, vector, lower=True)
 
 
 def select(condition: Bool[Array, ""], if_true: Any, if_false: Any) -> Any:

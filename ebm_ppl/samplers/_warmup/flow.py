@@ -15,7 +15,7 @@ from jax import lax
 from jaxtyping import Array, Float, Int
 
 from ebm_ppl._types import Scalar
-from ebm_ppl.samplers._mass_matrix import MomentsState, merge, no_moments
+from ebm_ppl.samplers._warmup.mass_matrix import MomentsState, merge, no_moments
 
 _LARGEST_ERROR = 1e3
 """What a refused step counts, and one of a larger error, in units of the error aimed at."""

@@ -16,7 +16,7 @@ from jaxtyping import Array, Bool, Float, Int
 from ebm_ppl._checks import check_count
 from ebm_ppl._types import Scalar
 from ebm_ppl.annealing import power_schedule
-from ebm_ppl.samplers._mass_matrix import MomentsState
+from ebm_ppl.samplers._warmup import MomentsState
 
 _ROUNDS = (1, 2, 4, 8, 16, 32)
 """Rounds of warm-up end at so many of its 32nds: each is as long as all before it."""

@@ -24,8 +24,7 @@ from ebm_ppl.annealing import (
 )
 from ebm_ppl.energies import AbstractEnergy, from_callable
 from ebm_ppl.potentials import EnergyPotential
-from ebm_ppl.samplers._prior_source import PriorSource
-from ebm_ppl.samplers._source import ModelArgs, ModelKwargs
+from ebm_ppl.samplers._numpyro import ModelArgs, ModelKwargs, PriorSource
 
 
 class AbstractTempering(abc.ABC):

@@ -15,11 +15,10 @@ from ebm_ppl._processes import on_host
 from ebm_ppl._types import Event, PotentialFn, PRNGKey, Scalar
 from ebm_ppl.energies import AbstractEnergy
 from ebm_ppl.potentials import EnergyModel, EnergyPotential
-from ebm_ppl.samplers._base import AbstractKernel
-from ebm_ppl.samplers._source import ModelArgs, ModelKwargs
-from ebm_ppl.samplers._start import flat_positions
-from ebm_ppl.samplers._state import KernelState
-from ebm_ppl.samplers._target import Point, Transition, WhitenedTarget
+from ebm_ppl.samplers._contract.kernel import AbstractKernel
+from ebm_ppl.samplers._contract.state import KernelState
+from ebm_ppl.samplers._contract.target import Point, Transition, WhitenedTarget
+from ebm_ppl.samplers._numpyro import ModelArgs, ModelKwargs, flat_positions
 
 
 class Moved(NamedTuple):

@@ -9,9 +9,9 @@ from jaxtyping import Array, Float
 
 from ebm_ppl._random import normals, step_key
 from ebm_ppl._types import Position, PRNGKey, Scalar
-from ebm_ppl.samplers._base import AbstractKernel
-from ebm_ppl.samplers._target import WhitenedTarget, select
-from ebm_ppl.samplers._unadjusted import AbstractUnadjustedKernel
+from ebm_ppl.samplers._contract.kernel import AbstractKernel
+from ebm_ppl.samplers._contract.target import WhitenedTarget, select
+from ebm_ppl.samplers._contract.unadjusted import AbstractUnadjustedKernel
 
 
 def run_short_chain(

@@ -8,7 +8,9 @@ from jaxtyping import Array, Float
 
 from ebm_ppl._checks import is_traced
 from ebm_ppl._types import Scalar
-from ebm_ppl.samplers._target import Matrix
+
+Matrix = Float[Array, " dim"] | Float[Array, "dim dim"]
+"""A matrix, or the diagonal of a diagonal one."""
 
 
 class MomentsState(NamedTuple):
@@ -22,6 +24,18 @@ class MomentsState(NamedTuple):
 def matrix_sqrt(matrix: Matrix) -> Matrix:
     """Lower Cholesky factor, or the root of the diagonal of a diagonal matrix."""
     return jnp.sqrt(matrix) if matrix.ndim == 1 else jnp.linalg.cholesky(matrix)
+
+
+def apply(matrix: Matrix, vector: Float[Array, " dim"]) -> Float[Array, " dim"]:
+    """Multiply a vector by a matrix that may be given by its diagonal alone."""
+    return matrix * vector if matrix.ndim == 1 else matrix @ vector
+
+
+def solve(matrix: Matrix, vector: Float[Array, " dim"]) -> Float[Array, " dim"]:
+    """Multiply by the inverse of a lower triangular matrix, which may be given by its diagonal."""
+    if matrix.ndim == 1:
+        return vector / matrix
+    return jax.scipy.linalg.solve_triangular(matrix, vector, lower=True)
 
 
 def no_moments(matrix: Matrix) -> MomentsState:

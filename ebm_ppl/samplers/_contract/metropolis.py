@@ -8,8 +8,13 @@ from jaxtyping import Array, Float
 
 from ebm_ppl._random import normals_and_uniform
 from ebm_ppl._types import PRNGKey, Scalar
-from ebm_ppl.samplers._base import AbstractKernel
-from ebm_ppl.samplers._target import Point, Transition, WhitenedTarget, select
+from ebm_ppl.samplers._contract.kernel import AbstractKernel
+from ebm_ppl.samplers._contract.target import (
+    Point,
+    Transition,
+    WhitenedTarget,
+    select,
+)
 
 BEARABLE_IN_ACCEPTANCE = 1.0
 """Rounding error of an acceptance ratio's log that leaves draws as they are.

@@ -9,7 +9,7 @@ from numpyro.infer.mcmc import MCMCKernel
 from ebm_ppl._types import PotentialFn
 from ebm_ppl.energies import AbstractEnergy
 from ebm_ppl.potentials import EnergyModel, EnergyPotential
-from ebm_ppl.samplers._source import (
+from ebm_ppl.samplers._numpyro.sources import (
     EnergySource,
     ModelArgs,
     ModelKwargs,

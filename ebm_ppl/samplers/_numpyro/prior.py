@@ -10,7 +10,7 @@ from numpyro.distributions.transforms import biject_to
 
 from ebm_ppl._numpyro import Messenger, identity, in_turn
 from ebm_ppl._types import Position, PotentialFn, PRNGKey, Scalar
-from ebm_ppl.samplers._source import ModelArgs, ModelKwargs, ModelSource
+from ebm_ppl.samplers._numpyro.sources import ModelArgs, ModelKwargs, ModelSource
 
 
 class PriorSource(ModelSource):

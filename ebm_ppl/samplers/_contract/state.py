@@ -8,8 +8,8 @@ from jaxtyping import Array, Bool, Float, Int
 
 from ebm_ppl._numpyro import is_prng_key
 from ebm_ppl._types import Position, PRNGKey
-from ebm_ppl.samplers._adaptation import AdaptationState
-from ebm_ppl.samplers._health import Health
+from ebm_ppl.samplers._numpyro import Health
+from ebm_ppl.samplers._warmup import AdaptationState
 
 
 class _Fields(NamedTuple):

@@ -12,7 +12,7 @@ from ebm_ppl._checks import is_traced
 from ebm_ppl._numpyro import run_has_ended, warn_whoever_runs
 from ebm_ppl._processes import spans, tree_on_host
 from ebm_ppl._types import Scalar
-from ebm_ppl.samplers._run_record import RunRecord, energy_fraction, kurtosis
+from ebm_ppl.samplers._numpyro.run_record import RunRecord, energy_fraction, kurtosis
 
 _FEWEST = 10
 """Steps below which a run is too short for its shares to mean anything."""

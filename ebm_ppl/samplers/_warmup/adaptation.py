@@ -6,24 +6,26 @@ positions over Stan's expanding windows, merged batch by batch (Chan, Golub & Le
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float, Int
 
 from ebm_ppl._numpyro import build_adaptation_schedule, identity
 from ebm_ppl._types import Scalar
-from ebm_ppl.samplers._dual_averaging import DualAveragingState, search, start_search
-from ebm_ppl.samplers._mass_matrix import (
+from ebm_ppl.samplers._warmup.dual_averaging import DualAveragingState, search, start_search
+from ebm_ppl.samplers._warmup.mass_matrix import (
+    Matrix,
     MomentsState,
     matrix_sqrt,
     merge,
     no_moments,
     regularised_covariance,
 )
-from ebm_ppl.samplers._target import Matrix, select
 
 WARMUP_MEMORY = 20
 """Steps over which warm-up remembers the acceptance of each chain."""
@@ -186,7 +188,9 @@ class Adaptation:
                 of_most = mean_of_most(accept_prob, recent_accept_prob)
                 accepted = jnp.where(is_early, of_all, of_most)
                 is_released = (iteration == half) & (of_all < of_most)
-                anew = select(is_released, start_search(state.step_size), state.dual_averaging)
+                choose = functools.partial(jnp.where, is_released)
+                again = start_search(state.step_size)
+                anew = jax.tree.map(choose, again, state.dual_averaging)
                 state = state._replace(dual_averaging=anew)
                 if self.avoids_divergences:
                     share = mean_of_most(diverging, recent_accept_prob)

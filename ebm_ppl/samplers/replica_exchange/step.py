@@ -10,7 +10,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from ebm_ppl._types import Position
 from ebm_ppl.annealing import exchange_where, pairs_in_turn
-from ebm_ppl.samplers._tempering import AbstractTempering
+from ebm_ppl.samplers.replica_exchange.tempering import AbstractTempering
 
 LogAcceptance = Callable[[Float[Array, "..."], Float[Array, "..."]], Float[Array, "..."]]
 

@@ -9,8 +9,13 @@ from jaxtyping import Array, Float
 
 from ebm_ppl._random import normals
 from ebm_ppl._types import PRNGKey
-from ebm_ppl.samplers._base import AbstractKernel
-from ebm_ppl.samplers._target import Point, Transition, WhitenedTarget, select
+from ebm_ppl.samplers._contract.kernel import AbstractKernel
+from ebm_ppl.samplers._contract.target import (
+    Point,
+    Transition,
+    WhitenedTarget,
+    select,
+)
 
 
 class AbstractUnadjustedKernel(AbstractKernel):

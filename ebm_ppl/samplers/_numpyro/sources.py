@@ -14,7 +14,7 @@ from ebm_ppl._numpyro import GIBBS_SITES_KWARG, identity, in_turn, is_prng_key
 from ebm_ppl._types import Position, PotentialFn, PRNGKey
 from ebm_ppl.energies._states import StateSpace
 from ebm_ppl.potentials import EnergyModel, EnergyPotential
-from ebm_ppl.samplers._start import CompiledOnce
+from ebm_ppl.samplers._numpyro.starts import CompiledOnce
 
 ModelArgs = tuple[Any, ...]
 ModelKwargs = Mapping[str, Any] | None

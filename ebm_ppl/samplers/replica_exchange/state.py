@@ -7,9 +7,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from ebm_ppl._types import Position, PRNGKey, Scalar
-from ebm_ppl.samplers._health import Health
-from ebm_ppl.samplers._state import KernelState, keys_like
-from ebm_ppl.samplers._temperature_ladder import ExchangeRecord, LadderState
+from ebm_ppl.samplers._contract import KernelState, keys_like
+from ebm_ppl.samplers._numpyro import Health
+from ebm_ppl.samplers.replica_exchange.ladder import ExchangeRecord, LadderState
 
 
 class _Fields(NamedTuple):

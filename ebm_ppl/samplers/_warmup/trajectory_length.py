@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from ebm_ppl._types import Scalar
-from ebm_ppl.samplers._target import Matrix, solve
+from ebm_ppl.samplers._warmup.mass_matrix import Matrix, solve
 
 # Hoffman, Radul & Sountsov (2021), Section 3.2: Adam without momentum.
 _LEARNING_RATE, _MEMORY_OF_SQUARES, _LEAST_ROOT = 0.025, 0.95, 1e-8

@@ -12,13 +12,15 @@ from jaxtyping import Array, Float, Int
 from ebm_ppl._checks import check_count, check_flag, check_positive
 from ebm_ppl._random import normals_and_uniform
 from ebm_ppl._types import PotentialFn, PRNGKey, Scalar
-from ebm_ppl.samplers._adaptation import POOLED, AdaptationState
-from ebm_ppl.samplers._base import AbstractKernel
-from ebm_ppl.samplers._metropolis import BEARABLE_IN_ACCEPTANCE, accept_or_stay
-from ebm_ppl.samplers._start import flat_positions
-from ebm_ppl.samplers._state import KernelState
-from ebm_ppl.samplers._target import Matrix, Point, Transition, WhitenedTarget
-from ebm_ppl.samplers._trajectory import (
+from ebm_ppl.samplers._contract.kernel import AbstractKernel
+from ebm_ppl.samplers._contract.metropolis import BEARABLE_IN_ACCEPTANCE, accept_or_stay
+from ebm_ppl.samplers._contract.state import KernelState
+from ebm_ppl.samplers._contract.target import Point, Transition, WhitenedTarget
+from ebm_ppl.samplers._numpyro import flat_positions
+from ebm_ppl.samplers._warmup import (
+    POOLED,
+    AdaptationState,
+    Matrix,
     Proposal,
     TrajectoryState,
     ascend,
