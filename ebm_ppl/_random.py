@@ -137,14 +137,24 @@ def normals_and_uniform(
     Returns:
         The normal numbers, as `jax.random.normal` makes them of random words, and a number in (0, 1).
     """
+    numbers = _of_uniform(_to_normals_and_uniform(size), rng_key, size + 1, dtype)
+    return numbers[:size], numbers[size]
+
+
+_kept = functools.lru_cache(maxsize=256)
+"""Makes a function once: JAX traces one and the same function but once, and keeps what it traced."""
+
+
+@_kept
+def _to_normals_and_uniform(size: int) -> Callable[[Array], Array]:
+    """From uniform numbers in (-1, 1): all but the last normal, and that one in (0, 1)."""
 
     def transform(uniform: Array) -> Array:
         axis = _first_or_last(size + 1) % uniform.ndim
         place = lax.broadcasted_iota(jnp.int32, uniform.shape, axis)
         return jnp.where(place < size, _to_normal(uniform), 0.5 + 0.5 * uniform)
 
-    numbers = _of_uniform(transform, rng_key, size + 1, dtype)
-    return numbers[:size], numbers[size]
+    return transform
 
 
 def _to_normal(uniform: Array) -> Array:
@@ -158,8 +168,19 @@ def _of_uniform(
     """What is made of uniform numbers in (-1, 1), each of a word of 32 bits, or of 64 in double precision."""
     dtype = jnp.dtype(dtype)
     info = jnp.finfo(dtype if dtype.itemsize == 8 else jnp.float32)
-    least = info.dtype.type(info.epsneg - 1)  # what is traced must not be closed over
     rng_key = fast_key(rng_key)
+    if _is_ours(rng_key) and _may_partition():
+        key = jax.random.key_data(rng_key)
+        return _blocks(key, (size,), _drawing_of_blocks(transform, info.bits)).astype(dtype)
+    words = jax.random.bits(rng_key, (size,), f"uint{info.bits}")
+    return _drawing(transform, info.bits)(words).astype(dtype)
+
+
+@_kept
+def _drawing(transform: Callable[[Array], Array], bits: int) -> Callable[[Any], Array]:
+    """From random words of so many bits to what is made of uniform numbers."""
+    info = jnp.finfo(f"float{bits}")
+    least = info.dtype.type(info.epsneg - 1)  # what is traced must not be closed over
 
     def draw(words: Words | UInt64[Array, "..."]) -> Array:
         one = lax.bitcast_convert_type(jnp.ones((), info.dtype), words.dtype)
@@ -167,11 +188,14 @@ def _of_uniform(
         uniform = 2 * (lax.bitcast_convert_type(mantissa | one, info.dtype) - 1) + least
         return transform(jnp.maximum(uniform, least))
 
-    if _is_ours(rng_key) and _may_partition():
-        fold = _FOLDED[info.bits]
-        key = jax.random.key_data(rng_key)
-        return _blocks(key, (size,), lambda high, low: draw(fold(high, low))).astype(dtype)
-    return draw(jax.random.bits(rng_key, (size,), f"uint{info.bits}")).astype(dtype)
+    return draw
+
+
+@_kept
+def _drawing_of_blocks(transform: Callable[[Array], Array], bits: int) -> "_Combine":
+    """The same from the two words of each block."""
+    fold, draw = _FOLDED[bits], _drawing(transform, bits)
+    return lambda high, low: draw(fold(high, low))
 
 
 def _is_ours(rng_key: PRNGKey) -> bool:
@@ -185,6 +209,12 @@ _Combine: TypeAlias = Callable[[Words, Words], Any]
 
 def _blocks(key: UInt32[Array, " words"], shape: tuple[int, ...], combine: _Combine) -> Any:
     """What is made of the two words of each block, the blocks numbered from 0 in an array of a shape."""
+    return lax.platform_dependent(*key, **_hash_of_blocks(shape, combine))
+
+
+@_kept
+def _hash_of_blocks(shape: tuple[int, ...], combine: _Combine) -> dict[str, Callable[..., Any]]:
+    """What `_blocks` does to the words of a key, by platform."""
     size = math.prod(shape)
     keys_axis = -1 - _first_or_last(size)
 
@@ -197,7 +227,7 @@ def _blocks(key: UInt32[Array, " words"], shape: tuple[int, ...], combine: _Comb
         first, second, *step = words
         return combine(*rounds(first, second, step[0] if step else jnp.zeros_like(number), number))
 
-    return _on_platform(hash_with, keys_axis, *key)
+    return _by_platform(hash_with, keys_axis)
 
 
 def _first_or_last(size: int) -> int:
@@ -207,26 +237,31 @@ def _first_or_last(size: int) -> int:
 
 def _block(key: UInt32[Array, " words"], number: UInt32[Array, ""]) -> tuple[Words, Words]:
     """The two words of one block."""
+    return lax.platform_dependent(number, *key, **_hash_of_block())
+
+
+@_kept
+def _hash_of_block() -> dict[str, Callable[..., Any]]:
+    """What `_block` does to a number and the words of a key, by platform."""
 
     def hash_with(
         rounds: _Rounds, number: Words, first: Words, second: Words, *step: Words
     ) -> tuple[Words, Words]:
         return rounds(first, second, step[0] if step else jnp.zeros_like(number), number)
 
-    return _on_platform(hash_with, 0, number, *key)
+    return _by_platform(hash_with, 0)
 
 
 def _as_they_are(high: Words, low: Words) -> tuple[Words, Words]:
     return high, low
 
 
-def _on_platform(hash_with: Callable[..., Any], keys_axis: int, *operands: Words) -> Any:
+def _by_platform(hash_with: Callable[..., Any], keys_axis: int) -> dict[str, Callable[..., Any]]:
     """Hash with the rounds that the platform runs faster; operands may have first or last axes over keys."""
-    return lax.platform_dependent(
-        *operands,
-        cpu=_computed_once(functools.partial(hash_with, _rounds), keys_axis),
-        default=functools.partial(hash_with, _primitive),
-    )
+    return {
+        "cpu": _computed_once(functools.partial(hash_with, _rounds), keys_axis),
+        "default": functools.partial(hash_with, _primitive),
+    }
 
 
 def _computed_once(function: Callable[..., Any], batch_axis: int) -> Callable[..., Any]:

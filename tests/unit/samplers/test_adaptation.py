@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jax import lax
 
-from ebm_ppl.samplers import MALA, RandomWalkMetropolis, _adaptation
+from ebm_ppl.samplers import MALA, RandomWalkMetropolis
+from ebm_ppl.samplers._warmup import adaptation
 from ebm_ppl.samplers._warmup.adaptation import (
     Adaptation,
     AdaptationState,
@@ -153,7 +154,7 @@ def _chains_that_never_move() -> int:
 def test_no_chain_stays_stuck_while_the_others_look_well(monkeypatch: pytest.MonkeyPatch) -> None:
     """The outcome is all or nothing: the plain mean, planted here, leaves the chain where it was."""
     assert _chains_that_never_move() == 0
-    monkeypatch.setattr(_adaptation, "pooled_acceptance", lambda now, _: jnp.mean(now))
+    monkeypatch.setattr(adaptation, "pooled_acceptance", lambda now, _: jnp.mean(now))
     assert _chains_that_never_move() == 1
 
 

@@ -19,8 +19,9 @@ from scipy import stats
 import ebm_ppl as ebm
 from ebm_ppl._precision import float64
 from ebm_ppl.energies import Gaussian
-from ebm_ppl.samplers import MALA, ReplicaExchange, ReplicaExchangeState, _temperature_ladder
+from ebm_ppl.samplers import MALA, ReplicaExchange, ReplicaExchangeState
 from ebm_ppl.samplers._warmup.mass_matrix import MomentsState
+from ebm_ppl.samplers.replica_exchange import ladder
 from ebm_ppl.samplers.replica_exchange.ladder import (
     NormalBase,
     equal_rejections,
@@ -132,8 +133,8 @@ def test_a_base_is_fitted_to_draws_and_a_few_of_its_own() -> None:
         jnp.asarray(30.0), jnp.asarray(draws.mean(axis=0)), jnp.asarray(deviations)
     )
     base = NormalBase(jnp.array([-1.0]), jnp.array([3.0]))
-    fitted = _temperature_ladder._fitted_base(base, moments)
-    num_own = _temperature_ladder._PRIOR_DRAWS
+    fitted = ladder._fitted_base(base, moments)
+    num_own = ladder._PRIOR_DRAWS
     mean = (30 * draws.mean() - num_own) / (30 + num_own)
     square = (np.sum(draws**2) + num_own * (1.0 + 9.0)) / (30 + num_own)
     np.testing.assert_allclose(fitted.mean, mean, rtol=1e-5)
