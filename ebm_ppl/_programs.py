@@ -30,23 +30,80 @@ def digest_of(programs: Sequence[Any], values: Any = None, *, with_constants: bo
     """Digest of the operations of programs and of every bit of the arrays and numbers of a pytree.
 
     Functions have no equality. In programs, what they close over are constants; what a function under
-    `jax.jit` closes over, those of a program within the program.
+    `jax.jit` closes over, those of a program within the program. Variables count by their places, and a
+    program that JAX has traced once for two calls counts as two: that depends on what it traced before.
 
     Args:
         programs: What `program_of` or `jax.make_jaxpr` returns.
         values: A pytree.
         with_constants: Whether constants of the programs themselves count, beside those within.
     """
-    digest = hashlib.sha256()
+    digest, known = hashlib.sha256(), dict[int, bytes]()
     for program in programs:
-        digest.update(_ADDRESS.sub("", str(program.jaxpr)).encode())
-    constants = [list(_constants(program, with_constants)) for program in programs]
-    for leaf in jax.tree.leaves(eqx.filter((constants, values), eqx.is_array_like)):
-        array = as_numbers(leaf)
-        digest.update(f"{array.shape}{array.dtype}".encode())
-        for block in blocks_on_host(array):
-            digest.update(np.ascontiguousarray(block).tobytes())
+        digest.update(_digest_of_program(program, known, with_constants))
+    for leaf in jax.tree.leaves(eqx.filter(values, eqx.is_array_like)):
+        _add_array(digest, leaf)
     return digest.hexdigest()
+
+
+def _digest_of_program(program: Any, known: dict[int, bytes], with_constants: bool = True) -> bytes:
+    """Digest of one program, kept by its identity among those that are known."""
+    if id(program) in known:
+        return known[id(program)]
+    digest = hashlib.sha256()
+    # From JAX 0.12 on the two classes are one.
+    for constant in getattr(program, "consts", ()) if with_constants else ():
+        _add_array(digest, constant)
+    jaxpr = getattr(program, "jaxpr", program)
+    numbers = {var: number for number, var in enumerate((*jaxpr.constvars, *jaxpr.invars))}
+    digest.update(str([var.aval for var in numbers]).encode())
+
+    def add(read: Any) -> None:
+        if isinstance(read, core.Literal):
+            digest.update(str(read.aval).encode())
+            _add_array(digest, read.val)
+        else:
+            digest.update(f"{numbers[read]},".encode())
+
+    for operation in jaxpr.eqns:
+        digest.update(operation.primitive.name.encode())
+        for var in operation.invars:
+            add(var)
+        for name in sorted(operation.params):
+            digest.update(name.encode())
+            _add_setting(digest, operation.params[name], known)
+        for var in operation.outvars:
+            numbers[var] = len(numbers)
+            digest.update(str(var.aval).encode())
+    for var in jaxpr.outvars:
+        add(var)
+    return known.setdefault(id(program), digest.digest())
+
+
+def _add_setting(digest: Any, setting: Any, known: dict[int, bytes]) -> None:
+    """Add one setting of an operation to a digest; functions count by their names alone."""
+    if isinstance(setting, (core.ClosedJaxpr, core.Jaxpr)):
+        digest.update(_digest_of_program(setting, known))
+    elif isinstance(setting, dict):
+        for key in sorted(setting, key=str):
+            digest.update(str(key).encode())
+            _add_setting(digest, setting[key], known)
+    elif isinstance(setting, (tuple, list)):
+        digest.update(f"{type(setting).__name__} of {len(setting)}".encode())
+        for one in setting:
+            _add_setting(digest, one, known)
+    elif eqx.is_array(setting):
+        _add_array(digest, setting)
+    else:
+        digest.update(_ADDRESS.sub("", str(setting)).encode())
+
+
+def _add_array(digest: Any, leaf: Any) -> None:
+    """Add every bit of an array, a number or random keys to a digest."""
+    array = as_numbers(leaf)
+    digest.update(f"{array.shape}{array.dtype}".encode())
+    for block in blocks_on_host(array):
+        digest.update(np.ascontiguousarray(block).tobytes())
 
 
 def callbacks_of(program: Any) -> list[str]:
@@ -73,17 +130,6 @@ def as_numbers(leaf: Any) -> Any:
         return np.asarray(leaf)
     is_key = jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
     return jax.random.key_data(leaf) if is_key else leaf
-
-
-def _constants(program: Any, with_own: bool) -> Iterator[Any]:
-    """The arrays in a program, in the programs that its operations call, and in their settings."""
-    for part in _parts(program, set()):
-        # From JAX 0.12 on the two classes are one.
-        if isinstance(part, core.ClosedJaxpr) and (with_own or part is not program):
-            yield from part.consts
-        for operation in part.eqns:
-            yield from (var.val for var in operation.invars if isinstance(var, core.Literal))
-            yield from filter(eqx.is_array, jax.tree.leaves(list(operation.params.values())))
 
 
 def _parts(program: Any, seen: set[int]) -> Iterator[Any]:

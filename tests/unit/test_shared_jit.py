@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ebm_ppl import _shared_jit
+from ebm_ppl._programs import digest_of, program_of
 from ebm_ppl._shared_jit import SharedJit
 
 X = jnp.arange(3.0)
@@ -89,6 +90,24 @@ def test_agrees_with_jit_whatever_is_closed_over(data: st.DataObject) -> None:
     assert (result.dtype, result.weak_type) == (expected.dtype, expected.weak_type)
     np.testing.assert_array_equal(np.signbit(result), np.signbit(expected))
     np.testing.assert_array_equal(result, expected)
+
+
+def test_what_was_traced_before_does_not_tell_programs_apart() -> None:
+    """A fit in another process, which has traced other things, has the same checkpoint."""
+
+    def one_more() -> Callable[[jax.Array], jax.Array]:
+        def plus_one(x: jax.Array) -> jax.Array:
+            return x + 1
+
+        return jax.jit(plus_one)
+
+    known = one_more()
+    traced_once = program_of(lambda x: known(known(x)), X)
+    traced_twice = program_of(lambda x: one_more()(one_more()(x)), X)
+    assert str(traced_once.jaxpr) != str(traced_twice.jaxpr)
+    assert digest_of([traced_once]) == digest_of([traced_twice])
+    another = program_of(lambda x: known(known(x) + 1), X)
+    assert digest_of([another]) != digest_of([traced_once])
 
 
 def test_static_leaves_are_told_apart_by_value_and_type() -> None:
