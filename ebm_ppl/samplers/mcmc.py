@@ -16,6 +16,7 @@ from ebm_ppl._numpyro import (
     is_prng_key,
     progress_phase,
 )
+from ebm_ppl._processes import spans
 from ebm_ppl.samplers._numpyro import CompiledOnce
 
 
@@ -29,9 +30,9 @@ class MCMC(numpyro.infer.MCMC):
     used last are kept.
 
     Arguments, methods and draws are those of NumPyro, for its kernels as for ours. A progress bar costs
-    next to nothing: chains come back to Python for it once in `progress_rate` steps, by default 20 times.
-    Chains that run on several devices by `chain_method="parallel"`, or under a transformation of JAX, run as
-    by NumPyro.
+    next to nothing: chains come back to Python for it once in `progress_rate` steps, by default 20 times;
+    where they span processes the first shows it. Chains that run on several devices by
+    `chain_method="parallel"`, or under a transformation of JAX, run as by NumPyro.
 
     Examples:
         >>> import jax, jax.numpy as jnp
@@ -105,7 +106,8 @@ class MCMC(numpyro.infer.MCMC):
         rate = self.progress_rate or max(1, upper // 20)
         piece = rate if self.progress_bar else max(1, upper)
         has_diagnostics = is_one_chain or self.sampler.is_ensemble_kernel
-        with tqdm(total=upper, disable=not self.progress_bar) as bar:
+        is_elsewhere = spans(carried) and jax.process_index() > 0
+        with tqdm(total=upper, disable=is_elsewhere or not self.progress_bar) as bar:
             for first in range(0, upper, piece):
                 last = min(first + piece, upper)
                 bounds = (jnp.asarray(number) for number in (first, last, *where))
