@@ -14,6 +14,8 @@ from ebm_ppl.trainers._checkpoint import CheckpointWarning as CheckpointWarning
 from ebm_ppl.trainers._data import as_batch as as_batch
 from ebm_ppl.trainers._fisher_scoring import FisherScoring as FisherScoring
 from ebm_ppl.trainers._fisher_scoring import fisher_scoring as fisher_scoring
+from ebm_ppl.trainers._fit import Fit as Fit
+from ebm_ppl.trainers._fit import fit as fit
 from ebm_ppl.trainers._history import History as History
 from ebm_ppl.trainers._negative_phase import Move as Move
 from ebm_ppl.trainers._preconditioning import scale_by_fisher as scale_by_fisher
@@ -38,8 +40,6 @@ from ebm_ppl.trainers.exact_maximum_likelihood import (
     ExactMaximumLikelihood as ExactMaximumLikelihood,
 )
 from ebm_ppl.trainers.fisher_score_matching import FisherScoreMatching as FisherScoreMatching
-from ebm_ppl.trainers.fit import Fit as Fit
-from ebm_ppl.trainers.fit import fit as fit
 from ebm_ppl.trainers.flow_contrastive import Adversary as Adversary
 from ebm_ppl.trainers.flow_contrastive import FlowContrastive as FlowContrastive
 from ebm_ppl.trainers.newton import newton as newton

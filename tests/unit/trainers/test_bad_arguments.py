@@ -11,7 +11,7 @@ import pytest
 import ebm_ppl as ebm
 from ebm_ppl.energies import ConditionalGaussian
 from ebm_ppl.trainers import Checkpoint, Trainer, Validation, as_batch
-from ebm_ppl.trainers.fit import _check_kinds
+from ebm_ppl.trainers._fit import _check_kinds
 from tests.unit.trainers.pull import START, Pull
 
 DATA = jnp.array([1.0, 2.0, 3.0, 6.0])

@@ -133,7 +133,7 @@ def test_where_the_loop_looks_up_changes_no_bit(tmp_path, undisturbed, every, pr
 
 def test_a_finished_fit_is_read_and_not_run(tmp_path, undisturbed, monkeypatch):
     run(tmp_path / "fit.ckpt")
-    monkeypatch.setattr(importlib.import_module("ebm_ppl.trainers.fit"), "run_chunk", None)
+    monkeypatch.setattr(importlib.import_module("ebm_ppl.trainers._fit"), "run_chunk", None)
     assert bits(run(tmp_path / "fit.ckpt")) == undisturbed
 
 
@@ -348,7 +348,7 @@ def test_a_first_checkpoint_that_finds_no_room_is_said(tmp_path, monkeypatch):
 
 
 def test_a_place_that_cannot_be_written_is_found_before_the_first_step(tmp_path, monkeypatch):
-    monkeypatch.setattr(importlib.import_module("ebm_ppl.trainers.fit"), "run_chunk", None)
+    monkeypatch.setattr(importlib.import_module("ebm_ppl.trainers._fit"), "run_chunk", None)
     (tmp_path / "link").symlink_to("/dev/null")
     with pytest.raises(OSError, match="Is no regular file"):
         run(tmp_path / "link")
