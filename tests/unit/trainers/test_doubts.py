@@ -8,9 +8,12 @@ import jax.numpy as jnp
 import numpyro.distributions as dist
 import optax
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import ebm_ppl as ebm
-from ebm_ppl.trainers import newton
+from ebm_ppl.trainers import as_batch, newton
+from ebm_ppl.trainers._kinks import check_no_kinks
 from tests.unit.trainers.pull import START, Pull
 
 X = jax.random.normal(jax.random.key(0), (64, 2))
@@ -51,9 +54,37 @@ def test_an_energy_without_parameters_is_refused():
         _fit(closure, X, ebm.NoiseContrastive(NOISE))
 
 
+class Mixed(eqx.Module):
+    """Units with kinks beside smooth ones, or in a layer before or after them."""
+
+    first: eqx.nn.MLP
+    second: eqx.nn.MLP
+    beside: bool
+
+    def __init__(self, first, second, beside):
+        keys = jax.random.split(jax.random.key(4))
+        self.first = eqx.nn.MLP(2, 8, 8, 1, first, first, key=keys[0])
+        self.second = eqx.nn.MLP(2 if beside else 8, "scalar", 8, 1, second, key=keys[1])
+        self.beside = beside
+
+    def __call__(self, x):
+        if self.beside:
+            return jnp.sum(self.first(x)) + self.second(x) + 0.5 * jnp.sum(x**2)
+        return self.second(self.first(x)) + 0.5 * jnp.sum(x**2)
+
+
+KINKED = {
+    "plain": NETWORK,
+    "confined": Confined(NETWORK),
+    "relu after silu": Mixed(jax.nn.silu, jax.nn.relu, False),
+    "silu after relu": Mixed(jax.nn.relu, jax.nn.silu, False),
+    "tanh beside leaky relu": Mixed(jax.nn.leaky_relu, jnp.tanh, True),
+}
+
+
 @pytest.mark.parametrize("objective", [ebm.ScoreMatching(), ebm.SlicedScoreMatching()])
-@pytest.mark.parametrize("energy", [NETWORK, Confined(NETWORK)], ids=["plain", "confined"])
-def test_score_matching_refuses_a_piecewise_linear_network(objective, energy):
+@pytest.mark.parametrize("energy", KINKED.values(), ids=KINKED)
+def test_score_matching_refuses_a_network_with_kinks(objective, energy):
     with pytest.raises(
         ValueError, match=r"`energy` must be smooth for score matching, .*jax.nn.silu"
     ):
@@ -75,6 +106,24 @@ def test_smooth_energies_and_healthy_fits_are_not_doubted(energy, data):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         _fit(energy, data, ebm.ScoreMatching())
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    log_scale=st.floats(-3.0, 3.0),
+    log_weight=st.floats(-2.0, 1.3),
+    activation=st.sampled_from(["silu", "tanh", "softplus"]),
+    seed=st.integers(0, 2**31),
+)
+def test_no_smooth_network_has_kinks(log_scale, log_weight, activation, seed):
+    """Whatever the scale of its data, and with weights up to twenty times those that it begins with."""
+    key_network, key_data = jax.random.split(jax.random.key(seed))
+    energy = ebm.energies.NeuralEnergy((2,), rng_key=key_network, activation=activation)
+    grown = jax.tree.map(
+        lambda leaf: 10**log_weight * leaf if eqx.is_inexact_array(leaf) else leaf, energy
+    )
+    data = 10**log_scale * jax.random.normal(key_data, (64, 2))
+    check_no_kinks(grown, as_batch(grown, data))
 
 
 @pytest.mark.parametrize(
