@@ -18,6 +18,10 @@ FEW_ERRORS = 5.0
 """Stated errors by which an answer without an interval may be off."""
 
 
+class UnusableError(ValueError):
+    """There are no draws, or the usual diagnostics call them unusable."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Function:
     """A public function under question.
@@ -59,7 +63,12 @@ def run_chains(
         chain_method="vectorized",
         progress_bar=False,
     )
-    chains.run(rng_key, extra_fields=extra_fields)
+    try:
+        chains.run(rng_key, extra_fields=extra_fields)
+    except RuntimeError as error:
+        if "valid initial parameters" not in str(error):
+            raise
+        raise UnusableError("NumPyro finds no start") from error
     return chains
 
 

@@ -11,7 +11,13 @@ from ebm_ppl.potentials import as_model
 from ebm_ppl.samplers import MALA, MAMS, MCLMC, ChEESHMC, RandomWalkMetropolis, ReplicaExchange
 from ebm_ppl.validation.diagnostics import Convergence, convergence
 from ebm_ppl.validation.hard_problems import HardProblem
-from validation.silent_failures.functions import FEW_ERRORS, Function, families_in, run_chains
+from validation.silent_failures.functions import (
+    FEW_ERRORS,
+    Function,
+    UnusableError,
+    families_in,
+    run_chains,
+)
 
 _R_HAT, _LEAST_ESS = 1.01, 400.0
 """What ArviZ's summary of draws is read by: rank-normalised R-hat, and effective sizes of bulk and of tails.
@@ -28,21 +34,11 @@ _JUMPS = ("steps", "hole", "staircase")
 """No gradient says where they are."""
 
 
-class _UnusableError(ValueError):
-    """The usual diagnostics of the draws call them unusable."""
-
-
 def _moments_of(make: Callable[[Any], Any]) -> Callable[[HardProblem, PRNGKey], bool]:
     def ask(problem: HardProblem, rng_key: PRNGKey) -> bool:
         kernel = make(as_model(problem.energy))
-        try:
-            chains = run_chains(
-                kernel, rng_key, 1000, num_chains=8, extra_fields=_fields_of(kernel)
-            )
-        except RuntimeError as error:
-            if "valid initial parameters" not in str(error):
-                raise
-            raise _UnusableError("NumPyro finds no start") from error
+        fields = _fields_of(kernel)
+        chains = run_chains(kernel, rng_key, 1000, num_chains=8, extra_fields=fields)
         if isinstance(kernel, HMC):
             _check_fields(chains.get_extra_fields(group_by_chain=True))
         draws = np.asarray(chains.get_samples(group_by_chain=True)["x"], np.float64)
@@ -62,7 +58,7 @@ def _check_fields(fields: dict[str, Any]) -> None:
     changes, away = np.diff(energy, axis=1), energy - energy.mean(axis=1, keepdims=True)
     fraction = np.min(np.sum(changes**2, axis=1) / np.sum(away**2, axis=1))
     if np.mean(fields["diverging"]) > _DIVERGENT or fraction < _LEAST_FRACTION:
-        raise _UnusableError("too many steps diverged or E-BFMI is too low")
+        raise UnusableError("too many steps diverged or E-BFMI is too low")
 
 
 def _is_right(draws: np.ndarray, problem: HardProblem) -> bool:
@@ -79,7 +75,7 @@ def _agrees(values: np.ndarray, truth: np.ndarray) -> bool:
     """Whether the mean of some values is within a few standard errors of the truth."""
     said = [convergence(values[..., k]) for k in range(values.shape[-1])]
     if not all(map(_is_usable, said)):
-        raise _UnusableError("R-hat or an effective sample size is out of bounds")
+        raise UnusableError("R-hat or an effective sample size is out of bounds")
     error = np.array([one.mcse_mean for one in said])
     return bool(np.all(np.abs(values.mean((0, 1)) - truth) <= FEW_ERRORS * error))
 
