@@ -5,12 +5,15 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array
 from numpyro.distributions.transforms import biject_to
 from numpyro.infer import init_to_uniform
 from numpyro.infer.util import initialize_model, transform_fn
 
+from ebm_ppl._checks import is_traced
 from ebm_ppl._numpyro import GIBBS_SITES_KWARG, identity, in_turn, is_prng_key
+from ebm_ppl._processes import on_host
 from ebm_ppl._types import Position, PotentialFn, PRNGKey
 from ebm_ppl.energies._states import StateSpace
 from ebm_ppl.potentials import EnergyModel, EnergyPotential
@@ -90,8 +93,9 @@ class EnergySource:
         if init_params is not None:
             return as_sites(init_params, {name})
         if not energy.support.is_discrete:
-            draw = self._draw(self._drawn_by, energy)
-            return {name: draw(rng_key)}
+            z, is_valid = self._draw(self._drawn_by, energy)(rng_key)
+            self._check_found(is_valid)
+            return {name: z}
         space = StateSpace.of(energy)
         if space is None:
             raise ValueError(
@@ -101,11 +105,25 @@ class EnergySource:
         draw = space.draw if is_prng_key(rng_key) else jax.vmap(space.draw)
         return {name: draw(rng_key)}
 
-    def _drawn_by(self, rng_key: PRNGKey) -> Array:
-        """Uniform positions, one for each key, at which the potential is finite."""
+    @property
+    def _radius(self) -> Any:
+        return getattr(self.init_strategy, "keywords", {}).get("radius", 2)
+
+    def _check_found(self, is_valid: Array) -> None:
+        """Refuse an energy that is finite nowhere; traced values pass."""
+        if is_traced(is_valid) or np.all(on_host(is_valid)):
+            return
+        lacking = np.sum(~on_host(is_valid))
+        raise ValueError(
+            f"`init_params` must be given for {type(self.model.energy).__name__}, whose energy or gradient "
+            f"is not finite at {_MOST_DRAWS} points drawn between -{self._radius} and {self._radius} in "
+            f"unconstrained space; got None, and no start for {lacking} of {np.size(is_valid)} chains."
+        )
+
+    def _drawn_by(self, rng_key: PRNGKey) -> tuple[Array, Array]:
+        """Uniform positions, one for each key, and whether the potential is finite there."""
         potential = EnergyPotential(self.model.energy)
-        radius = getattr(self.init_strategy, "keywords", {}).get("radius", 2)
-        shape = potential.position_shape
+        shape, radius = potential.position_shape, self._radius
 
         def is_valid(z: Array) -> Array:
             if not self._uses_gradient:
@@ -117,12 +135,13 @@ class EnergySource:
             count, key, _, _ = carry
             key, key_draw = jax.random.split(key)
             z = jax.random.uniform(key_draw, shape, minval=-radius, maxval=radius)
+            key, _ = jax.random.split(key)  # that of a next site, of which there is none
             return count + 1, key, z, is_valid(z)
 
-        def draw(key: PRNGKey) -> Array:
+        def draw(key: PRNGKey) -> tuple[Array, Array]:
             begin = jnp.asarray(0), key, jnp.zeros(shape), jnp.asarray(False)
             goes_on = lambda carry: (carry[0] < _MOST_DRAWS) & ~carry[3]  # noqa: E731
-            return jax.lax.while_loop(goes_on, again, begin)[2]
+            return jax.lax.while_loop(goes_on, again, begin)[2:]
 
         return draw(rng_key) if is_prng_key(rng_key) else jax.lax.map(draw, rng_key)
 
@@ -150,7 +169,7 @@ class EnergySource:
 
 
 _MOST_DRAWS = 100
-"""Draws of a start after which the last is taken as it is, as by NumPyro."""
+"""Draws of a start after which there is none, as for NumPyro."""
 
 
 def as_sites(params: Any, names: Collection[str]) -> dict[str, Any]:

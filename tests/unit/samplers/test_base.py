@@ -11,6 +11,8 @@ import numpyro.distributions as dist
 import pytest
 from numpyro.infer import MCMC, Gibbs
 
+from ebm_ppl import as_model
+from ebm_ppl.energies import from_callable
 from ebm_ppl.samplers import (
     MALA,
     MAMS,
@@ -163,3 +165,35 @@ def test_replica_exchange_has_nothing_to_heat_there() -> None:
     kernel = ReplicaExchange(MALA(_without_latent_sites))
     with pytest.raises(ValueError, match="got a model without latent sites"):
         kernel.init(jax.random.key(0), 0)
+
+
+# Starts of an energy
+
+
+@pytest.mark.parametrize("batched", [False, True])
+def test_an_energy_starts_where_numpyro_has_a_model_start(batched: bool) -> None:
+    """From the same keys, to the last bit, and only where potential and gradient are finite."""
+    edge = from_callable(lambda x: jnp.where(x[0] > 1, 0.5 * jnp.sum(x**2), jnp.nan), (2,))
+    key = jax.random.split(jax.random.key(5), 6) if batched else jax.random.key(5)
+    registered = as_model(edge)
+    ours = MALA(registered).init(key, 10)
+    theirs = MALA(lambda: registered()).init(key, 10)
+    np.testing.assert_array_equal(ours.z["x"], theirs.z["x"])
+    assert np.all(np.isfinite(ours.potential_energy))
+    assert np.all(ours.z["x"][..., 0] > 1)
+
+
+def test_an_energy_that_is_finite_nowhere_asks_for_a_start() -> None:
+    nowhere = as_model(from_callable(lambda x: jnp.nan * x, ()))
+    with pytest.raises(ValueError, match=r"`init_params` must be given .* for 3 of 3 chains"):
+        MALA(nowhere).init(jax.random.split(jax.random.key(0), 3), 10)
+    no_slope = as_model(from_callable(lambda x: jnp.sqrt(x - jax.lax.stop_gradient(x)), ()))
+    with pytest.raises(ValueError, match="for 1 of 1 chains"):
+        MALA(no_slope).init(jax.random.key(0), 10)
+    RandomWalkMetropolis(no_slope).init(jax.random.key(0), 10)  # which asks for no gradient
+
+
+def test_the_model_of_an_energy_takes_no_arguments() -> None:
+    registered = as_model(from_callable(lambda x: 0.5 * x**2, ()))
+    with pytest.raises(TypeError, match="The model of an energy takes no arguments; got"):
+        MALA(registered).init(jax.random.key(0), 10, model_args=(jnp.ones(3),))

@@ -314,6 +314,6 @@ def test_an_energy_without_a_start_is_refused_in_one_line(tmp_path):
     ebm.save_energy(broken, path, metadata={"columns": 5})
     result = _run("sample", path, "--out", out)
     assert result.exit_code == 1
-    assert "Cannot find valid initial parameters" in result.output
+    assert "no start for 4 of 4 chains" in result.output
     assert "Traceback" not in result.output
     assert not out.exists()
