@@ -78,6 +78,22 @@ def blocks_on_host(value: Any) -> Iterator[np.ndarray]:
         yield on_host(value[start : start + rows])
 
 
+def as_numbers(leaf: Any) -> Any:
+    """A number, an array or the data of random keys, as an array of numbers where it lies."""
+    if not isinstance(leaf, (jax.Array, np.ndarray)):
+        return np.asarray(leaf)
+    is_key = jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+    return jax.random.key_data(leaf) if is_key else leaf
+
+
+def add_bits(digest: Any, leaf: Any) -> None:
+    """Add every bit of an array, a number or random keys to a digest."""
+    array = as_numbers(leaf)
+    digest.update(f"{array.shape}{array.dtype}".encode())
+    for block in blocks_on_host(array):
+        digest.update(np.ascontiguousarray(block).tobytes())
+
+
 def placed_like(tree: T, like: Any) -> T:
     """A pytree whose arrays all lie on the devices of another's first array that is on several.
 
@@ -356,10 +372,7 @@ def _digest(tree: Any) -> str:
     digest = hashlib.sha256()
     for leaf in jax.tree.leaves(tree):
         if isinstance(leaf, (jax.Array, np.ndarray)) and not spans(leaf):
-            is_key = jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
-            array = np.asarray(jax.random.key_data(leaf) if is_key else leaf)
-            digest.update(f"{array.shape}{array.dtype}".encode())
-            digest.update(np.ascontiguousarray(array).tobytes())
+            add_bits(digest, leaf)
     return digest.hexdigest()
 
 

@@ -7,11 +7,9 @@ from typing import Any
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
-import numpy as np
 from jax.extend import core
 
-from ebm_ppl._processes import blocks_on_host
+from ebm_ppl._processes import add_bits
 
 _CALLBACKS = ("pure_callback", "io_callback")  # whose results a program uses; not those that print
 
@@ -42,7 +40,7 @@ def digest_of(programs: Sequence[Any], values: Any = None, *, with_constants: bo
     for program in programs:
         digest.update(_digest_of_program(program, known, with_constants))
     for leaf in jax.tree.leaves(eqx.filter(values, eqx.is_array_like)):
-        _add_array(digest, leaf)
+        add_bits(digest, leaf)
     return digest.hexdigest()
 
 
@@ -53,7 +51,7 @@ def _digest_of_program(program: Any, known: dict[int, bytes], with_constants: bo
     digest = hashlib.sha256()
     # From JAX 0.12 on the two classes are one.
     for constant in getattr(program, "consts", ()) if with_constants else ():
-        _add_array(digest, constant)
+        add_bits(digest, constant)
     jaxpr = getattr(program, "jaxpr", program)
     numbers = {var: number for number, var in enumerate((*jaxpr.constvars, *jaxpr.invars))}
     digest.update(str([var.aval for var in numbers]).encode())
@@ -61,7 +59,7 @@ def _digest_of_program(program: Any, known: dict[int, bytes], with_constants: bo
     def add(read: Any) -> None:
         if isinstance(read, core.Literal):
             digest.update(str(read.aval).encode())
-            _add_array(digest, read.val)
+            add_bits(digest, read.val)
         else:
             digest.update(f"{numbers[read]},".encode())
 
@@ -93,17 +91,9 @@ def _add_setting(digest: Any, setting: Any, known: dict[int, bytes]) -> None:
         for one in setting:
             _add_setting(digest, one, known)
     elif eqx.is_array(setting):
-        _add_array(digest, setting)
+        add_bits(digest, setting)
     else:
         digest.update(_ADDRESS.sub("", str(setting)).encode())
-
-
-def _add_array(digest: Any, leaf: Any) -> None:
-    """Add every bit of an array, a number or random keys to a digest."""
-    array = as_numbers(leaf)
-    digest.update(f"{array.shape}{array.dtype}".encode())
-    for block in blocks_on_host(array):
-        digest.update(np.ascontiguousarray(block).tobytes())
 
 
 def callbacks_of(program: Any) -> list[str]:
@@ -122,14 +112,6 @@ def is_comparable(program: Any) -> bool:
         for setting in operation.params.values()
         if not any(_programs_in(setting))
     )
-
-
-def as_numbers(leaf: Any) -> Any:
-    """A number, an array or the data of random keys, as an array of numbers where it lies."""
-    if not eqx.is_array(leaf):
-        return np.asarray(leaf)
-    is_key = jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
-    return jax.random.key_data(leaf) if is_key else leaf
 
 
 def _parts(program: Any, seen: set[int]) -> Iterator[Any]:

@@ -20,8 +20,8 @@ from ebm_ppl._checks import check_count
 from ebm_ppl._files import remove_leftovers, resolved, try_place, write_bytes
 from ebm_ppl._foreign import MOST_BYTES, parse_archive, parse_json, read_bytes, unreadable
 from ebm_ppl._locks import claim
-from ebm_ppl._processes import ALONE, Run, on_host, restored
-from ebm_ppl._programs import as_numbers, callbacks_of, digest_of
+from ebm_ppl._processes import ALONE, Run, as_numbers, on_host, restored
+from ebm_ppl._programs import callbacks_of, digest_of
 
 _MAGIC = b"ebm_ppl checkpoint 1\n"
 _KIND = "a whole checkpoint"

@@ -56,8 +56,9 @@ def _along_pairs(
     """From each row to the next: two means of curvatures, the change of slope, the size of both slopes."""
 
     def one(
-        start: Event, end: Event, condition: Condition | None
+        pair: tuple[Event, Event, Condition | None],
     ) -> tuple[Scalar, Scalar, Scalar, Scalar]:
+        start, end, condition = pair
         one_energy = at(energy, condition)
         direction = end - start
 
@@ -72,4 +73,6 @@ def _along_pairs(
         return curvature(_COARSE), curvature(_FINE), ends[1] - ends[0], jnp.sum(jnp.abs(ends))
 
     first = jax.tree.map(lambda leaf: leaf[:-1], condition)
-    return jax.vmap(one)(x[:-1], x[1:], first)
+    return jax.lax.map(
+        one, (x[:-1], x[1:], first)
+    )  # one after the other: networks of images are large

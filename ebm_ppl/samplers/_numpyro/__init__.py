@@ -9,6 +9,7 @@ from ebm_ppl.samplers._numpyro.sources import ModelArgs as ModelArgs
 from ebm_ppl.samplers._numpyro.sources import ModelKwargs as ModelKwargs
 from ebm_ppl.samplers._numpyro.sources import ModelSource as ModelSource
 from ebm_ppl.samplers._numpyro.sources import PotentialSource as PotentialSource
+from ebm_ppl.samplers._numpyro.sources import SitePotential as SitePotential
 from ebm_ppl.samplers._numpyro.starts import CompiledOnce as CompiledOnce
 from ebm_ppl.samplers._numpyro.starts import as_floating as as_floating
 from ebm_ppl.samplers._numpyro.starts import check_finite_start as check_finite_start

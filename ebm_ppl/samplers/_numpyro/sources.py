@@ -3,6 +3,7 @@
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -14,7 +15,7 @@ from numpyro.infer.util import initialize_model, transform_fn
 from ebm_ppl._checks import is_traced
 from ebm_ppl._numpyro import GIBBS_SITES_KWARG, identity, in_turn, is_prng_key
 from ebm_ppl._processes import on_host
-from ebm_ppl._types import Position, PotentialFn, PRNGKey
+from ebm_ppl._types import Position, PotentialFn, PRNGKey, Scalar
 from ebm_ppl.energies._states import StateSpace
 from ebm_ppl.potentials import EnergyModel, EnergyPotential
 from ebm_ppl.samplers._numpyro.starts import CompiledOnce
@@ -51,6 +52,16 @@ class PotentialSource:
     def wrap(self, _wrapper: Callable) -> "PotentialSource":
         """There is no model to wrap."""
         raise ValueError("`wrap_model` needs a kernel built from `model`; got `potential_fn`.")
+
+
+class SitePotential(EnergyPotential):
+    """Potential of an energy at a position that is the dictionary of one site."""
+
+    name: str = eqx.field(static=True, default="")
+
+    def __call__(self, z: Position) -> Scalar:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Potential energy of one unconstrained position."""
+        return super().__call__(z[self.name])
 
 
 class EnergySource:
@@ -147,8 +158,7 @@ class EnergySource:
 
     def potential_fn(self, *_: Any) -> PotentialFn:
         """The potential of the one site."""
-        potential = EnergyPotential(self.model.energy)
-        return lambda z: potential(z[self.model.name])
+        return SitePotential(self.model.energy, self.model.name)
 
     def postprocess_fn(self, *_: Any) -> Callable:
         """Map to points of the support; the identity for states."""

@@ -5,7 +5,6 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -24,7 +23,7 @@ from ebm_ppl.annealing import (
 )
 from ebm_ppl.energies import AbstractEnergy, from_callable
 from ebm_ppl.potentials import EnergyPotential
-from ebm_ppl.samplers._numpyro import ModelArgs, ModelKwargs, PriorSource
+from ebm_ppl.samplers._numpyro import ModelArgs, ModelKwargs, PriorSource, SitePotential
 
 
 class AbstractTempering(abc.ABC):
@@ -76,16 +75,6 @@ class PriorTempering(AbstractTempering):
 
     def _weighted(self, prior: float, likelihood: Scalar | float) -> PotentialFn:
         return self.source.weighted(prior, likelihood, self.model_args, self.model_kwargs)
-
-
-class SitePotential(EnergyPotential):
-    """Potential of an energy at a position that is the dictionary of one site."""
-
-    name: str = eqx.field(static=True, default="")
-
-    def __call__(self, z: Position) -> Scalar:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """Potential energy of one unconstrained position."""
-        return super().__call__(z[self.name])
 
 
 def registered_potential(energy: AbstractEnergy, name: str | None) -> EnergyPotential:
