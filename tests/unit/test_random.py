@@ -1,6 +1,7 @@
 """The generator that CPUs run faster: JAX's own numbers, bit for bit."""
 
 import functools
+import gc
 
 import hypothesis.strategies as st
 import jax
@@ -242,3 +243,30 @@ def test_words_are_computed_once(monkeypatch, word, count):
     ):
         program = jax.jit(draw).lower(jax.random.key(0)).compile().as_text() or ""
         assert program.count(" conditional(") == count
+
+
+@pytest.mark.parametrize("kept", [True, False], ids=["as it is", "planted bug"])
+def test_what_was_traced_is_not_kept_for_ever(monkeypatch, kept):
+    """A function whose rule for batches names itself is a circle through JAX's caches."""
+    if not kept:
+        for name in (
+            "_hash_of_blocks",
+            "_drawing_of_blocks",
+            "_drawing",
+            "_to_normals_and_uniform",
+        ):
+            monkeypatch.setattr(_random, name, getattr(_random, name).__wrapped__)
+
+    def trace():
+        draw = lambda key: normals_and_uniform(step_key(key, 2), 8, "float32")  # noqa: E731
+        jax.make_jaxpr(jax.vmap(draw))(jax.random.split(jax.random.key(0), 3))
+
+    def count():
+        gc.collect()
+        return sum(type(thing).__name__ == "Jaxpr" for thing in gc.get_objects())
+
+    trace()
+    before = count()
+    for _ in range(5):
+        trace()
+    assert (count() - before < 5) == kept

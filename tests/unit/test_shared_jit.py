@@ -148,15 +148,23 @@ def test_what_is_printed_is_printed_each_time(capsys: pytest.CaptureFixture[str]
     assert capsys.readouterr().out.split() == ["one", "two"]
 
 
-def test_within_a_transformation_it_is_the_function_itself() -> None:
+def squared_with_slope(slope: float) -> SharedJit:
+    """One and the same program, but for a rule that only a transformation reads."""
+
     @jax.custom_jvp
     def square(x: jax.Array) -> jax.Array:
         return x * x
 
-    square.defjvp(lambda primals, tangents: (square(*primals), 10 * tangents[0]))
-    plain, ruled = SharedJit(lambda x: x * x), SharedJit(square)
+    square.defjvp(lambda primals, tangents: (square(*primals), slope * tangents[0]))
+    return SharedJit(square)
+
+
+def test_within_a_transformation_it_is_the_function_itself() -> None:
+    plain, ruled, other = SharedJit(lambda x: x * x), *map(squared_with_slope, (10.0, 20.0))
+    assert ruled(X)[2] == other(X)[2] == 4
     assert jax.grad(plain)(3.0) == 6
     assert jax.grad(ruled)(3.0) == 10
+    assert jax.grad(other)(3.0) == 20
     np.testing.assert_array_equal(jax.vmap(plain)(X), X * X)
     # A tracer that is closed over is not kept for later calls.
     outer = SharedJit(lambda x: x)
