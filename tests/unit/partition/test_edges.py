@@ -48,6 +48,7 @@ def test_weights_of_the_default_base_are_bounded_at_edges(rate):
     assert float(log_weights.max()) < abs(rate) + 3
 
 
+@pytest.mark.slow
 def test_intervals_on_a_square_cover():
     """Coverage of sum x on (-1, 1)^2, 0.885 of 200 with the image of a normal law.
 
