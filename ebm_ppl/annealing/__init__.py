@@ -18,6 +18,6 @@ from ebm_ppl.annealing._schedule import conditional_ess as conditional_ess
 from ebm_ppl.annealing._schedule import next_inverse_temperature as next_inverse_temperature
 from ebm_ppl.annealing._schedule import power_schedule as power_schedule
 from ebm_ppl.annealing._schedule import reverse_conditional_ess as reverse_conditional_ess
-from ebm_ppl.annealing._scouts import MOST_COORDINATES as MOST_COORDINATES
-from ebm_ppl.annealing._scouts import descend as descend
+from ebm_ppl.annealing._scouts import can_look as can_look
 from ebm_ppl.annealing._scouts import find_modes as find_modes
+from ebm_ppl.annealing._scouts import within as within

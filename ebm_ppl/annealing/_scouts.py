@@ -15,12 +15,13 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 from scipy import special
 
+from ebm_ppl._trees import tree_where
 from ebm_ppl._types import Scalar
 
-MOST_COORDINATES = 64
+_MOST_COORDINATES = 64
 """Beyond, second derivatives and even directions cost too much."""
 
 _OCTAVES = 12
@@ -35,11 +36,9 @@ with ten; in 58 a 32nd in the plane, in 30 a quarter with five, in 7 a half with
 """
 _LOWEST, _ANY = 4, 4
 """Points of each ring that walk: the lowest ones, and as many others."""
-_ROUNDS = 2
 _STARTS = 32
 _STEPS = 100
 _LONGER, _SHORTER = 1.4, 0.4
-_KEPT = 8
 _LIGHTEST = 10.0
 """Logarithm of the share of the heaviest mode's mass below which a mode does not count."""
 _MARGIN = 1.0
@@ -63,47 +62,99 @@ class Modes(NamedTuple):
         axes: Principal axes, in columns.
         widths: Standard deviation along each axis.
         log_mass: Logarithm of the mass of each.
+        is_minimum: Whether the potential is higher a standard deviation away to either side along every
+            axis, and its slope would not change it by more than 1 so far; at a kink it does by a half. At
+            other places a walk got stuck, and the mass is a guess.
     """
 
     places: Float[Array, "k dim"]
     axes: Float[Array, "k dim dim"]
     widths: Float[Array, "k dim"]
     log_mass: Float[Array, " k"]
+    is_minimum: Bool[Array, " k"]
 
 
-def find_modes(value: Value, starts: Float[Array, "n dim"]) -> Modes:
-    """Look for the heaviest modes of a law, at most eight.
+def can_look(value: Value, z: Float[Array, " dim"]) -> bool:
+    """Whether scouts can look at a law: if it has at most 64 coordinates, and second derivatives.
+
+    Args:
+        value: Potential energy of a flat unconstrained position.
+        z: A position, for its shape and precision.
+
+    Returns:
+        Whether they can.
+    """
+    if not 0 < z.size <= _MOST_COORDINATES:
+        return False
+    try:
+        jax.eval_shape(jax.hessian(value), z)
+    except (TypeError, ValueError, NotImplementedError):  # which JAX raises where a rule is missing
+        return False
+    return True
+
+
+def find_modes(
+    value: Value,
+    starts: Float[Array, "n dim"],
+    about: tuple[Float[Array, " dim"], Float[Array, " dim"]] | None = None,
+    num_modes: int = 8,
+) -> Modes:
+    """Look for the heaviest modes of a law: about 0, where else is asked, and about the heaviest one.
 
     Args:
         value: Potential energy of a flat unconstrained position, twice differentiable.
-        starts: Positions from which the first scouts walk, before they look about.
+        starts: Positions from which scouts walk besides, of which 32 are taken.
+        about: Another place to look about, and the scales of the coordinates there.
+        num_modes: How many modes to return at most.
 
     Returns:
         The modes, the heaviest first.
     """
-    starts = starts[:_STARTS]
+    starts = starts[:: -(-len(starts) // _STARTS)]
     dim, dtype = starts.shape[1], starts.dtype
     rings, distances = (jnp.asarray(part, dtype) for part in _rings(dim))
+    asked = [(jnp.zeros(dim, dtype), jnp.ones(dim, dtype)), *([] if about is None else [about])]
 
-    def look(about: tuple[Array, Array], _: None) -> tuple[tuple[Array, Array], Modes]:
-        center, spread = about
-        points = center + spread * rings
-        chosen, away = _to_walk(value, points, distances * jnp.linalg.norm(spread))
+    def look(center: Array, spread: Array) -> Modes:
+        chosen, away = _to_walk(value, center + spread * rings, distances * jnp.linalg.norm(spread))
         chosen = jnp.concatenate([starts, chosen])
         away = jnp.concatenate([jnp.ones(len(starts), dtype), 0.25 * away])
         ends = jax.vmap(lambda z, size: descend(value, z, size)[0])(chosen, away)
-        modes = jax.vmap(lambda z: _as_normal(value, z))(ends)
+        return jax.vmap(lambda z: _as_normal(value, z))(ends)
+
+    def look_again(
+        heaviest: tuple[Array, Array, Array], place: tuple[Array, Array, Array]
+    ) -> tuple[tuple[Array, Array, Array], Modes]:
+        is_asked, *asked = place
+        modes = look(*tree_where(is_asked, tuple(asked), heaviest[1:]))
         best = jnp.argmax(modes.log_mass)
         width = jnp.sqrt(modes.axes[best] ** 2 @ modes.widths[best] ** 2)
-        found = jnp.isfinite(modes.log_mass[best])
-        return (
-            jnp.where(found, modes.places[best], center),
-            jnp.where(found, width, spread),
-        ), modes
+        new = modes.log_mass[best], modes.places[best], width
+        return tree_where(new[0] > heaviest[0], new, heaviest), modes
 
-    about = jnp.zeros(dim, dtype), jnp.ones(dim, dtype)
-    _, modes = jax.lax.scan(look, about, length=_ROUNDS)
-    return _heaviest(jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), modes))
+    centers, spreads = (jnp.stack([*part, part[0]]) for part in zip(*asked, strict=True))
+    is_asked = jnp.arange(len(centers)) < len(asked)
+    none = jnp.asarray(-jnp.inf, dtype), *asked[0]
+    _, modes = jax.lax.scan(look_again, none, (is_asked, centers, spreads))
+    return _heaviest(jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), modes), num_modes)
+
+
+def within(
+    modes: Modes, positions: Float[Array, "n dim"], margin: float = _MARGIN
+) -> Bool[Array, "k n"]:
+    """Which positions are as near to each mode as draws of the normal law about it are.
+
+    Args:
+        modes: The modes.
+        positions: The positions.
+        margin: Standard deviations beyond the typical distance.
+
+    Returns:
+        A row for each mode.
+    """
+    apart = positions - modes.places[:, None]
+    along = jnp.einsum("knd,kde->kne", apart, modes.axes) / modes.widths[:, None]
+    return jnp.sum(along**2, axis=2) < (math.sqrt(positions.shape[1]) + margin) ** 2
 
 
 @functools.cache
@@ -198,22 +249,22 @@ def _as_normal(value: Value, z: Float[Array, " dim"]) -> Modes:
     widths = jax.lax.fori_loop(0, _PROBES, fit, guesses)
     log_mass = jnp.sum(jnp.log(widths)) + 0.5 * z.size * math.log(2 * math.pi) - bottom
     usable = usable & jnp.isfinite(log_mass) & jnp.all(jnp.isfinite(z))
-    return Modes(z, axes, widths, jnp.where(usable, log_mass, -jnp.inf))
+    steps = (axes * widths).T
+    sides = jax.vmap(value)(jnp.concatenate([z + steps, z - steps]))
+    is_minimum = jnp.all(sides > bottom) & jnp.all(jnp.abs(steps @ jax.grad(value)(z)) < 1)
+    return Modes(z, axes, widths, jnp.where(usable, log_mass, -jnp.inf), is_minimum)
 
 
-def _heaviest(modes: Modes) -> Modes:
+def _heaviest(modes: Modes, num_modes: int) -> Modes:
     """The heaviest modes, each once."""
-    dim = modes.places.shape[1]
-    apart = modes.places - modes.places[:, None]
-    along = jnp.einsum("mnd,mde->mne", apart, modes.axes) / modes.widths[:, None]
-    within = jnp.sum(along**2, axis=2) < (math.sqrt(dim) + _MARGIN) ** 2
+    near = within(modes, modes.places)
     # A narrow mode inside a wide one is another mode.
-    same = (within & within.T) | jnp.eye(len(within), dtype=bool)
+    same = (near & near.T) | jnp.eye(len(near), dtype=bool)
 
     def pick(left: Array, _: None) -> tuple[Array, tuple[Array, Array]]:
         best = jnp.argmax(left)
         return jnp.where(same[best], -jnp.inf, left), (best, left[best])
 
-    _, (chosen, mass) = jax.lax.scan(pick, modes.log_mass, length=_KEPT)
+    _, (chosen, mass) = jax.lax.scan(pick, modes.log_mass, length=num_modes)
     mass = jnp.where(mass > mass[0] - _LIGHTEST, mass, -jnp.inf)
-    return Modes(modes.places[chosen], modes.axes[chosen], modes.widths[chosen], mass)
+    return jax.tree.map(lambda leaf: leaf[chosen], modes)._replace(log_mass=mass)

@@ -69,7 +69,7 @@ def judged(
         ResolutionWarning: If rounding of large energies is more than the statistical error.
     """
     energy, weighted = path.energy, {"log_weights": log_weights, "reference": reference}
-    key_rest, key_scouts, key_second = jax.random.split(rng_key, 3)
+    key_rest, key_second = jax.random.split(rng_key)
     if groups is not None:
         p_value = drift_p_value(
             path,
@@ -82,7 +82,7 @@ def judged(
         )
         estimate = at_rest(estimate, p_value, FALSE_ALARM_RATE)
     if estimate.interval is not None:
-        estimate = at_scouts(estimate, energy, points, key_scouts, **weighted)
+        estimate = at_scouts(estimate, energy, points, **weighted)
     if estimate.interval is not None:
         estimate = at_second_base(estimate, energy, points, key_second, **weighted)
     estimate = at_edge(estimate, lost_at_edge(energy, points, log_weights))

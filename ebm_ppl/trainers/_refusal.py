@@ -62,8 +62,8 @@ def _is_inexact(leaf: Any) -> bool:
     return is_array and jnp.issubdtype(leaf.dtype, jnp.inexact)
 
 
-def select(condition: Array, if_true: Any, if_false: Any) -> Any:
-    """Choose between two pytrees that differ in arrays only.
+def taken_or_kept(is_taken: Array, new: Any, old: Any) -> Any:
+    """What a step has made if it is taken, else what was before: pytrees that differ in arrays only.
 
     Raises:
         ValueError: If a leaf that is no array differs, or is an array in one of them.
@@ -80,7 +80,7 @@ def select(condition: Array, if_true: Any, if_false: Any) -> Any:
                 )
             return new
         if jnp.issubdtype(new.dtype, jax.dtypes.prng_key):
-            return jax.lax.select(jnp.broadcast_to(condition, new.shape), new, old)
-        return jnp.where(condition, new, old)
+            return jax.lax.select(jnp.broadcast_to(is_taken, new.shape), new, old)
+        return jnp.where(is_taken, new, old)
 
-    return jax.tree.map(choose, if_true, if_false)
+    return jax.tree.map(choose, new, old)

@@ -16,7 +16,7 @@ from ebm_ppl.trainers import _refusal
 from ebm_ppl.trainers._base import AbstractObjective, Model
 from ebm_ppl.trainers._batch import Batch
 from ebm_ppl.trainers._minibatch import minibatch, order_at, with_dropped_conditions
-from ebm_ppl.trainers._refusal import Checked, changed, select, where_finite_before
+from ebm_ppl.trainers._refusal import Checked, changed, taken_or_kept, where_finite_before
 
 Optimizer: TypeAlias = optax.GradientTransformation | optax.MultiSteps
 
@@ -168,13 +168,13 @@ class Trainer(eqx.Module):
         taken = ~jnp.any(failures)
         failure = jnp.stack([state.step, jnp.argmax(failures)])
         keeps_first = taken | (state.refused_in_a_row > 0)
-        model = select(taken, attempt.model, state.model)
+        model = taken_or_kept(taken, attempt.model, state.model)
         new = TrainState(
             step=state.step + 1,
             model=model,
             average=self._averaged(state, model, taken),
-            optimizer_state=select(taken, attempt.optimizer_state, state.optimizer_state),
-            carried=select(taken, attempt.carried, state.carried),
+            optimizer_state=taken_or_kept(taken, attempt.optimizer_state, state.optimizer_state),
+            carried=taken_or_kept(taken, attempt.carried, state.carried),
             order=order,
             rng_key=state.rng_key,
             num_refused=state.num_refused + ~taken,

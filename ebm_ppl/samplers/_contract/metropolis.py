@@ -7,13 +7,13 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from ebm_ppl._random import normals_and_uniform
+from ebm_ppl._trees import tree_where
 from ebm_ppl._types import PRNGKey, Scalar
 from ebm_ppl.samplers._contract.kernel import AbstractKernel
 from ebm_ppl.samplers._contract.target import (
     Point,
     Transition,
     WhitenedTarget,
-    select,
 )
 
 BEARABLE_IN_ACCEPTANCE = 1.0
@@ -129,4 +129,6 @@ def accept_or_stay(
     # Warm-up would else take a step that rounding swallows for one that is always accepted.
     refused = diverging | jnp.all(end.z == start.z)
     accept_prob = jnp.where(refused, 0.0, jnp.exp(jnp.minimum(log_ratio, 0.0)))
-    return Transition(select(uniform < accept_prob, end, start), auxiliary, accept_prob, diverging)
+    return Transition(
+        tree_where(uniform < accept_prob, end, start), auxiliary, accept_prob, diverging
+    )

@@ -8,9 +8,10 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 
 from ebm_ppl._random import normals, step_key
+from ebm_ppl._trees import tree_where
 from ebm_ppl._types import Position, PRNGKey, Scalar
 from ebm_ppl.samplers._contract.kernel import AbstractKernel
-from ebm_ppl.samplers._contract.target import WhitenedTarget, select
+from ebm_ppl.samplers._contract.target import WhitenedTarget
 from ebm_ppl.samplers._contract.unadjusted import AbstractUnadjustedKernel
 
 
@@ -103,7 +104,7 @@ def _run_ours(
         settings = kernel.settings(adaptation, iterations[-1])
         end, _ = kernel.move(randomness[-1], target, start, auxiliary, settings)
         finite = jnp.all(jnp.isfinite(end.z)) & jnp.isfinite(end.potential_energy)
-        flat, last = select(finite, end.z, flat), finite.astype(flat.dtype)
+        flat, last = tree_where(finite, end.z, flat), finite.astype(flat.dtype)
     else:
         (flat, *_), last = advance(carry, (randomness[-1], iterations[-1]))
     return unravel(flat), (total + last) / num_steps

@@ -136,8 +136,3 @@ class WhitenedTarget:
 
     def _whiten(self, z_grad: Float[Array, " dim"] | None) -> Float[Array, " dim"] | None:
         return None if z_grad is None else apply(self.scale.T, z_grad)
-
-
-def select(condition: Bool[Array, ""], if_true: Any, if_false: Any) -> Any:
-    """Choose between two pytrees of one structure."""
-    return jax.tree.map(lambda a, b: jnp.where(condition, a, b), if_true, if_false)

@@ -8,13 +8,13 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from ebm_ppl._random import normals
+from ebm_ppl._trees import tree_where
 from ebm_ppl._types import PRNGKey
 from ebm_ppl.samplers._contract.kernel import AbstractKernel
 from ebm_ppl.samplers._contract.target import (
     Point,
     Transition,
     WhitenedTarget,
-    select,
 )
 
 
@@ -96,8 +96,8 @@ class AbstractUnadjustedKernel(AbstractKernel):
         finite = jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves((end, moved))])
         finite = jnp.all(finite)
         return Transition(
-            select(finite, end, start),
-            select(finite, moved, self.turn_back(auxiliary)),
+            tree_where(finite, end, start),
+            tree_where(finite, moved, self.turn_back(auxiliary)),
             finite.astype(start.position.dtype),
             ~finite,
         )

@@ -15,9 +15,9 @@ from jaxtyping import Array, Float
 from ebm_ppl._checks import is_traced
 from ebm_ppl._types import Position, PotentialFn, PRNGKey, Scalar
 from ebm_ppl.annealing import (
-    MOST_COORDINATES,
     AbstractPath,
     GeometricPath,
+    can_look,
     cover,
     find_modes,
 )
@@ -161,18 +161,12 @@ def scouted_base(potential_fn: PotentialFn, starts: Float[Array, "n dim"], like:
     Returns:
         The laws; none for more than 64 coordinates, or a potential without second derivatives.
     """
-    if starts.shape[1] > MOST_COORDINATES:
-        return ()
     unravel = ravel_pytree(like)[1]
 
     def value(flat: Float[Array, " dim"]) -> Scalar:
         return jnp.asarray(potential_fn(unravel(flat)), flat.dtype)
 
-    try:
-        jax.eval_shape(jax.hessian(value), starts[0])
-    except (TypeError, ValueError, NotImplementedError):  # which JAX raises where a rule is missing
-        return ()
-    return cover(find_modes(value, starts))
+    return cover(find_modes(value, starts)) if can_look(value, starts[0]) else ()
 
 
 def check_moments(base: dist.Distribution) -> None:

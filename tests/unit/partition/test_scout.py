@@ -30,7 +30,7 @@ def judged(energy, points, log_z, **options):
     estimate = estimate_from_log_weights(log_z + 0.01 * np.random.default_rng(0).normal(size=100))
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
-        result = at_scouts(estimate, energy, jnp.asarray(points), jax.random.key(1), **options)
+        result = at_scouts(estimate, energy, jnp.asarray(points), **options)
     missed = [one for one in said if issubclass(one.category, MissedModeWarning)]
     assert bool(missed) == (result.interval is None)
     return result, missed
@@ -56,6 +56,44 @@ def test_a_mode_that_no_point_is_near_is_named(loc, scale, share):
     np.testing.assert_allclose(result.diagnostics["missed_mode"], loc, atol=0.3 * scale)
     there = float(str(missed[0].message).split()[1])
     assert there == pytest.approx(share / (1 - share), rel=0.05)
+
+
+def test_a_mode_with_a_kink_is_named():
+    """Half of the mass is that of a law of Laplace's, 60 away."""
+
+    def energy(x):
+        return -jnp.logaddexp(
+            -jnp.sum(jnp.abs(x)), -jnp.sum(jnp.abs(x - 60.0)) / 0.5 + jnp.log(4.0)
+        )
+
+    points = np.random.default_rng(7).laplace(size=(1000, 2))
+    result, missed = judged(from_callable(energy, (2,)), points, np.log(4.0))
+    assert len(missed) == 1
+    np.testing.assert_allclose(result.diagnostics["missed_mode"], 60.0, atol=0.1)
+
+
+def test_one_mode_of_forty_is_missed():
+    rng = np.random.default_rng(11)
+    locs = rng.uniform(-40, 40, (40, 2))
+    energy = GaussianMixture(np.full(40, 1 / 40), locs, np.broadcast_to(np.eye(2), (40, 2, 2)))
+    points = locs[np.arange(2000) % 39] + rng.normal(size=(2000, 2))
+    alone = np.linalg.norm(locs[39] - locs[:39], axis=1).min()
+    assert alone > 4
+    result, missed = judged(energy, points, np.log(2 * np.pi * 39 / 40))
+    assert len(missed) == 1
+    np.testing.assert_allclose(result.diagnostics["missed_mode"], locs[39], atol=0.3)
+
+
+def test_without_second_derivatives_there_is_no_look():
+    def energy(x):
+        value = jax.ShapeDtypeStruct((), x.dtype)
+        return jax.pure_callback(lambda x: 0.5 * np.sum(x**2), value, x, vmap_method="sequential")
+
+    proposal = dist.Normal(0.0, 1.5).expand((2,)).to_event(1)
+    estimate = importance_sampling(
+        from_callable(energy, (2,)), proposal, jax.random.key(0), num_draws=500
+    )
+    assert estimate.interval is not None
 
 
 def test_no_mode_is_missed_where_points_are():
