@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from ebm_ppl._types import Scalar
 from ebm_ppl.annealing import can_look, find_modes, within
 from ebm_ppl.energies import AbstractEnergy
 from ebm_ppl.partition._estimate import LogPartitionEstimate, MissedModeWarning
@@ -50,14 +51,11 @@ def at_scouts(
     """
     if energy.support.is_discrete:
         return estimate
-    potential = potential_fn(energy)
-    flat = jnp.zeros(points[0].size, points.dtype)
-    if not can_look(lambda z: potential(z.reshape(potential.position_shape)), flat):
-        return estimate
     weights = jnp.asarray(shares(log_weights, len(points)), dtype=float)
-    place, log_mass, near = (
-        np.asarray(part, np.float64) for part in _look(potential, points, weights)
-    )
+    looked = _look(potential_fn(energy), points, weights)
+    if looked is None:
+        return estimate
+    place, log_mass, near = (np.asarray(part, np.float64) for part in looked)
     share = np.exp(np.minimum(log_mass - (estimate.log_z + reference), 50.0))
     missed = (share > _SHARE) & (near < _MISSED * np.minimum(share, 1.0))
     if not missed.any():
@@ -81,16 +79,20 @@ def at_scouts(
 @eqx.filter_jit
 def _look(
     potential: EnergyPotential, points: Float[Array, "n *event"], weights: Float[Array, " n"]
-) -> tuple[Array, Array, Array]:
+) -> tuple[Array, Array, Array] | None:
     """The modes that scouts find, the mass of each, and the weight of the points near it."""
     shape = potential.position_shape
+
+    def value(z: Float[Array, " dim"]) -> Scalar:
+        return potential(z.reshape(shape)).astype(z.dtype)
+
     z = jax.vmap(potential.unconstrain)(points).reshape(len(points), -1)
     z = jnp.nan_to_num(z)  # points that are rounded to an edge say nothing of where to look
+    if not can_look(value, z[0]):
+        return None
     center = weights @ z
     spread = jnp.maximum(jnp.sqrt(weights @ (z - center) ** 2), 1e-30)
-    modes = find_modes(
-        lambda z: potential(z.reshape(shape)).astype(z.dtype), z, (center, spread), _MOST_MODES
-    )
+    modes = find_modes(value, z, (center, spread), _MOST_MODES)
     places = jax.vmap(lambda z: potential.constrain(z.reshape(shape)))(modes.places)
     log_mass = jnp.where(modes.is_minimum, modes.log_mass, -jnp.inf)
     return places, log_mass, within(modes, z, _MARGIN) @ weights
