@@ -30,7 +30,12 @@ def _groups(num_groups: int, rng: np.random.Generator) -> tuple[np.ndarray, np.n
     """Rows of groups of 2 to 20 members, whose intercepts vary by 0.3 and whose noise is 0.75."""
     group = np.repeat(np.arange(num_groups), rng.integers(2, 21, num_groups))
     x = rng.integers(0, 2, len(group))
-    y = 1.5 + 0.3 * rng.normal(size=num_groups)[group] - 0.7 * x + 0.75 * rng.normal(size=len(group))
+    y = (
+        1.5
+        + 0.3 * rng.normal(size=num_groups)[group]
+        - 0.7 * x
+        + 0.75 * rng.normal(size=len(group))
+    )
     return group, x, y
 
 
@@ -171,7 +176,9 @@ def horseshoe() -> Callable[[], None]:
         with numpyro.plate("features", 40):
             local = numpyro.sample("local", dist.HalfCauchy(1.0))
             unit = numpyro.sample("unit", dist.Normal(0.0, 1.0))
-        numpyro.sample("y", dist.Normal(design @ (overall * local * unit), noise).to_event(1), obs=y)
+        numpyro.sample(
+            "y", dist.Normal(design @ (overall * local * unit), noise).to_event(1), obs=y
+        )
 
     return model
 

@@ -20,7 +20,7 @@ AREAS: dict[str, tuple[tuple[Function, ...], int]] = {
 """Functions of each area, and how many problems each of them is asked by default."""
 
 _MOST_MAPPINGS = 30_000
-"""Pieces of memory that compiled programs may map before they are forgotten: Linux grants a process 65,530."""
+"""Pieces of memory that programs may map before they are forgotten: Linux grants a process 65,530."""
 
 RESULTS = pathlib.Path(__file__).parent / "results"
 

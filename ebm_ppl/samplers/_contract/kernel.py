@@ -368,6 +368,17 @@ class AbstractKernel(AbstractModelKernel):
         """
         return adaptation.step_size
 
+    def own_log_step_sizes(self, auxiliary: Any) -> Float[Array, "*chains"] | None:  # noqa: ARG002
+        """Log of the step size that each chain takes by itself early in warm-up; by default it takes none.
+
+        Args:
+            auxiliary: Carried variables after a step.
+
+        Returns:
+            The logarithms.
+        """
+        return None
+
     def init(
         self,
         rng_key: PRNGKey,
@@ -505,6 +516,7 @@ class AbstractKernel(AbstractModelKernel):
                 positions,
                 adaptation,
                 jnp.atleast_1d(new.diverging).astype(mean.dtype),
+                self.own_log_step_sizes(new.auxiliary),
             ),
         )
         after = self._tuned(state, after)

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from ebm_ppl._checks import check_count, check_flag, check_positive
 from ebm_ppl._random import normals_and_uniform
@@ -24,7 +24,10 @@ from ebm_ppl.samplers._warmup import (
     Proposal,
     TrajectoryState,
     ascend,
+    follow_acceptance,
+    is_early,
     jitter,
+    most_steps,
     start_trajectory,
     visit,
 )
@@ -34,11 +37,31 @@ _DIVERGENCE = -1000.0
 
 
 class Trajectory(NamedTuple):
-    """What the trajectories of all chains share in one step."""
+    """How a trajectory is followed.
+
+    Attributes:
+        step_size: Step size of the integrator.
+        num_steps: Number of its steps.
+        inverse_mass_matrix: Inverse mass matrix.
+    """
 
     step_size: Scalar
     num_steps: Int[Array, ""]
     inverse_mass_matrix: Matrix
+
+
+class Shared(NamedTuple):
+    """What all chains share in one step.
+
+    Attributes:
+        trajectory: How they follow a trajectory.
+        own_steps: Whether each chain has a step size of its own instead, as early in warm-up.
+        target_accept_prob: Acceptance probability that such a step size follows.
+    """
+
+    trajectory: Trajectory
+    own_steps: Bool[Array, ""]
+    target_accept_prob: Scalar
 
 
 class Followed(NamedTuple):
@@ -59,8 +82,8 @@ class AbstractSharedTrajectoryKernel(AbstractKernel):
     r"""A kernel that accepts the end of a trajectory, in each step as long for all chains.
 
     In step $n$ all chains take $\lceil u_n \tau / \epsilon \rceil$ steps, where $u_n - \tfrac12$ is van der
-    Corput's sequence in $(0, 1)$. Warm-up learns $\tau$, beside $\epsilon$ and the mass matrix. Subclasses
-    follow one trajectory.
+    Corput's sequence in $(0, 1)$. Warm-up learns $\tau$, beside $\epsilon$ and the mass matrix. It begins
+    with few steps, and an $\epsilon$ for each chain. Subclasses follow one trajectory.
     """
 
     exact = True
@@ -149,46 +172,69 @@ class AbstractSharedTrajectoryKernel(AbstractKernel):
         """No proposal as yet."""
         zeros = jnp.zeros_like(position)
         zero = jnp.zeros((), position.dtype)
-        return Proposal(position, zeros, jnp.zeros((), int), zero)  # of the types that steps have
+        log_step_size = jnp.log(jnp.asarray(self._step_size, position.dtype))
+        # Of the types that steps have.
+        return Proposal(position, zeros, jnp.zeros((), int), zero, log_step_size)
 
     def init_learned(self, positions: Float[Array, "chains dim"]) -> TrajectoryState:
         """The search for the trajectory length before it begins."""
         length = jnp.asarray(self._trajectory_length, dtype=positions.dtype)
         return start_trajectory(length, positions[0])
 
-    def settings(self, adaptation: AdaptationState, iteration: Int[Array, ""]) -> Trajectory:
-        r"""The step size, and $\lceil u_n \tau / \epsilon \rceil$."""
+    def settings(self, adaptation: AdaptationState, iteration: Int[Array, ""]) -> Shared:
+        r"""The step size, and $\lceil u_n \tau / \epsilon \rceil$; early in warm-up a few steps."""
         search: TrajectoryState = adaptation.learned
         is_warm = iteration >= adaptation.num_warmup
         log_length = jnp.where(is_warm, search.average_log_length, search.log_length)
         length = jitter(iteration) * jnp.exp(log_length)
         num_steps = jnp.ceil(length / adaptation.step_size)
+        ends, most = adaptation.window_ends, jnp.asarray(self._max_num_steps)
+        own_steps = jnp.asarray(False)
+        if self._adapt_step_size and ends.size:
+            most = most_steps(iteration, ends, self._max_num_steps)
+            own_steps = is_early(iteration, ends)
         # NaN and lengths beyond the integers go to the bounds.
-        num_steps = jnp.clip(jnp.nan_to_num(num_steps, nan=1.0), 1, self._max_num_steps)
-        return Trajectory(
-            adaptation.step_size, num_steps.astype(int), adaptation.inverse_mass_matrix
-        )
+        num_steps = jnp.clip(jnp.nan_to_num(num_steps, nan=1.0), 1, most).astype(int)
+        num_steps = jnp.where(own_steps, most, num_steps)
+        trajectory = Trajectory(adaptation.step_size, num_steps, adaptation.inverse_mass_matrix)
+        return Shared(trajectory, own_steps, 1 - adaptation.missed)
 
-    def settings_in_step(self, settings: Trajectory, axis_name: str) -> Trajectory:
+    def settings_in_step(self, settings: Shared, axis_name: str) -> Shared:
         """As many steps for all laws as they would take in the mean."""
-        mean = lax.pmean(settings.num_steps.astype(settings.step_size.dtype), axis_name)
-        return settings._replace(num_steps=jnp.round(mean).astype(int))
+        step_size, num_steps, _ = trajectory = settings.trajectory
+        mean = lax.pmean(num_steps.astype(step_size.dtype), axis_name)
+        trajectory = trajectory._replace(num_steps=jnp.round(mean).astype(int))
+        return settings._replace(trajectory=trajectory)
 
     def transition(
         self,
         rng_key: PRNGKey,
         target: WhitenedTarget,
         start: Point,
-        auxiliary: Proposal,  # noqa: ARG002
-        step_size: Trajectory,
+        auxiliary: Proposal,
+        step_size: Shared,
     ) -> Transition:
         """Follow a trajectory, and accept its end or stay."""
         size, dtype = self.noise_size(start.position.size), start.position.dtype
         noise, uniform = normals_and_uniform(rng_key, size, dtype)
-        end, momentum, log_ratio = self.follow(noise, target, start, step_size)
-        proposal = Proposal(end.z, momentum, step_size.num_steps, self.kinetic_energy(noise))
+        trajectory, own_steps, target_accept_prob = step_size
+        log_own = auxiliary.log_step_size
+        own = jnp.where(own_steps, jnp.exp(log_own), trajectory.step_size)
+        trajectory = trajectory._replace(step_size=own)
+        end, momentum, log_ratio = self.follow(noise, target, start, trajectory)
+        kinetic_energy = self.kinetic_energy(noise)
+        proposal = Proposal(end.z, momentum, trajectory.num_steps, kinetic_energy, log_own)
         new = accept_or_stay(uniform, start, end, log_ratio, proposal)
-        return new._replace(diverging=new.diverging | (log_ratio < _DIVERGENCE))
+        followed = follow_acceptance(log_own, new.accept_prob, target_accept_prob)
+        log_own = jnp.where(own_steps, followed, log_own).astype(dtype)
+        return new._replace(
+            auxiliary=proposal._replace(log_step_size=log_own),
+            diverging=new.diverging | (log_ratio < _DIVERGENCE),
+        )
+
+    def own_log_step_sizes(self, auxiliary: Proposal) -> Float[Array, "*chains"] | None:
+        """Those which chains carry, unless all keep the one that they were given."""
+        return auxiliary.log_step_size if self._adapt_step_size else None
 
     def learn(self, before: KernelState, after: KernelState) -> TrajectoryState:
         """One step of the search for the trajectory length, in the second half of warm-up.

@@ -6,6 +6,9 @@ from ebm_ppl.samplers._warmup.adaptation import WARMUP_MEMORY as WARMUP_MEMORY
 from ebm_ppl.samplers._warmup.adaptation import Adaptation as Adaptation
 from ebm_ppl.samplers._warmup.adaptation import AdaptationState as AdaptationState
 from ebm_ppl.samplers._warmup.adaptation import Pace as Pace
+from ebm_ppl.samplers._warmup.early import follow_acceptance as follow_acceptance
+from ebm_ppl.samplers._warmup.early import is_early as is_early
+from ebm_ppl.samplers._warmup.early import most_steps as most_steps
 from ebm_ppl.samplers._warmup.flow import FlowSearch as FlowSearch
 from ebm_ppl.samplers._warmup.flow import change_coordinates as change_coordinates
 from ebm_ppl.samplers._warmup.flow import end_window as end_window

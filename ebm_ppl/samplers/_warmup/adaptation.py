@@ -16,8 +16,10 @@ from jax import lax
 from jaxtyping import Array, Float, Int
 
 from ebm_ppl._numpyro import build_adaptation_schedule, identity
+from ebm_ppl._trees import tree_where
 from ebm_ppl._types import Scalar
 from ebm_ppl.samplers._warmup.dual_averaging import DualAveragingState, search, start_search
+from ebm_ppl.samplers._warmup.early import common_step_size, is_early
 from ebm_ppl.samplers._warmup.mass_matrix import (
     Matrix,
     MomentsState,
@@ -159,6 +161,7 @@ class Adaptation:
         positions: Float[Array, "chains dim"],
         state: AdaptationState,
         diverging: Float[Array, " chains"] | float = 0.0,
+        own_log_step_sizes: Float[Array, "*chains"] | None = None,
     ) -> AdaptationState:
         """Learn from one iteration of all chains; after warm-up return `state` as it is.
 
@@ -169,6 +172,7 @@ class Adaptation:
             positions: Flat unconstrained position of each chain.
             state: The state before.
             diverging: 1 for each chain whose trajectory diverged, otherwise 0.
+            own_log_step_sizes: Log of the step size that each chain takes by itself early in warm-up.
 
         Returns:
             The state after.
@@ -183,10 +187,10 @@ class Adaptation:
             if self.adapt_step_size:
                 is_last = iteration == state.window_ends[-1]
                 half = state.num_warmup // 2
-                is_early = iteration < half
+                is_first_half = iteration < half
                 of_all = pooled_acceptance(accept_prob, recent_accept_prob)
                 of_most = mean_of_most(accept_prob, recent_accept_prob)
-                accepted = jnp.where(is_early, of_all, of_most)
+                accepted = jnp.where(is_first_half, of_all, of_most)
                 is_released = (iteration == half) & (of_all < of_most)
                 choose = functools.partial(jnp.where, is_released)
                 again = start_search(state.step_size)
@@ -194,8 +198,12 @@ class Adaptation:
                 state = state._replace(dual_averaging=anew)
                 if self.avoids_divergences:
                     share = mean_of_most(diverging, recent_accept_prob)
-                    state = state._replace(missed=self._missed(is_early, share, state.missed))
+                    state = state._replace(missed=self._missed(is_first_half, share, state.missed))
                 state = self._tune_step_size(accepted, is_last, state)
+                if own_log_step_sizes is not None:
+                    common = common_step_size(jnp.atleast_1d(own_log_step_sizes))
+                    led = state._replace(step_size=common, dual_averaging=start_search(common))
+                    state = tree_where(is_early(iteration, state.window_ends), led, state)
             if self.adapt_mass_matrix and num_windows > 2:
                 first, last = state.window_ends[0], state.window_ends[-2]
                 state = lax.cond(
@@ -228,13 +236,13 @@ class Adaptation:
         step_size = jnp.clip(jnp.exp(log_step_size), least, limits.max)
         return state._replace(step_size=step_size, dual_averaging=found)
 
-    def _missed(self, is_early: Array, diverging: Scalar, missed: Scalar) -> Scalar:
+    def _missed(self, is_first_half: Array, diverging: Scalar, missed: Scalar) -> Scalar:
         """Aim at more acceptance while more trajectories diverge than may, once the coordinates are white."""
         excess = _PRESSURE * (diverging - _DIVERGENCES_ALLOWED)
         pressed = missed * jnp.exp(-jnp.minimum(excess, _MOST_PRESSURE))
         first = 1 - self.target_accept_prob
         pressed = jnp.clip(pressed, min(_LEAST_MISSED, first), first)
-        return jnp.where(is_early, missed, pressed).astype(missed.dtype)
+        return jnp.where(is_first_half, missed, pressed).astype(missed.dtype)
 
     def _end_window(self, state: AdaptationState) -> AdaptationState:
         """Take over the window's covariance, and search anew for the step size that fits it."""
