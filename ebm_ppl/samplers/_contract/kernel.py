@@ -54,6 +54,9 @@ _CLAIMS = (
     "potential_evaluations_per_step",
 )
 
+_NEAR_THE_FLOOR = 5.0
+"""Multiple of the shortest step up to which a run is warned of its step size: so few roundings long is it."""
+
 
 class AbstractKernel(AbstractModelKernel):
     r"""A Markov kernel for the law $\exp(-U(z)) / Z$ that runs in NumPyro's `MCMC`.
@@ -575,7 +578,7 @@ class AbstractKernel(AbstractModelKernel):
             num_steps,
             after.mean_accept_prob,
             share,
-            adaptation.step_size <= 1.01 * adaptation.least_step_size,  # which is rounded, too
+            adaptation.step_size <= _NEAR_THE_FLOOR * adaptation.least_step_size,
             rounding_of(after.potential_energy, bearable),
             record,
         )

@@ -147,8 +147,8 @@ class Health:
 
     def _floored(self) -> str:
         return (
-            f"The step size of {self.kernel} ended where shorter steps would no longer change the position "
-            "in its precision: the potential energy is too coarsely rounded there, and the chains hardly "
+            f"The step size of {self.kernel} ended where steps are a few roundings of the position "
+            "long: the potential energy is too coarsely rounded there, and the chains hardly "
             "move. Compute in 64 bits (`numpyro.enable_x64()`), or leave large terms that cancel out of "
             "the potential, such as the binomial coefficients of large counts."
         )
