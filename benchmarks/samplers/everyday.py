@@ -1,11 +1,11 @@
 """Everyday models: what warm-up costs, and effective draws per CPU second beside NumPyro's NUTS.
 
-`python -m benchmarks.samplers.everyday` runs each sampler in one compiled loop from uniform starts, in float32,
-on one thread; it is compiled by a first run and timed in further ones, in turn with the others. A sampler's
-figure is the smallest bulk ESS over all first and second moments per CPU second, warm-up included, the median
-over runs; it stands in brackets if the largest R-hat of these is above 1.01. No moments are known here: "from
-NUTS" is the largest distance from those of four chains of NUTS, in joint standard errors. Warm-up's gradients are
-told in units of those of as many draws.
+`python -m benchmarks.samplers.everyday` runs each sampler in one compiled loop from uniform starts, in
+float32, on one thread; it is compiled by a first run and timed in further ones, in turn with the others. A
+sampler's figure is the smallest bulk ESS over all first and second moments per CPU second, warm-up included,
+the median over runs; it stands in brackets if the largest R-hat of these is above 1.01. No moments are known
+here: "from NUTS" is the largest distance from those of four chains of NUTS, in joint standard errors. The
+gradients of warm-up are told in units of those of as many draws.
 """
 
 import os
