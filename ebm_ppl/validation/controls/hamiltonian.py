@@ -8,6 +8,7 @@ from jaxtyping import Array, Float
 
 from ebm_ppl._types import PRNGKey, Scalar
 from ebm_ppl.samplers import AbstractKernel, ChEESHMC, Point, Transition, WhitenedTarget
+from ebm_ppl.samplers._contract import Followed, Trajectory
 from ebm_ppl.validation.controls._base import Control, claims
 
 NUM_STEPS = 4
@@ -194,18 +195,16 @@ class _WeighsPotentialOnly(_Trajectory):
 class _LengthOfItsOwn(ChEESHMC):
     """Near the origin a chain takes three times the steps that the others take."""
 
-    def transition(
+    def follow(
         self,
-        rng_key: PRNGKey,
+        noise: Float[Array, " dim"],
         target: WhitenedTarget,
         start: Point,
-        auxiliary: Any,
-        step_size: Any,
-    ) -> Transition:
+        trajectory: Trajectory,
+    ) -> Followed:
         is_near = jnp.sum(start.z**2) < 1.0
-        num_steps = jnp.where(is_near, 3 * step_size.num_steps, step_size.num_steps)
-        shared = step_size._replace(num_steps=num_steps)
-        return super().transition(rng_key, target, start, auxiliary, shared)
+        num_steps = jnp.where(is_near, 3 * trajectory.num_steps, trajectory.num_steps)
+        return super().follow(noise, target, start, trajectory._replace(num_steps=num_steps))
 
 
 def _hamiltonian(
