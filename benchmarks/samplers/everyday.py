@@ -14,6 +14,7 @@ os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import json
+import math
 import pathlib
 import statistics
 import time
@@ -38,7 +39,7 @@ class Sampler(NamedTuple):
 
     Attributes:
         name: Its name in the table.
-        make: The kernel, from a potential.
+        kernel: Its class.
         num_chains: Number of chains.
         num_warmup: Steps of warm-up.
         num_samples: Draws of each chain.
@@ -46,7 +47,7 @@ class Sampler(NamedTuple):
     """
 
     name: str
-    make: Callable[[Any], Any]
+    kernel: Callable[..., Any]
     num_chains: int
     num_warmup: int
     num_samples: int
@@ -70,32 +71,22 @@ class Moments(NamedTuple):
     r_hat: float
 
 
-def _nuts(potential: Any) -> NUTS:
-    return NUTS(potential_fn=potential)
-
-
-def _chees(potential: Any) -> ChEESHMC:
-    return ChEESHMC(potential_fn=potential)
-
-
-def _mams(potential: Any) -> MAMS:
-    return MAMS(potential_fn=potential)
-
-
 SAMPLERS = (
-    Sampler("ChEESHMC", _chees, 64, 400, 600),
-    Sampler("MAMS", _mams, 64, 400, 600),
-    Sampler("ChEESHMC", _chees, 4, 1000, 1000),
-    Sampler("MAMS", _mams, 4, 1000, 1000),
-    Sampler("NUTS", _nuts, 4, 1000, 1000),
-    Sampler("NUTS, one by one", _nuts, 4, 1000, 1000, in_turn=True),
+    Sampler("ChEESHMC", ChEESHMC, 64, 400, 600),
+    Sampler("MAMS", MAMS, 64, 400, 600),
+    Sampler("ChEESHMC", ChEESHMC, 4, 1000, 1000),
+    Sampler("MAMS", MAMS, 4, 1000, 1000),
+    Sampler("NUTS", NUTS, 4, 1000, 1000),
+    Sampler("NUTS, one by one", NUTS, 4, 1000, 1000, in_turn=True),
 )
 
 
 def compiled(sampler: Sampler, target: Posterior) -> Callable[[jax.Array], Run]:
     """The whole run as one program, or as one a chain."""
     num_chains = 1 if sampler.in_turn else sampler.num_chains
-    init, sample = batch_functions(sampler.make(target.potential), True, sampler.num_warmup)
+    init, sample = batch_functions(
+        sampler.kernel(potential_fn=target.potential), True, sampler.num_warmup
+    )
 
     def advance(state: Any, _: None) -> tuple[Any, tuple[jax.Array, jax.Array]]:
         state = sample(state)
@@ -161,9 +152,10 @@ def measure(name: str, samplers: tuple[Sampler, ...], num_runs: int) -> list[dic
             "warm-up": statistics.median(cost for *_, cost in runs),
             "r_hat": statistics.median(one.r_hat for one, *_ in runs),
             "distance": statistics.median(
-                _distance(one, peer)
-                for (one, *_), (peer, *_) in zip(runs, peers[-1] if peers else runs, strict=True)
-            ),
+                _distance(one, peer) for (one, *_), (peer, *_) in zip(runs, peers[-1], strict=True)
+            )
+            if peers
+            else math.nan,
         }
         rows.append(row | {"counts": row["r_hat"] <= LARGEST_R_HAT})
     return rows

@@ -119,7 +119,7 @@ def find_modes(
         chosen, away = _to_walk(value, center + spread * rings, distances * jnp.linalg.norm(spread))
         chosen = jnp.concatenate([starts, chosen])
         away = jnp.concatenate([jnp.ones(len(starts), dtype), 0.25 * away])
-        ends = jax.vmap(lambda z, size: descend(value, z, size)[0])(chosen, away)
+        ends = jax.vmap(lambda z, size: _descend(value, z, size))(chosen, away)
         return jax.vmap(lambda z: _as_normal(value, z))(ends)
 
     def look_again(
@@ -189,7 +189,7 @@ def _to_walk(
     return walkers.reshape(-1, points.shape[-1]), far.ravel()
 
 
-def descend(value: Value, z: Float[Array, " dim"], size: Scalar) -> tuple[Array, Scalar]:
+def _descend(value: Value, z: Float[Array, " dim"], size: Scalar) -> Float[Array, " dim"]:
     """Walk downhill, in steps that grow while they lead down and shrink when they do not.
 
     Args:
@@ -198,7 +198,7 @@ def descend(value: Value, z: Float[Array, " dim"], size: Scalar) -> tuple[Array,
         size: Length of its first step.
 
     Returns:
-        Where it ends, and the potential energy there; infinity if that is no number.
+        Where it ends.
     """
 
     def step(_: Array, state: tuple[Array, ...]) -> tuple[Array, ...]:
@@ -214,8 +214,7 @@ def descend(value: Value, z: Float[Array, " dim"], size: Scalar) -> tuple[Array,
         )
 
     began = (z, *jax.value_and_grad(value)(z), size)
-    z, lowest, *_ = jax.lax.fori_loop(0, _STEPS, step, began)
-    return z, jnp.where(jnp.isfinite(lowest), lowest, jnp.inf)
+    return jax.lax.fori_loop(0, _STEPS, step, began)[0]
 
 
 def _as_normal(value: Value, z: Float[Array, " dim"]) -> Modes:

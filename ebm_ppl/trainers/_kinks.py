@@ -73,6 +73,5 @@ def _along_pairs(
         return curvature(_COARSE), curvature(_FINE), ends[1] - ends[0], jnp.sum(jnp.abs(ends))
 
     first = jax.tree.map(lambda leaf: leaf[:-1], condition)
-    return jax.lax.map(
-        one, (x[:-1], x[1:], first)
-    )  # one after the other: networks of images are large
+    # One after the other: networks of images are large.
+    return jax.lax.map(one, (x[:-1], x[1:], first))

@@ -45,10 +45,8 @@ def most_steps(
     Returns:
         The number.
     """
-    number = _window(iteration, window_ends)
-    growing = jnp.asarray([min(_FIRST_STEPS * 2**k, most) for k in range(window_ends.size)])
-    is_growing = number < window_ends.size
-    return jnp.where(is_growing, growing[jnp.minimum(number, window_ends.size - 1)], most)
+    growing = [min(_FIRST_STEPS * 2**k, most) for k in range(window_ends.size)]
+    return jnp.asarray([*growing, most])[_window(iteration, window_ends)]
 
 
 def follow_acceptance(log_step_size: Scalar, accept_prob: Scalar, target: Scalar) -> Scalar:

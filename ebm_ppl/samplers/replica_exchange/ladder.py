@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from ebm_ppl._checks import check_count
+from ebm_ppl._trees import tree_where
 from ebm_ppl._types import Scalar
 from ebm_ppl.annealing import power_schedule
 from ebm_ppl.samplers._warmup import MomentsState
@@ -186,7 +187,7 @@ def next_ladder(
         ladder = ladder._replace(inverse_temperatures=placed)
     if base:
         fitted = _fitted_base(ladder.base, ladder.moments)
-        fitted = jax.tree.map(lambda a, b: jnp.where(is_last, a, b), ladder.base, fitted)
+        fitted = tree_where(is_last, ladder.base, fitted)
         moments = jax.tree.map(jnp.zeros_like, ladder.moments)
         ladder = ladder._replace(base=fitted, moments=moments)
     return ladder._replace(log_z_steps=steps)
@@ -201,7 +202,7 @@ def _fitted_base(base: NormalBase, moments: MomentsState) -> NormalBase:
     variance = share * base.scale**2 + moments.squared_deviations / total + between
     usable = jnp.all(jnp.isfinite(mean)) & jnp.all(jnp.isfinite(variance))
     fitted = NormalBase(mean, jnp.sqrt(variance))
-    return jax.tree.map(lambda a, b: jnp.where(usable, a, b), fitted, base)
+    return tree_where(usable, fitted, base)
 
 
 def corrected_steps(

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from ebm_ppl._trees import tree_where
 from ebm_ppl._types import Event, PRNGKey, Scalar
 from ebm_ppl.samplers import Point, RandomWalkMetropolis, Transition, WhitenedTarget
 from ebm_ppl.validation.controls._base import AlteredPotential, Control, claims
@@ -145,7 +146,7 @@ class _SharedNoise(_RandomWalk):
         end = target.evaluate(self.propose(noise, start, step_size))
         accept_prob = jnp.exp(jnp.minimum(self.log_acceptance(start, end, step_size), 0.0))
         accept = jax.random.uniform(rng_key, dtype=accept_prob.dtype) < accept_prob
-        point = jax.tree.map(lambda e, s: jnp.where(accept, e, s), end, start)
+        point = tree_where(accept, end, start)
         return Transition(point, auxiliary, accept_prob, ~jnp.isfinite(accept_prob))
 
 
@@ -154,7 +155,7 @@ class _Sticks(_RandomWalk):
 
     def alter(self, start: Point, new: Transition) -> Transition:
         stuck = jnp.any(start.z > 1.5)
-        point = jax.tree.map(lambda s, n: jnp.where(stuck, s, n), start, new.point)
+        point = tree_where(stuck, start, new.point)
         return new._replace(point=point)
 
 
@@ -178,7 +179,7 @@ class _SomeNeverMove(_RandomWalk):
         step_size: Scalar,
     ) -> Transition:
         new = super().transition(rng_key, target, start, (), step_size)
-        point = jax.tree.map(lambda s, n: jnp.where(auxiliary, s, n), start, new.point)
+        point = tree_where(auxiliary, start, new.point)
         accept_prob = jnp.where(auxiliary, 0.0, new.accept_prob)
         return new._replace(point=point, auxiliary=auxiliary, accept_prob=accept_prob)
 
@@ -219,7 +220,7 @@ class _AcceptsNaN(_RandomWalk):
         )
         accept_prob = jnp.exp(jnp.minimum(self.log_acceptance(start, end, step_size), 0.0))
         accept = ~(jax.random.uniform(key_accept, dtype=accept_prob.dtype) > accept_prob)
-        point = jax.tree.map(lambda e, s: jnp.where(accept, e, s), end, start)
+        point = tree_where(accept, end, start)
         return Transition(point, auxiliary, accept_prob, jnp.zeros((), dtype=bool))
 
 

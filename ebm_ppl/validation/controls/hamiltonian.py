@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from ebm_ppl._trees import tree_where
 from ebm_ppl._types import PRNGKey, Scalar
 from ebm_ppl.samplers import AbstractKernel, ChEESHMC, Point, Transition, WhitenedTarget
 from ebm_ppl.samplers._contract import Followed, Trajectory
@@ -29,11 +30,6 @@ def leapfrog(
 def total_energy(point: Point, momentum: Momentum) -> Scalar:
     """Potential plus kinetic energy."""
     return point.potential_energy + 0.5 * jnp.sum(momentum**2)
-
-
-def choose(condition: Array, if_true: Any, if_false: Any) -> Any:
-    """Choose between two pytrees."""
-    return jax.tree.map(lambda a, b: jnp.where(condition, a, b), if_true, if_false)
 
 
 class _HMC(AbstractKernel):
@@ -75,7 +71,7 @@ class _HMC(AbstractKernel):
         log_ratio = self.log_ratio((start, momentum), end)
         accept_prob = jnp.where(jnp.isfinite(log_ratio), jnp.exp(jnp.minimum(log_ratio, 0.0)), 0.0)
         accept = jax.random.uniform(key_accept, dtype=accept_prob.dtype) < accept_prob
-        point = choose(accept, end[0], start)
+        point = tree_where(accept, end[0], start)
         return Transition(point, auxiliary, accept_prob, ~jnp.isfinite(log_ratio))
 
 
