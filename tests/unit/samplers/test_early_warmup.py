@@ -84,6 +84,17 @@ def test_a_chain_far_out_has_short_steps_of_its_own(
         assert 0.9 < shortening() < 1.1
 
 
+def test_the_common_search_begins_where_the_chains_own_steps_end() -> None:
+    """From there its first step changes the step size by a third at most, whatever was given at first."""
+    kernel = ChEESHMC(potential_fn=quartic, step_size=10.0, adapt_mass_matrix=False)
+    start = jax.random.normal(jax.random.key(4), (16, 1))
+    sizes = [
+        run(kernel, start, num_steps)[0].adaptation.step_size
+        for num_steps in (NUM_EARLY, NUM_EARLY + 1)
+    ]
+    assert 0.7 < float(sizes[1] / sizes[0]) < 1.4
+
+
 @given(num_warmup=st.integers(1, 3000), most=st.integers(1, 2000), iteration=st.integers(0, 3100))
 def test_bounds_double_from_window_to_window(num_warmup: int, most: int, iteration: int) -> None:
     ends = jnp.asarray(POOLED.windows(num_warmup))

@@ -70,6 +70,16 @@ def test_flat_minima_have_the_width_at_which_the_energy_rises() -> None:
     assert np.all((rise > 0.1) & (rise < 2.0))
 
 
+def test_a_flat_place_on_a_slope_is_no_minimum() -> None:
+    """-x^3 / 3 + x^4 / 40 has no slope at 0, where walks stay, and its minimum at 10."""
+
+    def value(z: jax.Array) -> jax.Array:
+        return jnp.sum(-(z**3) / 3 + z**4 / 40)
+
+    at = jax.vmap(lambda z: _scouts._as_normal(value, z))
+    assert np.asarray(at(jnp.array([[0.0], [10.0]])).is_minimum).tolist() == [False, True]
+
+
 def law_of(value: Any, energy: Any = None) -> CoveringLaw:
     return CoveringLaw(cover(find_modes(value, STARTS)), energy)
 
