@@ -98,6 +98,8 @@ def find_modes(
     starts: Float[Array, "n dim"],
     about: tuple[Float[Array, " dim"], Float[Array, " dim"]] | None = None,
     num_modes: int = 8,
+    *,
+    minima_only: bool = False,
 ) -> Modes:
     """Look for the heaviest modes of a law: about 0, where else is asked, and about the heaviest one.
 
@@ -106,6 +108,8 @@ def find_modes(
         starts: Positions from which scouts walk besides, of which 32 are taken.
         about: Another place to look about, and the scales of the coordinates there.
         num_modes: How many modes to return at most.
+        minima_only: Whether places where a walk got stuck hold no mass. Their mass is a guess, which
+            may be so large that true modes beside it seem too light to be returned.
 
     Returns:
         The modes, the heaviest first.
@@ -120,7 +124,9 @@ def find_modes(
         chosen = jnp.concatenate([starts, chosen])
         away = jnp.concatenate([jnp.ones(len(starts), dtype), 0.25 * away])
         ends = jax.vmap(lambda z, size: _descend(value, z, size))(chosen, away)
-        return jax.vmap(lambda z: _as_normal(value, z))(ends)
+        modes = jax.vmap(lambda z: _as_normal(value, z))(ends)
+        counts = modes.is_minimum | (not minima_only)
+        return modes._replace(log_mass=jnp.where(counts, modes.log_mass, -jnp.inf))
 
     def look_again(
         heaviest: tuple[Array, Array, Array], place: tuple[Array, Array, Array]

@@ -92,7 +92,6 @@ def _look(
         return None
     center = weights @ z
     spread = jnp.maximum(jnp.sqrt(weights @ (z - center) ** 2), 1e-30)
-    modes = find_modes(value, z, (center, spread), _MOST_MODES)
+    modes = find_modes(value, z, (center, spread), _MOST_MODES, minima_only=True)
     places = jax.vmap(lambda z: potential.constrain(z.reshape(shape)))(modes.places)
-    log_mass = jnp.where(modes.is_minimum, modes.log_mass, -jnp.inf)
-    return places, log_mass, within(modes, z, _MARGIN) @ weights
+    return places, modes.log_mass, within(modes, z, _MARGIN) @ weights

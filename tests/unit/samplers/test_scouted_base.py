@@ -80,6 +80,23 @@ def test_a_flat_place_on_a_slope_is_no_minimum() -> None:
     assert np.asarray(at(jnp.array([[0.0], [10.0]])).is_minimum).tolist() == [False, True]
 
 
+def test_a_guess_at_a_saddle_hides_no_minimum(monkeypatch: Any) -> None:
+    """Two wells, and walkers that start at the saddle, where they stay; its guess is e^30 times too large."""
+    as_normal = _scouts._as_normal
+
+    def with_large_guesses(value: Any, z: jax.Array) -> Any:
+        modes = as_normal(value, z)
+        return modes._replace(log_mass=modes.log_mass + jnp.where(modes.is_minimum, 0.0, 30.0))
+
+    monkeypatch.setattr(_scouts, "_as_normal", with_large_guesses)
+    value, at_saddle = lambda z: jnp.sum((z**2 - 9) ** 2 / 36), jnp.zeros((32, 1))
+    hidden = find_modes(value, at_saddle)
+    assert np.asarray(hidden.places)[np.isfinite(hidden.log_mass)].tolist() == [[0.0]]
+    seen = find_modes(value, at_saddle, minima_only=True)
+    places = np.sort(np.asarray(seen.places)[np.isfinite(seen.log_mass)].ravel())
+    np.testing.assert_allclose(places, [-3.0, 3.0], atol=1e-3)
+
+
 def law_of(value: Any, energy: Any = None) -> CoveringLaw:
     return CoveringLaw(cover(find_modes(value, STARTS)), energy)
 
