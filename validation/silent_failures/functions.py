@@ -37,9 +37,12 @@ class Function:
     families: dict[str, tuple[int, ...]]
 
     def problems(self, num_problems: int, seed: int) -> Iterator[tuple[str, int, Any, PRNGKey]]:
-        """Problems, each after its family's name and number of coordinates, from all families in turn."""
+        """Problems, each after its family's name and number of coordinates.
+
+        All families have as many, within one. Those of one family follow each other, for they share programs.
+        """
         kinds = [(name, dim) for name, dims in self.families.items() for dim in dims]
-        for index in range(num_problems):
+        for index in sorted(range(num_problems), key=lambda index: index % len(kinds)):
             name, dim = kinds[index % len(kinds)]
             entropy = [seed, zlib.crc32(f"{self.name} {name}".encode()), dim, index]
             rng = np.random.default_rng(entropy)
