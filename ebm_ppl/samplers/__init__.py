@@ -30,7 +30,11 @@ from ebm_ppl.samplers._contract import (
 from ebm_ppl.samplers._contract import (
     run_short_chain as run_short_chain,
 )
+from ebm_ppl.samplers._warmup import AbstractWarmup as AbstractWarmup
+from ebm_ppl.samplers._warmup import Adaptation as Adaptation
 from ebm_ppl.samplers._warmup import AdaptationState as AdaptationState
+from ebm_ppl.samplers._warmup import Observed as Observed
+from ebm_ppl.samplers._warmup import Settings as Settings
 from ebm_ppl.samplers.annealed_langevin import annealed_langevin as annealed_langevin
 from ebm_ppl.samplers.block_gibbs import BlockGibbs as BlockGibbs
 from ebm_ppl.samplers.chees_hmc import ChEESHMC as ChEESHMC

@@ -59,6 +59,7 @@ def _run_ours(
     flat, unravel = ravel_pytree(state.z)
     z_grad = None if state.z_grad is None else ravel_pytree(state.z_grad)[0]
     potential_fn = kernel.get_potential_fn((), None)
+    tuning = kernel.tuning(flat.size)
 
     def target_at(flat: Float[Array, " dim"]) -> WhitenedTarget:
         return WhitenedTarget(
@@ -84,7 +85,7 @@ def _run_ours(
         randomness, iteration = step
         target = target_at(flat)
         start = target.start(potential_energy, z_grad)
-        settings = kernel.settings(adaptation, iteration)
+        settings = tuning.settings(adaptation, iteration)
         if isinstance(kernel, AbstractUnadjustedKernel):
             new = kernel.settle(randomness, target, start, auxiliary, settings)
         else:
@@ -101,7 +102,7 @@ def _run_ours(
         flat, potential_energy, z_grad, auxiliary = carry
         target = target_at(flat)
         start = target.start(potential_energy, z_grad)
-        settings = kernel.settings(adaptation, iterations[-1])
+        settings = tuning.settings(adaptation, iterations[-1])
         end, _ = kernel.move(randomness[-1], target, start, auxiliary, settings)
         finite = jnp.all(jnp.isfinite(end.z)) & jnp.isfinite(end.potential_energy)
         flat, last = tree_where(finite, end.z, flat), finite.astype(flat.dtype)
