@@ -41,7 +41,8 @@ class Moves(eqx.Module):
         kernel: Kernel class, or callable with the argument `potential_fn`; or a sequence of these and of
             `Moves`, which take turns.
         num_steps: Number of steps or, if kernels take turns, of sweeps. A schedule is rounded, and is never
-            below 1; its steps are made one by one, and cost a kernel with gradients one more each.
+            below 1; its steps are made one by one: each costs a kernel one more evaluation of its gradient,
+            and draws momenta afresh.
         step_size: Step size, a number or a schedule; the kernel's own if `None`.
         noise_scale: Standard deviation of `Langevin`'s noise, likewise.
 
