@@ -135,7 +135,7 @@ class TestTuning:
 
 
 class TestOnAPath:
-    """One gradient step of Langevin dynamics would be biased; these are exact, so log Z must come out."""
+    """Whatever leaves the laws on a path invariant, at whatever step sizes, estimates log Z without bias."""
 
     LOG_Z = float(ebm.quadrature.normalize(Quartic()).log_z)
 
