@@ -45,6 +45,7 @@ from ebm_ppl.samplers.mala import MALA as MALA
 from ebm_ppl.samplers.mams import MAMS as MAMS
 from ebm_ppl.samplers.mclmc import MCLMC as MCLMC
 from ebm_ppl.samplers.mcmc import MCMC as MCMC
+from ebm_ppl.samplers.moves import Moves as Moves
 from ebm_ppl.samplers.random_walk_metropolis import RandomWalkMetropolis as RandomWalkMetropolis
 from ebm_ppl.samplers.replica_exchange import ReplicaExchange as ReplicaExchange
 from ebm_ppl.samplers.replica_exchange import ReplicaExchangeState as ReplicaExchangeState
