@@ -11,12 +11,7 @@ from ebm_ppl._random import normals_and_uniform
 from ebm_ppl._trees import tree_where
 from ebm_ppl._types import PotentialFn, PRNGKey, Scalar
 from ebm_ppl.samplers._contract.kernel import AbstractKernel
-from ebm_ppl.samplers._contract.target import (
-    Point,
-    Transition,
-    WhitenedTarget,
-)
-from ebm_ppl.samplers._warmup import Settings
+from ebm_ppl.samplers._contract.target import Point, Settings, Transition, WhitenedTarget
 
 BEARABLE_IN_ACCEPTANCE = 1.0
 """Rounding error of an acceptance ratio's log that leaves draws as they are.
