@@ -18,8 +18,9 @@ from ebm_ppl.energies.categorical import AbstractCategoricalEnergy as AbstractCa
 from ebm_ppl.energies.composite import SumEnergy as SumEnergy
 from ebm_ppl.energies.composite import TemperedEnergy as TemperedEnergy
 from ebm_ppl.energies.conditional import AbstractConditionalEnergy as AbstractConditionalEnergy
-from ebm_ppl.energies.conditional import GivenEnergy as GivenEnergy
+from ebm_ppl.energies.conditional import FixedEnergy as FixedEnergy
 from ebm_ppl.energies.conditional import GuidedEnergy as GuidedEnergy
+from ebm_ppl.energies.conditional import PartlyFixedEnergy as PartlyFixedEnergy
 from ebm_ppl.energies.conditional_callable import (
     CallableConditionalEnergy as CallableConditionalEnergy,
 )
@@ -40,20 +41,8 @@ from ebm_ppl.energies.graph_ising import GraphIsing as GraphIsing
 from ebm_ppl.energies.ising import Ising as Ising
 from ebm_ppl.energies.likelihood import LikelihoodEnergy as LikelihoodEnergy
 from ebm_ppl.energies.neural import NeuralEnergy as NeuralEnergy
-from ebm_ppl.energies.noise_conditional import (
-    AbstractNoiseConditionalEnergy as AbstractNoiseConditionalEnergy,
-)
-from ebm_ppl.energies.noise_conditional import AtNoiseEnergy as AtNoiseEnergy
 from ebm_ppl.energies.noise_conditional_neural import (
     NeuralNoiseConditionalEnergy as NeuralNoiseConditionalEnergy,
-)
-from ebm_ppl.energies.noisy_conditional import (
-    AbstractNoisyConditionalEnergy as AbstractNoisyConditionalEnergy,
-)
-from ebm_ppl.energies.noisy_conditional import GivenNoisyEnergy as GivenNoisyEnergy
-from ebm_ppl.energies.noisy_conditional import GuidedNoisyEnergy as GuidedNoisyEnergy
-from ebm_ppl.energies.noisy_conditional_neural import (
-    NeuralNoisyConditionalEnergy as NeuralNoisyConditionalEnergy,
 )
 from ebm_ppl.energies.potts import Potts as Potts
 from ebm_ppl.energies.quartic import Quartic as Quartic
