@@ -57,14 +57,14 @@ def zero_condition(condition_shape: tuple[int, ...] | None) -> Array:
 
 
 def notation(energy: Any) -> str:
-    """What an energy depends on, as one writes it: `E(x)`, `E(x | y)`, `E_sigma(x)` or `E_sigma(x | y)`."""
-    level = "_sigma" if getattr(energy, "noise_conditional", False) else ""
-    condition = "" if getattr(energy, "condition_shape", None) is None else " | y"
+    """What a conditional energy depends on, as one writes it: `E(x | y)`, `E_sigma(x)`, `E_sigma(x | y)`."""
+    level = "_sigma" if energy.noise_conditional else ""
+    condition = "" if energy.condition_shape is None else " | y"
     return f"E{level}(x{condition})"
 
 
-def described(energy: Any) -> str:
-    """Class of an energy and what it depends on, for messages."""
+def named(energy: Any) -> str:
+    """Class of a conditional energy and what it depends on, for messages."""
     return f"{type(energy).__name__}, an energy {notation(energy)}"
 
 
@@ -76,11 +76,11 @@ def check_given(energy: Any, y: Any, sigma: Any) -> None:
     """
     if y is not None:
         if energy.condition_shape is None:
-            raise ValueError(f"`y` must be None for {described(energy)}; got {y!r}.")
+            raise ValueError(f"`y` must be None for {named(energy)}; got {y!r}.")
         check_shape("y", y, energy.condition_shape)
     if sigma is not None:
         if not energy.noise_conditional:
-            raise ValueError(f"`sigma` must be None for {described(energy)}; got {sigma!r}.")
+            raise ValueError(f"`sigma` must be None for {named(energy)}; got {sigma!r}.")
         check_shape("sigma", sigma, ())
         check_positive("sigma", sigma)
 
@@ -93,10 +93,10 @@ def check_all_given(energy: Any, y: Any, sigma: Any) -> None:
     """
     if y is None and energy.condition_shape is not None:
         raise ValueError(
-            f"`y` must be of shape {energy.condition_shape} for {described(energy)}; got None."
+            f"`y` must be of shape {energy.condition_shape} for {named(energy)}; got None."
         )
     if sigma is None and energy.noise_conditional:
-        raise ValueError(f"`sigma` must be a positive number for {described(energy)}; got None.")
+        raise ValueError(f"`sigma` must be a positive number for {named(energy)}; got None.")
     check_given(energy, y, sigma)
 
 

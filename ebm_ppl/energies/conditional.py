@@ -15,8 +15,8 @@ from ebm_ppl.energies._conditions import (
     as_condition_or_none,
     check_all_given,
     check_given,
-    described,
     kept_or_dropped,
+    named,
     null_condition_of,
 )
 from ebm_ppl.energies._parameters import check_scalars
@@ -245,7 +245,7 @@ class PartlyFixedEnergy(AbstractConditionalEnergy):
     def __check_init__(self) -> None:
         if self.energy.condition_shape is None or not self.energy.noise_conditional:
             raise ValueError(
-                f"`energy` must be an E_sigma(x | y) to be fixed in part; got {described(self.energy)}."
+                f"`energy` must be an E_sigma(x | y) to be fixed in part; got {named(self.energy)}."
             )
         if (self.y is None) == (self.sigma is None):
             raise ValueError(

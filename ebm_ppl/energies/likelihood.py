@@ -10,7 +10,7 @@ from numpyro.distributions.constraints import Constraint
 from ebm_ppl._checks import check_finite
 from ebm_ppl._types import Event, Scalar
 from ebm_ppl.energies._base import AbstractEnergy
-from ebm_ppl.energies._conditions import as_condition, described
+from ebm_ppl.energies._conditions import as_condition, named
 from ebm_ppl.energies.conditional import AbstractConditionalEnergy
 
 
@@ -49,7 +49,7 @@ class LikelihoodEnergy(AbstractEnergy):
         if condition_shape is None or self.energy.noise_conditional:
             raise ValueError(
                 f"`energy` must be an energy E(x | y) of a parameter x given an observation y; got "
-                f"{described(self.energy)}."
+                f"{named(self.energy)}."
             )
         if len(shape) == 0 or shape[1:] != condition_shape or shape[0] == 0:
             expected = ", ".join(("num_observations >= 1", *map(str, condition_shape)))

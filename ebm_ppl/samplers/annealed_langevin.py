@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 from ebm_ppl._checks import check_count, check_finite, check_positive, is_traced
 from ebm_ppl._types import Event, PRNGKey, Scalar
 from ebm_ppl.energies import AbstractConditionalEnergy
-from ebm_ppl.energies._conditions import described, notation
+from ebm_ppl.energies._conditions import named, notation
 from ebm_ppl.samplers._contract import run_short_chain
 from ebm_ppl.samplers.mala import MALA
 
@@ -97,7 +97,7 @@ def annealed_langevin(
     if notation(energy) != "E_sigma(x)":
         raise ValueError(
             "`energy` must depend on the point and the level of noise alone, with a condition fixed by "
-            f"`at(y=...)`; got {described(energy)}."
+            f"`at(y=...)`; got {named(energy)}."
         )
     check_count("num_samples", num_samples)
     check_count("num_steps", num_steps, 0 if transport else 1)

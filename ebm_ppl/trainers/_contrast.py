@@ -12,7 +12,7 @@ from ebm_ppl._checks import check_count, check_finite, check_shape, is_traced
 from ebm_ppl._processes import on_host
 from ebm_ppl._types import Event, PRNGKey, Scalar
 from ebm_ppl.energies import AbstractConditionalEnergy
-from ebm_ppl.energies._conditions import described
+from ebm_ppl.energies._described import described
 from ebm_ppl.trainers._base import Model
 from ebm_ppl.trainers._batch import Batch, Condition, energies_of, per_example
 from ebm_ppl.trainers._noise import AbstractNoise, ConditionalNoise, Noise, as_noise

@@ -13,7 +13,7 @@ from ebm_ppl._checks import check_interval, is_traced
 from ebm_ppl._processes import check_layout, on_host, spans
 from ebm_ppl._types import PRNGKey
 from ebm_ppl.energies import AbstractConditionalEnergy
-from ebm_ppl.energies._conditions import described
+from ebm_ppl.energies._described import described
 from ebm_ppl.trainers._batch import Batch, Condition
 from ebm_ppl.trainers._units import check_resolution
 

@@ -10,7 +10,7 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 
 from ebm_ppl._checks import check_positive
-from ebm_ppl.energies._conditions import described
+from ebm_ppl.energies._described import described
 from ebm_ppl.trainers._base import Model
 from ebm_ppl.trainers._batch import levels_are_open
 from ebm_ppl.trainers._data import as_batch

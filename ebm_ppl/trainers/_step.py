@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, Int
 from ebm_ppl._checks import check_count, check_interval
 from ebm_ppl._random import fast_key
 from ebm_ppl._types import PRNGKey
-from ebm_ppl.energies._conditions import described
+from ebm_ppl.energies._described import described
 from ebm_ppl.trainers import _refusal
 from ebm_ppl.trainers._base import AbstractObjective, Model
 from ebm_ppl.trainers._batch import Batch, levels_are_open

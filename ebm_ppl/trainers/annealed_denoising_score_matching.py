@@ -13,7 +13,7 @@ from numpyro.distributions import Distribution
 from ebm_ppl._checks import check_finite, check_interval
 from ebm_ppl._types import Event, PRNGKey, Scalar
 from ebm_ppl.energies import AbstractConditionalEnergy
-from ebm_ppl.energies._conditions import described
+from ebm_ppl.energies._described import described
 from ebm_ppl.trainers._base import AbstractObjective, Model, Prepared
 from ebm_ppl.trainers._batch import Batch, levels_are_open, per_example
 from ebm_ppl.trainers._denoising import Noise, denoising_loss

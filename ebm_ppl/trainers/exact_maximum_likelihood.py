@@ -15,7 +15,7 @@ from ebm_ppl.energies import (
     AbstractEnergy,
     AbstractLatentEnergy,
 )
-from ebm_ppl.energies._conditions import described
+from ebm_ppl.energies._described import described
 from ebm_ppl.partition import EnumerationNormalizer
 from ebm_ppl.quadrature import QuadratureNormalizer
 from ebm_ppl.trainers._base import AbstractObjective, Model, Prepared

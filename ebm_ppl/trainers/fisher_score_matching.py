@@ -9,7 +9,7 @@ from numpyro.distributions import Distribution, constraints
 
 from ebm_ppl._types import Event, PRNGKey, Scalar
 from ebm_ppl.energies import AbstractConditionalEnergy, AbstractEnergy
-from ebm_ppl.energies._conditions import described
+from ebm_ppl.energies._described import described
 from ebm_ppl.trainers._base import AbstractObjective, Model
 from ebm_ppl.trainers._batch import Batch, per_example
 from ebm_ppl.trainers._derivatives import gradient_and_products

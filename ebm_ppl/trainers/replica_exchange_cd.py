@@ -13,7 +13,7 @@ from ebm_ppl._random import fast_key
 from ebm_ppl._types import PRNGKey
 from ebm_ppl.annealing import exchange_pairs
 from ebm_ppl.energies import AbstractBlockwiseEnergy
-from ebm_ppl.energies._conditions import described
+from ebm_ppl.energies._described import described
 from ebm_ppl.potentials import potential_fn
 from ebm_ppl.samplers import BlockGibbs
 from ebm_ppl.trainers._base import AbstractObjective, Model, Prepared
