@@ -18,9 +18,6 @@ from ebm_ppl.energies.categorical import AbstractCategoricalEnergy as AbstractCa
 from ebm_ppl.energies.composite import SumEnergy as SumEnergy
 from ebm_ppl.energies.composite import TemperedEnergy as TemperedEnergy
 from ebm_ppl.energies.conditional import AbstractConditionalEnergy as AbstractConditionalEnergy
-from ebm_ppl.energies.conditional import FixedEnergy as FixedEnergy
-from ebm_ppl.energies.conditional import GuidedEnergy as GuidedEnergy
-from ebm_ppl.energies.conditional import PartlyFixedEnergy as PartlyFixedEnergy
 from ebm_ppl.energies.conditional_callable import (
     CallableConditionalEnergy as CallableConditionalEnergy,
 )
@@ -32,12 +29,15 @@ from ebm_ppl.energies.conditional_neural import NeuralConditionalEnergy as Neura
 from ebm_ppl.energies.conditioned import ConditionedEnergy as ConditionedEnergy
 from ebm_ppl.energies.double_well import DoubleWell as DoubleWell
 from ebm_ppl.energies.double_well import TiltedDoubleWell as TiltedDoubleWell
+from ebm_ppl.energies.fixed import FixedEnergy as FixedEnergy
+from ebm_ppl.energies.fixed import PartlyFixedEnergy as PartlyFixedEnergy
 from ebm_ppl.energies.funnel import Funnel as Funnel
 from ebm_ppl.energies.gamma import Gamma as Gamma
 from ebm_ppl.energies.gaussian import Gaussian as Gaussian
 from ebm_ppl.energies.gaussian_bernoulli_rbm import GaussianBernoulliRBM as GaussianBernoulliRBM
 from ebm_ppl.energies.gaussian_mixture import GaussianMixture as GaussianMixture
 from ebm_ppl.energies.graph_ising import GraphIsing as GraphIsing
+from ebm_ppl.energies.guided import GuidedEnergy as GuidedEnergy
 from ebm_ppl.energies.ising import Ising as Ising
 from ebm_ppl.energies.likelihood import LikelihoodEnergy as LikelihoodEnergy
 from ebm_ppl.energies.neural import NeuralEnergy as NeuralEnergy

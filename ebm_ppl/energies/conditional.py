@@ -1,4 +1,4 @@
-"""The one interface of energies under a condition, a level of noise or both, and what is made of them."""
+"""The interface of energies under a condition, a level of noise or both."""
 
 import abc
 from typing import TYPE_CHECKING, Any
@@ -10,16 +10,12 @@ from numpyro.distributions.constraints import Constraint
 
 from ebm_ppl._checks import check_shape
 from ebm_ppl._types import Event, Scalar
-from ebm_ppl.energies._base import AbstractEnergy, as_parameter
 from ebm_ppl.energies._conditions import (
     as_condition_or_none,
     check_all_given,
     check_given,
     kept_or_dropped,
-    named,
-    null_condition_of,
 )
-from ebm_ppl.energies._parameters import check_scalars
 from ebm_ppl.energies._tracing import written_in_jax
 
 
@@ -142,12 +138,15 @@ class AbstractConditionalEnergy(eqx.Module):
             raise ValueError(
                 "`y` or `sigma` must be given to fix an energy at it; got None for both."
             )
+        # They rest on this interface.
+        from ebm_ppl.energies.fixed import FixedEnergy, PartlyFixedEnergy
+
         is_open = (y is None and self.condition_shape is not None) or (
             sigma is None and self.noise_conditional
         )
         return (PartlyFixedEnergy if is_open else FixedEnergy)(self, y, sigma)
 
-    def guided(self, scale: Any) -> "GuidedEnergy":
+    def guided(self, scale: Any) -> "AbstractConditionalEnergy":
         r"""Classifier-free guidance: the condition's influence exaggerated by a factor $1 + w$.
 
         $$E_w(x \mid y) = (1 + w)\, E(x \mid y) - w\, E(x \mid y_\varnothing), \qquad
@@ -165,6 +164,8 @@ class AbstractConditionalEnergy(eqx.Module):
         References:
             J. Ho and T. Salimans (2022). Classifier-free diffusion guidance. arXiv:2207.12598.
         """
+        from ebm_ppl.energies.guided import GuidedEnergy
+
         return GuidedEnergy(self, scale)
 
     @abc.abstractmethod
@@ -173,180 +174,3 @@ class AbstractConditionalEnergy(eqx.Module):
 
         `y` and `sigma` are arrays where the energy depends on them, and `None` where it does not.
         """
-
-
-class FixedEnergy(AbstractEnergy):
-    r"""A conditional energy of which nothing is left open, such as $E(x) = E_\sigma(x \mid y)$.
-
-    [`AbstractConditionalEnergy.at`][ebm_ppl.energies.AbstractConditionalEnergy.at] builds it.
-
-    Args:
-        energy: The conditional energy.
-        y: Its condition, if it has one.
-        sigma: Its level of noise, if it has one.
-
-    Raises:
-        ValueError: If one is missing, does not fit the energy, or the energy does not depend on it.
-
-    Examples:
-        >>> import ebm_ppl as ebm
-        >>> regression = ebm.energies.ConditionalGaussian([[2.0]], [1.0], [[0.25]])
-        >>> density = ebm.quadrature.normalize(regression.at(y=[3.0]))
-        >>> print(f"{density.mean().item():.4f}")
-        7.0000
-    """
-
-    energy: AbstractConditionalEnergy
-    y: Float[Array, "..."] | None = eqx.field(converter=as_condition_or_none, default=None)
-    sigma: Scalar | None = eqx.field(converter=as_condition_or_none, default=None)
-
-    def __check_init__(self) -> None:
-        check_all_given(self.energy, self.y, self.sigma)
-
-    @property
-    def event_shape(self) -> tuple[int, ...]:
-        """Shape of one point."""
-        return self.energy.event_shape
-
-    @property
-    def support(self) -> Constraint:
-        """Support of the conditional energy."""
-        return self.energy.support
-
-    def _energy(self, x: Event) -> Scalar:
-        return self.energy(x, self.y, self.sigma)
-
-
-class PartlyFixedEnergy(AbstractConditionalEnergy):
-    r"""An energy $E_\sigma(x \mid y)$ with either its condition or its level of noise fixed.
-
-    [`AbstractConditionalEnergy.at`][ebm_ppl.energies.AbstractConditionalEnergy.at] builds it.
-
-    Args:
-        energy: The energy, which has both.
-        y: Its condition, or `None` to leave it open.
-        sigma: Its level of noise, or `None` to leave it open.
-
-    Raises:
-        ValueError: If the energy lacks one of them, not exactly one is given, or it does not fit.
-
-    Examples:
-        >>> import jax
-        >>> from ebm_ppl.energies import NeuralNoiseConditionalEnergy
-        >>> energy = NeuralNoiseConditionalEnergy((2,), (1,), rng_key=jax.random.key(0))
-        >>> energy.at(y=[0.5]).condition_shape is None, energy.at(sigma=0.1).noise_conditional
-        (True, False)
-    """
-
-    energy: AbstractConditionalEnergy
-    y: Float[Array, "..."] | None = eqx.field(converter=as_condition_or_none, default=None)
-    sigma: Scalar | None = eqx.field(converter=as_condition_or_none, default=None)
-
-    def __check_init__(self) -> None:
-        if self.energy.condition_shape is None or not self.energy.noise_conditional:
-            raise ValueError(
-                f"`energy` must be an E_sigma(x | y) to be fixed in part; got {named(self.energy)}."
-            )
-        if (self.y is None) == (self.sigma is None):
-            raise ValueError(
-                "Exactly one of `y` and `sigma` must be given; got "
-                f"{'neither' if self.y is None else 'both'}."
-            )
-        check_given(self.energy, self.y, self.sigma)
-
-    @property
-    def event_shape(self) -> tuple[int, ...]:
-        """Shape of one point."""
-        return self.energy.event_shape
-
-    @property
-    def condition_shape(self) -> tuple[int, ...] | None:
-        """Shape of one condition, where it is open."""
-        return self.energy.condition_shape if self.y is None else None
-
-    @property
-    def noise_conditional(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
-        """Whether the level of noise is open."""
-        return self.sigma is None
-
-    @property
-    def support(self) -> Constraint:
-        """Support of the energy."""
-        return self.energy.support
-
-    @property
-    def null_condition(self) -> Array | None:  # pyright: ignore[reportIncompatibleVariableOverride]
-        """The energy's null condition, where the condition is open."""
-        return self.energy.null_condition if self.y is None else None
-
-    def _energy(self, x: Event, y: Float[Array, "..."] | None, sigma: Scalar | None) -> Scalar:
-        return self.energy(
-            x, y if self.y is None else self.y, sigma if self.sigma is None else self.sigma
-        )
-
-
-class GuidedEnergy(AbstractConditionalEnergy):
-    r"""A conditional energy under guidance, $(1 + w)\, E(x \mid y) - w\, E(x \mid y_\varnothing)$.
-
-    [`AbstractConditionalEnergy.guided`][ebm_ppl.energies.AbstractConditionalEnergy.guided] builds it.
-
-    **It need not normalise** where both laws do: if the unconditional one has lighter tails than
-    the conditional one, their ratio grows without bound. A term that does not depend on the
-    condition, as the quadratic one of the neural energies, comes out as it was and keeps it normalisable.
-
-    Under noise these are not the energies of one law at different levels: what annealed sampling with them
-    arrives at is only near the guided law at the last level.
-
-    Args:
-        energy: The conditional energy, with a `null_condition`.
-        scale: The guidance strength $w$.
-
-    Raises:
-        ValueError: If `scale` is no finite scalar, or the energy has no `null_condition`.
-
-    Examples:
-        >>> from ebm_ppl.energies import ConditionalGaussian
-        >>> regression = ConditionalGaussian([[1.0]], [0.0], [[1.0]], null_condition=[0.0])
-        >>> guided = regression.guided(scale=1.0)
-        >>> float(guided.at(y=[2.0]).score([3.0])[0])  # the mean moves from 2 to 4
-        1.0
-
-    References:
-        J. Ho and T. Salimans (2022). Classifier-free diffusion guidance. arXiv:2207.12598.
-    """
-
-    energy: AbstractConditionalEnergy
-    scale: Scalar = eqx.field(converter=as_parameter)
-
-    def __check_init__(self) -> None:
-        check_scalars(scale=self.scale)
-        null_condition_of(self.energy)
-
-    @property
-    def event_shape(self) -> tuple[int, ...]:
-        """Shape of one point."""
-        return self.energy.event_shape
-
-    @property
-    def condition_shape(self) -> tuple[int, ...] | None:
-        """Shape of one condition."""
-        return self.energy.condition_shape
-
-    @property
-    def noise_conditional(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
-        """Whether the energy has levels of noise."""
-        return self.energy.noise_conditional
-
-    @property
-    def support(self) -> Constraint:
-        """Support of the energy."""
-        return self.energy.support
-
-    @property
-    def null_condition(self) -> Array | None:  # pyright: ignore[reportIncompatibleVariableOverride]
-        """The energy's null condition, under which guidance changes nothing."""
-        return self.energy.null_condition
-
-    def _energy(self, x: Event, y: Float[Array, "..."] | None, sigma: Scalar | None) -> Scalar:
-        dropped = self.energy(x, null_condition_of(self.energy), sigma)
-        return (1 + self.scale) * self.energy(x, y, sigma) - self.scale * dropped

@@ -159,12 +159,22 @@ def energy_gap(
 
 
 def initial_log_z(log_z: Any, energy: Any) -> Any:
-    """Read the initial value of a learned log Z: a number, or for conditional energies a callable."""
+    """Read the initial value of a learned log Z: a number, or for conditional energies a callable.
+
+    Raises:
+        ValueError: If it is neither, or a number where the level of noise decides of log Z.
+    """
+    is_conditional = isinstance(energy, AbstractConditionalEnergy)
     if not callable(log_z):
+        if is_conditional and energy.noise_conditional:
+            raise ValueError(
+                f"`log_z` must be a callable of the level of noise for {described(energy)}, whose log Z "
+                f"depends on it; got {log_z!r}. `RankingNoiseContrastive` needs no log Z."
+            )
         check_shape("log_z", log_z, ())
         check_finite("log_z", log_z)
         return jnp.asarray(log_z, dtype=float)
-    if not isinstance(energy, AbstractConditionalEnergy):
+    if not is_conditional:
         raise ValueError(
             "`log_z` must be a number for an energy without a condition; got a callable with "
             f"{described(energy)}."

@@ -45,6 +45,15 @@ def energy_of(*sees, level=SIGMA):
     return from_conditional_callable(law, (1,), condition_shape, noise_conditional="sigma" in sees)
 
 
+class LogZ(eqx.Module):
+    """A number that is learned, whatever it is asked at."""
+
+    value: jax.Array
+
+    def __call__(self, *given):
+        return self.value
+
+
 KINDS = {
     "E(x)": (),
     "E(x | y)": ("y",),
@@ -61,6 +70,10 @@ def given(kind, objective):
     return {"condition": condition, "sigma": sigma}
 
 
+def log_z_of(kind):
+    return LogZ(jnp.zeros(())) if "sigma" in KINDS[kind] else 0.0
+
+
 def exact(kind):
     ours = {"condition": CONDITION[:1] if "y" in KINDS[kind] else None}
     ours |= {"sigma": LEVELS[:1] if "sigma" in KINDS[kind] else None}
@@ -74,8 +87,10 @@ OBJECTIVES = {
     "DenoisingScoreMatching": lambda _: ebm.DenoisingScoreMatching(SIGMA),
     "ExactMaximumLikelihood": exact,
     "FisherScoreMatching": lambda _: ebm.trainers.FisherScoreMatching(NOISE),
-    "FlowContrastive": lambda _: ebm.FlowContrastive(FlowNormal(jnp.zeros(1)), optax.adam(0.1)),
-    "NoiseContrastive": lambda _: ebm.NoiseContrastive(NOISE),
+    "FlowContrastive": lambda kind: ebm.FlowContrastive(
+        FlowNormal(jnp.zeros(1)), optax.adam(0.1), log_z=log_z_of(kind)
+    ),
+    "NoiseContrastive": lambda kind: ebm.NoiseContrastive(NOISE, log_z=log_z_of(kind)),
     "PersistentCD": lambda _: ebm.PersistentCD(num_chains=4),
     "RankingNoiseContrastive": lambda _: ebm.RankingNoiseContrastive(NOISE),
     "ReplayBufferCD": lambda _: ebm.ReplayBufferCD(num_steps=1, buffer_size=4),

@@ -4,6 +4,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+import numpyro.distributions as dist
 import optax
 import pytest
 
@@ -113,6 +114,15 @@ def test_conditions_are_dropped_and_levels_are_not(objective: AbstractObjective)
 def test_levels_that_do_not_fit_are_refused(energy, sigma, message) -> None:
     with pytest.raises(ValueError, match=message):
         as_batch(energy, np.zeros((2, 1)), np.zeros((2, 1)), sigma)
+
+
+def test_a_number_is_no_log_z_where_it_depends_on_the_level_of_noise() -> None:
+    noise = dist.Normal(0.0, 3.0).expand((1,)).to_event(1)
+    energy = NETWORK.at(y=[0.5])
+    batch = as_batch(energy, np.zeros((2, 1)), sigma=[1.0, 2.0])
+    with pytest.raises(ValueError, match=r"`log_z` must be a callable of the level .*E_sigma\(x\)"):
+        ebm.NoiseContrastive(noise).init(energy, batch, KEY)
+    ebm.NoiseContrastive(noise, log_z=jnp.log).init(energy, batch, KEY)
 
 
 def test_held_out_points_have_levels_too() -> None:
