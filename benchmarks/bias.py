@@ -18,7 +18,7 @@ import numpyro.distributions as dist
 import optax
 
 import ebm_ppl as ebm
-from ebm_ppl.trainers import Move, newton, polyak_averaging, scale_by_fisher
+from ebm_ppl.trainers import newton, polyak_averaging, scale_by_fisher
 from ebm_ppl.validation import estimation
 from ebm_ppl.validation.estimation import QUARTIC
 
@@ -106,7 +106,7 @@ def denoising(sigma: float) -> Case:
 
 def contrastive_divergence(num_steps: int, fit_steps: int) -> Case:
     """CD-k by MALA of step size 0.01; `fit_steps` 0 for theory alone."""
-    objective = ebm.ContrastiveDivergence(Move(ebm.MALA, step_size=0.01), num_steps)
+    objective = ebm.ContrastiveDivergence(ebm.Moves(ebm.MALA, step_size=0.01), num_steps)
     return Case(
         f"CD-{num_steps}, MALA 0.01",
         estimation.ContrastiveDivergence(QUARTIC, estimation.Mala(0.01), num_steps),
@@ -117,7 +117,7 @@ def contrastive_divergence(num_steps: int, fit_steps: int) -> Case:
 def persistent(step_size: float, fit_steps: int) -> Case:
     """Persistent CD by unadjusted Langevin steps, in equilibrium; `fit_steps` 0 for theory alone."""
     kernel = estimation.UnadjustedLangevin(step_size)
-    move = Move(ebm.Langevin, step_size=step_size)
+    move = ebm.Moves(ebm.Langevin, step_size=step_size)
     objective = ebm.PersistentCD(move, num_steps=5, num_chains=NUM_EXAMPLES)
     return Case(
         f"persistent CD, Langevin {step_size:g}",

@@ -32,7 +32,7 @@ from jax.flatten_util import ravel_pytree
 from jax.scipy.special import ndtri
 
 import ebm_ppl as ebm
-from ebm_ppl.trainers import Batch, Model, Move, standard_errors
+from ebm_ppl.trainers import Batch, Model, standard_errors
 from ebm_ppl.validation import estimation
 from ebm_ppl.validation.estimation import QUARTIC
 from ebm_ppl.validation.problems import PolynomialEnergy
@@ -208,7 +208,7 @@ def contrastive_divergence(kernel: Any, theory_kernel: Any, num_steps: int, m: i
     nodes = estimation.line()
     law = QUARTIC.law(truth(), nodes)
     jacobian = estimation.sensitivity(theory, truth(), law)
-    move = Move(kernel, step_size=theory_kernel.step_size)
+    move = ebm.Moves(kernel, step_size=theory_kernel.step_size)
     objective = ebm.ContrastiveDivergence(move, num_steps)
     name = f"CD-{num_steps}, {kernel.__name__} {theory_kernel.step_size:g}, m = {m}"
     return Case(name, theory, by_robbins_monro(objective, jacobian, m))

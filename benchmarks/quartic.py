@@ -20,7 +20,7 @@ import numpy as np
 import optax
 
 import ebm_ppl as ebm
-from ebm_ppl.trainers import Move, newton, polyak_averaging, scale_by_fisher
+from ebm_ppl.trainers import newton, polyak_averaging, scale_by_fisher
 from ebm_ppl.validation.datasets import two_normals
 from ebm_ppl.validation.estimation import (
     QUARTIC,
@@ -56,7 +56,7 @@ def persistent_cd(points: jax.Array) -> Fitter:
         scale_by_fisher(start, points, damping=0.01),
         optax.scale_by_learning_rate(optax.linear_schedule(0.8, 0.08, NUM_STEPS)),
     )
-    kernel = Move(ebm.RandomWalkMetropolis, step_size=3.0)
+    kernel = ebm.Moves(ebm.RandomWalkMetropolis, step_size=3.0)
     objective = ebm.PersistentCD(kernel, num_steps=2, num_chains=1000)
     return functools.partial(
         _fit, start, objective, optimizer, NUM_STEPS, polyak_averaging(NUM_BURN_IN)

@@ -17,7 +17,6 @@ import optax
 from flowjax.flows import coupling_flow
 
 import ebm_ppl as ebm
-from ebm_ppl.trainers import Move
 
 HALF_WIDTH = 5.0
 """The laws lie within [-5, 5]²."""
@@ -61,7 +60,7 @@ def persistent_cd(num_steps: int = 9_000) -> Recipe:
     def anywhere(potential_fn: Callable) -> ebm.IndependenceMetropolis:
         return ebm.IndependenceMetropolis(potential_fn=potential_fn, proposal=_square())
 
-    moves = (Move(anywhere), Move(ebm.RandomWalkMetropolis, step_size=0.3))
+    moves = (ebm.Moves(anywhere), ebm.Moves(ebm.RandomWalkMetropolis, step_size=0.3))
     objective = ebm.PersistentCD(moves, num_steps=2, num_chains=384)
     return Recipe(_energy(), objective, muon(1e-2, num_steps), num_steps, batch_size=384)
 

@@ -29,6 +29,7 @@ from .samplers import ChEESHMC as ChEESHMC
 from .samplers import GibbsWithGradients as GibbsWithGradients
 from .samplers import IndependenceMetropolis as IndependenceMetropolis
 from .samplers import Langevin as Langevin
+from .samplers import Moves as Moves
 from .samplers import RandomWalkMetropolis as RandomWalkMetropolis
 from .samplers import ReplicaExchange as ReplicaExchange
 from .samplers import UnderdampedLangevin as UnderdampedLangevin

@@ -23,7 +23,7 @@ import optax
 from matplotlib.figure import Figure
 
 import ebm_ppl as ebm
-from ebm_ppl.trainers import Fit, Move, newton, polyak_averaging, scale_by_fisher
+from ebm_ppl.trainers import Fit, newton, polyak_averaging, scale_by_fisher
 from ebm_ppl.validation.datasets import two_normals
 
 NUM_EXAMPLES = 5000
@@ -55,7 +55,7 @@ def persistent_cd_fit(
     start: ebm.AbstractEnergy, data: jax.Array, rng_key: jax.Array, num_steps: int
 ) -> Fit:
     """Persistent CD whose chains cross between the wells."""
-    kernel = Move(ebm.RandomWalkMetropolis, step_size=3.0)
+    kernel = ebm.Moves(ebm.RandomWalkMetropolis, step_size=3.0)
     optimizer = optax.chain(
         scale_by_fisher(start, data[:300], damping=0.01),
         optax.scale_by_learning_rate(optax.linear_schedule(0.8, 0.08, num_steps)),

@@ -29,7 +29,6 @@ from flowjax.flows import coupling_flow
 from matplotlib.figure import Figure
 
 import ebm_ppl as ebm
-from ebm_ppl.trainers import Move
 from ebm_ppl.validation.datasets import PLANE_LAWS, AbstractLaw, kl_divergence
 
 HALF_WIDTH = 5.0
@@ -95,7 +94,7 @@ def objectives(rng_key: jax.Array, num_steps: int) -> dict[str, Any]:
     flow_optimizer = optax.chain(
         optax.clip_by_global_norm(1.0), optax.adam(optax.cosine_decay_schedule(1e-3, num_steps))
     )
-    moves = (Move(anywhere), Move(ebm.RandomWalkMetropolis, step_size=0.3))
+    moves = (ebm.Moves(anywhere), ebm.Moves(ebm.RandomWalkMetropolis, step_size=0.3))
     grid = ebm.QuadratureNormalizer(((-8.0, 8.0),) * 2, num_intervals=64, edge_tolerance=1.0)
     return {
         "exact maximum likelihood": ebm.ExactMaximumLikelihood(grid),

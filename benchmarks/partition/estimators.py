@@ -20,10 +20,11 @@ from ebm_ppl.partition._anneal import forward_log_weights, reverse_log_weights
 from ebm_ppl.partition._importance import importance_log_weights
 from ebm_ppl.partition._kronrod import kronrod
 from ebm_ppl.partition._ladders import run_ladders
-from ebm_ppl.partition._moves import CompensatedSum, Moves, as_moves
+from ebm_ppl.partition._moves import CompensatedSum, moves_along
 from ebm_ppl.partition._pilot import as_schedule
 from ebm_ppl.partition._sequential import run_particles
 from ebm_ppl.partition._thermodynamic import estimate_from_ladders
+from ebm_ppl.samplers import Moves
 
 Estimates: TypeAlias = Iterator[LogPartitionEstimate]
 _CHAINS, _DRAWS, _PARTICLES, _RUNS_OF_PARTICLES = 100, 200, 50, 20
@@ -41,7 +42,7 @@ def importance(problem: Problem, key: Any, num_runs: int) -> Estimates:
 
 def annealed(problem: Problem, key: Any, num_runs: int) -> Estimates:
     """Annealed importance sampling, 100 chains a run."""
-    moves = as_moves(None, 1, problem.path)
+    moves = moves_along(None, 1, problem.path)
     schedule = _schedule(problem, moves, key)
 
     def block(key: Any, count: int) -> CompensatedSum:
@@ -53,7 +54,7 @@ def annealed(problem: Problem, key: Any, num_runs: int) -> Estimates:
 
 def heated(problem: Problem, key: Any, num_runs: int) -> Estimates:
     """Reverse annealed importance sampling, 100 exact draws a run, two moves at a temperature by default."""
-    moves = as_moves(None, 1 if problem.num_temperatures else 2, problem.path)
+    moves = moves_along(None, 1 if problem.num_temperatures else 2, problem.path)
     schedule = _schedule(problem, moves, key)
 
     def block(key: Any, count: int) -> CompensatedSum:
@@ -68,7 +69,7 @@ def heated(problem: Problem, key: Any, num_runs: int) -> Estimates:
 
 def particles(problem: Problem, key: Any, num_runs: int) -> Estimates:
     """Sequential Monte Carlo, 20 runs of 50 particles for each estimate."""
-    moves = as_moves(None, 1, problem.path)
+    moves = moves_along(None, 1, problem.path)
     schedule = adaptive_schedule(problem.path, jax.random.key(7), threshold=0.9)
 
     def block(key: Any, count: int) -> CompensatedSum:
@@ -93,7 +94,7 @@ def bridge(problem: Problem, key: Any, num_runs: int) -> Estimates:
 
 def thermodynamic(problem: Problem, key: Any, num_runs: int) -> Estimates:
     """Thermodynamic integration, 8 ladders of 15 temperatures with 100 moves after 50."""
-    path, moves = problem.path, as_moves(None, 1, problem.path)
+    path, moves = problem.path, moves_along(None, 1, problem.path)
     nodes, *_ = kronrod(*_RULE)
     ladder = np.concatenate([[0.0], nodes, [1.0]])
     schedule = as_schedule(ladder, path, moves, jax.random.fold_in(key, 1), 0.5)

@@ -6,7 +6,6 @@ One NumPyro model serves all: `normalized` gives it a partition function that ca
 
 from ebm_ppl.doubly_intractable._annealed import AnnealedLogZ as AnnealedLogZ
 from ebm_ppl.doubly_intractable._auxiliary import ExactDraws as ExactDraws
-from ebm_ppl.doubly_intractable._auxiliary import ShortChains as ShortChains
 from ebm_ppl.doubly_intractable._normalized import normalized as normalized
 from ebm_ppl.doubly_intractable._sites import EnergySite as EnergySite
 from ebm_ppl.doubly_intractable.exchange import Exchange as Exchange

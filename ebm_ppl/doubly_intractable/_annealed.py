@@ -12,7 +12,8 @@ from ebm_ppl.annealing import as_path
 from ebm_ppl.energies import AbstractEnergy
 from ebm_ppl.partition import AnnealingSchedule
 from ebm_ppl.partition._anneal import forward_log_weights
-from ebm_ppl.partition._moves import as_moves
+from ebm_ppl.partition._moves import moves_along
+from ebm_ppl.samplers.moves import Kernels
 
 
 class AnnealedLogZ(eqx.Module):
@@ -51,7 +52,7 @@ class AnnealedLogZ(eqx.Module):
     schedule: AnnealingSchedule
     base: Any = None
     num_chains: int = eqx.field(static=True, default=100)
-    kernel: Any = eqx.field(static=True, default=None)
+    kernel: Kernels = None
     num_steps: int = eqx.field(static=True, default=1)
 
     def __check_init__(self) -> None:
@@ -61,7 +62,7 @@ class AnnealedLogZ(eqx.Module):
     def __call__(self, energy: AbstractEnergy, rng_key: PRNGKey) -> Scalar:
         """Estimate log Z of an energy, whose parameters may be traced."""
         path = as_path(energy, self.base)
-        moves = as_moves(self.kernel, self.num_steps, path)
+        moves = moves_along(self.kernel, self.num_steps, path)
         if moves.is_tunable and self.schedule.step_sizes is None:
             raise ValueError(
                 "`schedule` must bring step sizes for a kernel that takes one, as that of "

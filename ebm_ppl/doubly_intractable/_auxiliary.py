@@ -1,21 +1,20 @@
 """Draws from an energy for the auxiliary variables of the exchange algorithm."""
 
 from collections.abc import Callable
-from typing import Any, ClassVar, TypeAlias
+from typing import ClassVar, TypeAlias
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from ebm_ppl._checks import check_count
 from ebm_ppl._types import PRNGKey
 from ebm_ppl.distribution import EnergyDistribution
 from ebm_ppl.doubly_intractable._sites import EnergySite
 from ebm_ppl.energies._states import StateSpace
 from ebm_ppl.potentials import potential_fn
 from ebm_ppl.quadrature import QuadratureNormalizer
-from ebm_ppl.samplers import run_short_chain
+from ebm_ppl.samplers import Moves
 
 _MOST_STATES = 2**16
 
@@ -54,7 +53,7 @@ class ExactDraws(eqx.Module):
             if space.total > _MOST_STATES:
                 raise ValueError(
                     f"A discrete energy must have at most {_MOST_STATES} states for exact draws; got "
-                    f"{space.total}. Use `ShortChains`."
+                    f"{space.total}. Use `ebm_ppl.samplers.Moves`."
                 )
             states = space.states(jnp.arange(space.total))
             logits = -jax.vmap(site.energy)(states)
@@ -66,47 +65,12 @@ class ExactDraws(eqx.Module):
         return EnergyDistribution(site.energy, self.normalizer).sample(rng_key, (count,))
 
 
-class ShortChains(eqx.Module):
-    """Ends of Markov chains that start at the observations: the double Metropolis-Hastings sampler.
+def ends_of_chains(moves: Moves, site: EnergySite, rng_key: PRNGKey) -> Float[Array, "n *event"]:
+    """Where moves lead from each observation."""
+    potential = potential_fn(site.energy)
 
-    The chains only approach the energy's law, so the invariant law of the exchange algorithm is off by
-    what `num_steps` steps have not forgotten of the data; it is right in the limit of long chains.
+    def end_of_chain(rng_key: PRNGKey, x: Array) -> Array:
+        z, _ = moves.run(potential, potential.unconstrain(x), rng_key)
+        return potential.constrain(z)
 
-    Attributes:
-        kernel: Kernel class, or callable with the argument `potential_fn`.
-        num_steps: Number of steps of each chain.
-
-    Raises:
-        ValueError: If `kernel` is not callable or `num_steps` is no positive integer.
-
-    Examples:
-        >>> import functools
-        >>> from ebm_ppl import MALA
-        >>> from ebm_ppl.doubly_intractable import ShortChains
-        >>> auxiliary = ShortChains(functools.partial(MALA, step_size=0.1), num_steps=50)
-
-    References:
-        F. Liang (2010). A double Metropolis-Hastings sampler for spatial models with intractable
-        normalizing constants. *Journal of Statistical Computation and Simulation* 80(9), 1007-1022.
-    """
-
-    exact: ClassVar[bool] = False
-
-    kernel: Any = eqx.field(static=True)
-    num_steps: int = eqx.field(static=True)
-
-    def __check_init__(self) -> None:
-        if not callable(self.kernel):
-            raise ValueError(f"`kernel` must be a kernel class or callable; got {self.kernel!r}.")
-        check_count("num_steps", self.num_steps)
-
-    def __call__(self, site: EnergySite, rng_key: PRNGKey) -> Float[Array, "n *event"]:
-        """Where a chain from each observation ends."""
-        potential = potential_fn(site.energy)
-
-        def end_of_chain(rng_key: PRNGKey, x: Array) -> Array:
-            kernel = self.kernel(potential_fn=potential)
-            z, _ = run_short_chain(kernel, potential.unconstrain(x), self.num_steps, rng_key)
-            return potential.constrain(z)
-
-        return jax.vmap(end_of_chain)(jax.random.split(rng_key, len(site.x)), site.x)
+    return jax.vmap(end_of_chain)(jax.random.split(rng_key, len(site.x)), site.x)

@@ -11,7 +11,7 @@ from numpyro.infer import init_to_uniform
 from ebm_ppl._types import Position, PRNGKey, Scalar
 from ebm_ppl.doubly_intractable._normalized import normalized
 from ebm_ppl.doubly_intractable._sites import EnergySite, energy_sites
-from ebm_ppl.samplers import AbstractKernel, Point, Transition, WhitenedTarget
+from ebm_ppl.samplers import AbstractKernel, Point, Settings, Transition, WhitenedTarget
 from ebm_ppl.samplers._contract import accept_or_stay
 from ebm_ppl.samplers._numpyro import ModelArgs, ModelKwargs
 
@@ -89,13 +89,13 @@ class AbstractDoublyIntractableKernel(AbstractKernel):
         target: WhitenedTarget,
         start: Point,
         auxiliary: tuple[()],
-        step_size: Scalar,
+        settings: Settings,
     ) -> Transition:
         """Propose parameters, estimate the ratio of partition functions, and accept or stay."""
         assert target.context is not None
         key_noise, key_ratio, key_accept = jax.random.split(rng_key, 3)
         noise = jax.random.normal(key_noise, start.position.shape, start.position.dtype)
-        end = target.evaluate(step_size * noise)
+        end = target.evaluate(settings.step_size * noise)
         difference = self.log_z_difference(
             target.context(start.z), target.context(end.z), key_ratio
         )

@@ -1,5 +1,6 @@
 """The exchange algorithm."""
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -8,8 +9,9 @@ import jax.numpy as jnp
 from numpyro.infer import init_to_uniform
 
 from ebm_ppl._types import PRNGKey, Scalar
-from ebm_ppl.doubly_intractable._auxiliary import Auxiliary
+from ebm_ppl.doubly_intractable._auxiliary import Auxiliary, ends_of_chains
 from ebm_ppl.doubly_intractable._metropolis import AbstractDoublyIntractableKernel, Sites
+from ebm_ppl.samplers import Moves
 
 
 class Exchange(AbstractDoublyIntractableKernel):
@@ -21,15 +23,20 @@ class Exchange(AbstractDoublyIntractableKernel):
     \prod_i \frac{e^{-E_\theta(w_i)}}{e^{-E_{\theta'}(w_i)}}\right).$$
     The last product is an unbiased estimate of $(Z(\theta) / Z(\theta'))^n$ from one draw, and the kernel
     is reversible with respect to the posterior all the same, provided that the auxiliary draws are exact
-    (`ExactDraws`). With the ends of chains (`ShortChains`) it is so in the limit of long chains.
+    (`ExactDraws`).
+
+    With [`Moves`][ebm_ppl.samplers.Moves] the draws are where chains from the observations end: the double
+    Metropolis-Hastings sampler. They only approach the energy's law, so the invariant law is off by what
+    their steps have not forgotten of the data; it is right in the limit of long chains.
 
     The acceptance probability is below that of Metropolis with a known $Z$, the more so the larger a step
     is; warm-up tunes the step size and the mass matrix.
 
     Args:
         model: NumPyro model with observed energies, `EnergyDistribution(energy)` without normaliser.
-        auxiliary: Where auxiliary draws come from: `ExactDraws`, `ShortChains`, or any function of an
-            `EnergySite` and a random key; one with an attribute `exact` that is `True` is taken at its word.
+        auxiliary: Where auxiliary draws come from: `ExactDraws`, `Moves`, whose schedules are read at 0, or
+            any function of an `EnergySite` and a random key; one with an attribute `exact` that is `True`
+            is taken at its word.
         step_size: Standard deviation of the random walk in whitened coordinates.
         inverse_mass_matrix: Initial inverse mass matrix; `None` for the identity.
         adapt_step_size: Whether warm-up tunes the step size to `target_accept_prob`.
@@ -65,7 +72,15 @@ class Exchange(AbstractDoublyIntractableKernel):
         >>> mcmc.get_samples()["a"].shape
         (50,)
 
+        Auxiliary draws from fifty steps of MALA:
+
+        >>> double = Exchange(model, ebm.Moves(ebm.MALA, 50, step_size=0.1))
+        >>> double.exact
+        False
+
     References:
+        F. Liang (2010). A double Metropolis-Hastings sampler for spatial models with intractable
+        normalizing constants. *Journal of Statistical Computation and Simulation* 80(9), 1007-1022.
         I. Murray, Z. Ghahramani and D. J. C. MacKay (2006). MCMC for doubly-intractable distributions.
         *Uncertainty in Artificial Intelligence* 22.
     """
@@ -94,12 +109,7 @@ class Exchange(AbstractDoublyIntractableKernel):
             target_accept_prob,
             init_strategy,
         )
-        self._auxiliary: Auxiliary = auxiliary
-        if not callable(auxiliary):
-            raise ValueError(
-                "`auxiliary` must be a function of a site and a random key, such as "
-                f"`ExactDraws(normalizer)`; got {auxiliary!r}."
-            )
+        self._auxiliary = _as_auxiliary(auxiliary)
 
     @property
     def exact(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]  # a claim of its draws
@@ -114,3 +124,15 @@ class Exchange(AbstractDoublyIntractableKernel):
             draws = self._auxiliary(end[name], key)
             total += start[name].total_energy(draws) - end[name].total_energy(draws)
         return total
+
+
+def _as_auxiliary(auxiliary: Any) -> Auxiliary:
+    """A function of a site and a random key; of moves, where they lead from the data."""
+    is_moves = isinstance(auxiliary, Moves)
+    function: Auxiliary = functools.partial(ends_of_chains, auxiliary) if is_moves else auxiliary
+    if not callable(function):
+        raise ValueError(
+            "`auxiliary` must be a function of a site and a random key, such as "
+            f"`ExactDraws(normalizer)`, or Moves; got {auxiliary!r}."
+        )
+    return function

@@ -8,9 +8,10 @@ from jaxtyping import Array, Float
 from ebm_ppl._random import fast_key
 from ebm_ppl._types import PRNGKey, Scalar
 from ebm_ppl.annealing import AbstractPath
-from ebm_ppl.partition._moves import CompensatedSum, Moves, log_ratios, start_at_base
+from ebm_ppl.partition._moves import CompensatedSum, log_ratios, move_all, start_at_base
 from ebm_ppl.partition._pilot import AnnealingSchedule
 from ebm_ppl.potentials import potential_fn
+from ebm_ppl.samplers import Moves
 
 
 @eqx.filter_jit
@@ -61,7 +62,7 @@ def _anneal(
         z, log_weights = carry
         start, end, step_size, key = level
         log_weights = log_weights.add(log_ratios(path, z, start, end))
-        z, accept_prob = moves.run(path, end, step_size, z, key)
+        z, accept_prob = move_all(path, moves, end, step_size, z, key)
         return (z, log_weights), accept_prob
 
     # The last step has no move after it: nobody reads where that would lead.

@@ -1,6 +1,5 @@
 """Annealed importance sampling, from the base law to the target."""
 
-from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -13,9 +12,10 @@ from ebm_ppl.partition._anneal import forward_log_weights
 from ebm_ppl.partition._centre import centred
 from ebm_ppl.partition._estimate import LogPartitionEstimate, estimate_from_log_weights
 from ebm_ppl.partition._judged import Groups, judged
-from ebm_ppl.partition._moves import as_moves
+from ebm_ppl.partition._moves import moves_along
 from ebm_ppl.partition._pilot import FINENESS, Schedule, as_schedule
 from ebm_ppl.partition._rest import MOST_POINTS
+from ebm_ppl.samplers.moves import Kernels
 
 
 def annealed_importance_sampling(
@@ -25,7 +25,7 @@ def annealed_importance_sampling(
     base: Any = None,
     num_chains: int = 1_000,
     schedule: Schedule = None,
-    kernel: Callable[..., Any] | None = None,
+    kernel: Kernels = None,
     num_steps: int = 1,
     threshold: float | None = None,
     level: float = 0.95,
@@ -55,8 +55,10 @@ def annealed_importance_sampling(
             [`AnnealingSchedule`][ebm_ppl.partition.AnnealingSchedule]; by default a pilot run chooses them.
             Where it brings no step sizes and the kernel takes one, a pilot run tunes them.
         kernel: Called with `potential_fn`, and with `step_size` where that is tuned: a kernel class of this
-            package or of NumPyro, or a `functools.partial` of one. By default MALA; of discrete points
-            block Gibbs where the path knows their conditional laws, else Gibbs with gradients.
+            package or of NumPyro, a `functools.partial` of one, or [`Moves`][ebm_ppl.samplers.Moves], whose
+            schedules are of the inverse temperature. Several take turns, each with a step size that it
+            brings. By default MALA; of discrete points block Gibbs where the path knows their conditional
+            laws, else Gibbs with gradients.
         num_steps: Number of the kernel's steps at each temperature. Gibbs with gradients changes one
             coordinate a step: about as many steps as there are coordinates make a sweep.
         threshold: Conditional effective sample size at which a pilot run places temperatures; by default
@@ -104,7 +106,7 @@ def annealed_importance_sampling(
         check_interval("threshold", threshold, 0.0, 1.0)
     check_key("rng_key", rng_key)
     path, reference = centred(as_path(target, base), rng_key)
-    moves = as_moves(kernel, num_steps, path)
+    moves = moves_along(kernel, num_steps, path)
     key_pilot, key_run = jax.random.split(rng_key)
     ladder = as_schedule(
         schedule, path, moves, key_pilot, FINENESS if threshold is None else threshold

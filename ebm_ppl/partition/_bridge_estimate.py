@@ -12,6 +12,8 @@ from ebm_ppl._errors import NonFiniteEnergyError
 from ebm_ppl.partition._estimate import LEAST_ESS, LogPartitionEstimate, warn_if_unreliable
 
 _REPLICATES = 500
+_MOST_ROUNDS = 10_000
+"""Rounds of the search for the root, which halves a bracket as wide as the largest energy of a draw."""
 
 
 def estimate_from_bridge(
@@ -84,7 +86,7 @@ def _solve(log_ratio: np.ndarray, proposal_log_ratio: np.ndarray, size: float, c
     finite = proposal_log_ratio[np.isfinite(proposal_log_ratio)]
     low = min(log_ratio.min(), finite.min()) - 1 - math.log(count)
     high = max(log_ratio.max(), finite.max()) + 1
-    root: Any = optimize.brentq(excess, low, high, xtol=1e-12)
+    root: Any = optimize.brentq(excess, low, high, xtol=1e-12, maxiter=_MOST_ROUNDS)
     return float(root)
 
 

@@ -15,7 +15,7 @@ from ebm_ppl.annealing import AbstractPath, as_path
 from ebm_ppl.partition._centre import at_resolution
 from ebm_ppl.partition._estimate import LogPartitionEstimate
 from ebm_ppl.partition._judged import Groups, judged, thinned
-from ebm_ppl.partition._moves import as_moves
+from ebm_ppl.partition._moves import moves_along
 from ebm_ppl.partition._pilot import AnnealingSchedule
 from ebm_ppl.potentials import potential_fn
 from ebm_ppl.samplers import ReplicaExchange, ReplicaExchangeState
@@ -162,7 +162,7 @@ def _judged_by_draws(
     chains = kernel.points(run.get_samples(group_by_chain=True))
     path, points = as_path(kernel.energy, None), chains.reshape(-1, *kernel.energy.event_shape)
     rng_key = jax.random.key(_SEED)
-    moves = as_moves(None, 1, path)
+    moves = moves_along(None, 1, path)
     sizes = _step_sizes(path, points) if moves.is_tunable else None
     schedule = AnnealingSchedule(jnp.asarray([0.0, 1.0]), sizes)
     groups = Groups(moves, schedule, thinned(chains), np.zeros(len(chains)))

@@ -1,7 +1,6 @@
 """A base law that the target itself teaches."""
 
 import warnings
-from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
@@ -20,9 +19,10 @@ from ebm_ppl.energies import AbstractEnergy
 from ebm_ppl.partition._centre import centred
 from ebm_ppl.partition._estimate import SlowMixingWarning
 from ebm_ppl.partition._fitted_law import fitted_law
-from ebm_ppl.partition._moves import as_moves
+from ebm_ppl.partition._moves import moves_along
 from ebm_ppl.partition._pilot import as_schedule
 from ebm_ppl.partition._sequential import run_particles
+from ebm_ppl.samplers.moves import Kernels
 
 _COMPONENTS = 8
 _THRESHOLD = 0.9
@@ -43,7 +43,7 @@ def fit_base(
     base: Any = None,
     num_rounds: int = 20,
     num_draws: int = 10_000,
-    kernel: Callable[..., Any] | None = None,
+    kernel: Kernels = None,
     num_steps: int = 2,
 ) -> dist.Distribution:
     r"""Fit a base law to an energy: annealed particles first, then rounds of importance sampling.
@@ -145,13 +145,13 @@ def _particles(
     energy: AbstractEnergy,
     rng_key: PRNGKey,
     base: Any,
-    kernel: Callable[..., Any] | None,
+    kernel: Kernels,
     num_steps: int,
 ) -> tuple[Float[Array, "n *event"], Float[np.ndarray, " n"]]:
     """Annealed particles of a few runs, each as heavy as its estimate of Z."""
     key_pilot, key_runs = jax.random.split(rng_key)
     path, _ = centred(GeometricPath(energy, base), rng_key)
-    moves = as_moves(kernel, num_steps, path)
+    moves = moves_along(kernel, num_steps, path)
     ladder = as_schedule(None, path, moves, key_pilot, _THRESHOLD)
     keys = jax.random.split(key_runs, _RUNS)
     log_z, positions, log_weights, _ = run_particles(path, moves, ladder, keys, _PARTICLES)

@@ -11,11 +11,11 @@ from ebm_ppl.annealing import AbstractPath
 from ebm_ppl.partition._centre import at_resolution, resolution
 from ebm_ppl.partition._edge import at_edge, lost_at_edge
 from ebm_ppl.partition._estimate import LogPartitionEstimate, at_rest
-from ebm_ppl.partition._moves import Moves
 from ebm_ppl.partition._pilot import AnnealingSchedule
 from ebm_ppl.partition._rest import FALSE_ALARM_RATE, MOST_POINTS, drift_p_value
 from ebm_ppl.partition._scout import at_scouts
 from ebm_ppl.partition._second_base import at_second_base
+from ebm_ppl.samplers import Moves
 
 
 class Groups(NamedTuple):

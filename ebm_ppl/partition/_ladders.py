@@ -11,8 +11,9 @@ from jaxtyping import Array, Float
 from ebm_ppl._random import fast_key
 from ebm_ppl._types import PRNGKey, Scalar
 from ebm_ppl.annealing import AbstractPath, exchange_pairs
-from ebm_ppl.partition._moves import CompensatedSum, Moves, log_ratios, start_at_base
+from ebm_ppl.partition._moves import CompensatedSum, log_ratios, move_all, start_at_base
 from ebm_ppl.potentials import potential_fn
+from ebm_ppl.samplers import Moves
 
 
 class LadderRun(NamedTuple):
@@ -62,13 +63,13 @@ def run_ladders(
     num_nodes = len(ladder)
 
     def descend(z: Array, level: tuple[Scalar, Scalar | None, PRNGKey]) -> tuple[Array, Array]:
-        z, _ = moves.run(path, level[0], level[1], z, level[2])
+        z, _ = move_all(path, moves, level[0], level[1], z, level[2])
         return z, z
 
     def iterate(z: Array, key: PRNGKey, parity: Array) -> tuple[Array, Array]:
         key_move, key_exchange = jax.random.split(key)
         keys = jax.random.split(key_move, num_nodes)
-        z, _ = jax.vmap(lambda *at: moves.run(path, *at))(ladder, step_sizes, z, keys)
+        z, _ = jax.vmap(lambda *at: move_all(path, moves, *at))(ladder, step_sizes, z, keys)
         return exchange_neighbours(path, ladder, z, key_exchange, parity)
 
     def warm_up(z: Array, step: tuple[PRNGKey, Array]) -> tuple[Array, None]:

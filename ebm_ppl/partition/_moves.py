@@ -1,9 +1,6 @@
 """How chains move along a path, and how their weights add up."""
 
-import functools
-import inspect
-from collections.abc import Callable
-from typing import Any
+import dataclasses
 
 import equinox as eqx
 import jax
@@ -11,64 +8,61 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from ebm_ppl._checks import check_count
 from ebm_ppl._types import PRNGKey, Scalar
 from ebm_ppl.annealing import AbstractPath
 from ebm_ppl.energies import AbstractBlockwiseEnergy
 from ebm_ppl.potentials import potential_fn
-from ebm_ppl.samplers import MALA, BlockGibbs, GibbsWithGradients, run_short_chain
+from ebm_ppl.samplers import MALA, BlockGibbs, GibbsWithGradients, Moves
+from ebm_ppl.samplers.moves import Kernels, as_moves
 
 
-class Moves(eqx.Module):
-    """What moves chains at one temperature.
+def moves_along(kernel: Kernels, num_steps: int, path: AbstractPath) -> Moves:
+    """Read a kernel, or choose one: MALA or, of discrete points, Gibbs, by blocks if the path allows.
 
-    Attributes:
-        kernel: Makes a kernel from `potential_fn` and, where the step size is tuned, `step_size`.
-        num_steps: Number of its steps.
+    Raises:
+        ValueError: If it is no kernel, or one of several that take turns brings no step size.
     """
-
-    kernel: Callable[..., Any] = eqx.field(static=True)
-    num_steps: int = eqx.field(static=True)
-
-    @property
-    def is_tunable(self) -> bool:
-        """Whether the kernel takes a step size and none has been given."""
-        fixed = self.kernel.keywords if isinstance(self.kernel, functools.partial) else {}
-        return "step_size" in inspect.signature(self.kernel).parameters and "step_size" not in fixed
-
-    def run(
-        self,
-        path: AbstractPath,
-        inverse_temperature: Scalar,
-        step_size: Scalar | None,
-        z: Float[Array, "chains *position"],
-        rng_key: PRNGKey,
-    ) -> tuple[Float[Array, "chains *position"], Scalar]:
-        """Move every chain; return where they stand and the mean acceptance probability."""
-        potential = potential_fn(path.at(inverse_temperature))
-        given = {} if step_size is None else {"step_size": step_size}
-        kernel = self.kernel(potential_fn=potential, **given)
-        keys = jax.random.split(rng_key, len(z))
-        z, accept_prob = jax.vmap(lambda z, key: run_short_chain(kernel, z, self.num_steps, key))(
-            z, keys
-        )
-        return z, jnp.mean(accept_prob)
+    if kernel is not None:
+        moves = as_moves(kernel, num_steps)
+        _check_step_sizes(moves)
+        return moves
+    middle = jax.eval_shape(lambda: path.at(jnp.asarray(0.5)))
+    if isinstance(middle, AbstractBlockwiseEnergy):
+        return as_moves(BlockGibbs, num_steps)
+    is_discrete = path.energy.support.is_discrete
+    return as_moves(GibbsWithGradients if is_discrete else MALA, num_steps)
 
 
-def as_moves(kernel: Callable[..., Any] | None, num_steps: int, path: AbstractPath) -> Moves:
-    """Read a kernel, or choose one: MALA or, of discrete points, Gibbs, by blocks if the path allows."""
-    check_count("num_steps", num_steps)
-    if kernel is None:
-        middle = jax.eval_shape(lambda: path.at(jnp.asarray(0.5)))
-        if isinstance(middle, AbstractBlockwiseEnergy):
-            kernel = BlockGibbs
-        elif path.energy.support.is_discrete:
-            kernel = GibbsWithGradients
-        else:
-            kernel = MALA
-    if not callable(kernel):
-        raise ValueError(f"`kernel` must be a kernel class or callable; got {kernel!r}.")
-    return Moves(kernel, num_steps)
+def _check_step_sizes(moves: Moves) -> None:
+    """Refuse kernels that take turns with a step size that nobody gives or tunes."""
+    for turn in moves.kernel if moves.take_turns else ():
+        _check_step_sizes(turn)
+        if turn.is_tunable:
+            raise ValueError(
+                "`kernel` must bring a step size for each of several kernels, as in "
+                "`Moves(kernel, step_size=...)`, since that of a single one alone is tuned; got "
+                f"{turn.kernel!r}."
+            )
+
+
+def move_all(
+    path: AbstractPath,
+    moves: Moves,
+    inverse_temperature: Scalar,
+    step_size: Scalar | None,
+    z: Float[Array, "chains *position"],
+    rng_key: PRNGKey,
+) -> tuple[Float[Array, "chains *position"], Scalar]:
+    """Move every chain; return where they stand and the mean acceptance probability."""
+    potential = potential_fn(path.at(inverse_temperature))
+    if step_size is not None:
+        moves = dataclasses.replace(moves, step_size=step_size)
+
+    def move(z: Array, rng_key: PRNGKey) -> tuple[Array, Scalar]:
+        return moves.run(potential, z, rng_key, inverse_temperature)
+
+    z, accept_prob = jax.vmap(move)(z, jax.random.split(rng_key, len(z)))
+    return z, jnp.mean(accept_prob)
 
 
 def log_ratios(

@@ -1,7 +1,6 @@
 """A first run of particles along a path, which chooses its inverse temperatures and the step sizes on it."""
 
 import math
-from collections.abc import Callable
 from typing import Any, NamedTuple, TypeAlias
 
 import equinox as eqx
@@ -24,8 +23,10 @@ from ebm_ppl.annealing import (
 )
 from ebm_ppl.energies import AbstractEnergy
 from ebm_ppl.partition._centre import centred
-from ebm_ppl.partition._moves import Moves, as_moves, log_ratios, start_at_base
+from ebm_ppl.partition._moves import log_ratios, move_all, moves_along, start_at_base
 from ebm_ppl.partition._resampling import systematic_resample
+from ebm_ppl.samplers import Moves
+from ebm_ppl.samplers.moves import Kernels
 
 _MOST_STEPS = 2_000
 _ROUNDS = 3  # of moves at each temperature, after each of which the step size is corrected
@@ -63,7 +64,7 @@ def adaptive_schedule(
     rng_key: PRNGKey,
     *,
     base: Any = None,
-    kernel: Callable[..., Any] | None = None,
+    kernel: Kernels = None,
     num_steps: int = 1,
     threshold: float = 0.995,
     num_particles: int = 500,
@@ -81,8 +82,9 @@ def adaptive_schedule(
         rng_key: Random key.
         base: Base law, as [`GeometricPath`][ebm_ppl.annealing.GeometricPath] takes it.
         kernel: Called with `potential_fn`, and with `step_size` if it has such an argument that is not
-            fixed by `functools.partial`: a kernel class of this package or of NumPyro. By default block
-            Gibbs for energies that know their conditional laws, else MALA.
+            fixed by `functools.partial`: a kernel class of this package or of NumPyro, or
+            [`Moves`][ebm_ppl.samplers.Moves]. By default block Gibbs for energies that know their
+            conditional laws, else MALA.
         num_steps: Number of its steps at each temperature.
         threshold: Least conditional effective sample size, as a share; nearer to 1, more temperatures.
         num_particles: Number of particles.
@@ -113,7 +115,7 @@ def adaptive_schedule(
     check_interval("target_accept_prob", target_accept_prob, 0.0, 1.0)
     check_key("rng_key", rng_key)
     path, _ = centred(as_path(target, base), rng_key)
-    moves = as_moves(kernel, num_steps, path)
+    moves = moves_along(kernel, num_steps, path)
     return _run_pilot(path, moves, rng_key, None, threshold, num_particles, target_accept_prob)
 
 
@@ -259,7 +261,7 @@ def _pilot(
         def tune(carry: tuple[Array, Scalar], key: PRNGKey) -> tuple[tuple[Array, Scalar], None]:
             z, log_step_size = carry
             step_size = jnp.exp(log_step_size) if moves.is_tunable else None
-            z, accept_prob = moves.run(path, end, step_size, z, key)
+            z, accept_prob = move_all(path, moves, end, step_size, z, key)
             return (z, log_step_size + _GAIN * (accept_prob - target_accept_prob)), None
 
         keys = jax.random.split(key_moves, _ROUNDS)

@@ -14,10 +14,11 @@ from scipy import stats
 from ebm_ppl._random import fast_key
 from ebm_ppl._types import PRNGKey, Scalar
 from ebm_ppl.annealing import AbstractPath
-from ebm_ppl.partition._moves import Moves
+from ebm_ppl.partition._moves import move_all
 from ebm_ppl.partition._pilot import AnnealingSchedule
 from ebm_ppl.partition._weights import effective_sample_size, shares
 from ebm_ppl.potentials import potential_fn
+from ebm_ppl.samplers import Moves
 
 MOST_POINTS = 2_000
 # Chains lag where the tuned step size is too large or too small for them.
@@ -103,7 +104,9 @@ def _move_on(
 
     def step(number: Array, z: Array) -> Array:
         size = None if step_size is None else factors[number % len(factors)] * step_size
-        return moves.run(path, inverse_temperature, size, z, jax.random.fold_in(key, number))[0]
+        return move_all(path, moves, inverse_temperature, size, z, jax.random.fold_in(key, number))[
+            0
+        ]
 
     def features(z: Array) -> Array:
         flat = z.reshape(len(z), -1)

@@ -1,6 +1,5 @@
 """Annealed importance sampling from the target back to the base law."""
 
-from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -17,9 +16,10 @@ from ebm_ppl.partition._centre import centred
 from ebm_ppl.partition._edge import check_inside
 from ebm_ppl.partition._estimate import LogPartitionEstimate, estimate_from_log_weights
 from ebm_ppl.partition._judged import Groups, judged
-from ebm_ppl.partition._moves import as_moves
+from ebm_ppl.partition._moves import moves_along
 from ebm_ppl.partition._pilot import FINENESS, Schedule, as_schedule
 from ebm_ppl.partition._rest import MOST_POINTS
+from ebm_ppl.samplers.moves import Kernels
 
 
 def reverse_annealed_importance_sampling(
@@ -29,7 +29,7 @@ def reverse_annealed_importance_sampling(
     *,
     base: Any = None,
     schedule: Schedule = None,
-    kernel: Callable[..., Any] | None = None,
+    kernel: Kernels = None,
     num_steps: int = 2,
     threshold: float | None = None,
     level: float = 0.95,
@@ -102,7 +102,7 @@ def reverse_annealed_importance_sampling(
             f"Expected `draws` of shape (num_chains, *{tuple(path.energy.event_shape)}) with at least 2 "
             f"chains; got {shape}."
         )
-    moves = as_moves(kernel, num_steps, path)
+    moves = moves_along(kernel, num_steps, path)
     key_pilot, key_run = jax.random.split(rng_key)
     ladder = as_schedule(
         schedule, path, moves, key_pilot, FINENESS if threshold is None else threshold

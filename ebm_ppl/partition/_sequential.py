@@ -1,6 +1,5 @@
 """Sequential Monte Carlo: annealed particles that are resampled on the way."""
 
-from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
@@ -20,15 +19,17 @@ from ebm_ppl.partition._estimate import LogPartitionEstimate, estimate_from_log_
 from ebm_ppl.partition._judged import Groups, judged
 from ebm_ppl.partition._moves import (
     CompensatedSum,
-    Moves,
-    as_moves,
     log_ratios,
+    move_all,
+    moves_along,
     start_at_base,
 )
 from ebm_ppl.partition._pilot import AnnealingSchedule, Fineness, Schedule, as_schedule
 from ebm_ppl.partition._resampling import systematic_resample
 from ebm_ppl.partition._rest import MOST_POINTS
 from ebm_ppl.potentials import potential_fn
+from ebm_ppl.samplers import Moves
+from ebm_ppl.samplers.moves import Kernels
 
 _RESAMPLE_BELOW = 0.5
 # On the critical Ising torus of 16 x 16, 234 temperatures, the half-width is then 0.04 to 0.06, from 33 to 52
@@ -44,7 +45,7 @@ def sequential_monte_carlo(
     num_particles: int = 500,
     num_runs: int = 20,
     schedule: Schedule = None,
-    kernel: Callable[..., Any] | None = None,
+    kernel: Kernels = None,
     num_steps: int = 1,
     threshold: float | None = None,
     level: float = 0.95,
@@ -119,7 +120,7 @@ def sequential_monte_carlo(
         check_interval("threshold", threshold, 0.0, 1.0)
     check_key("rng_key", rng_key)
     path, reference = centred(as_path(target, base), rng_key)
-    moves = as_moves(kernel, num_steps, path)
+    moves = moves_along(kernel, num_steps, path)
     key_pilot, key_runs = jax.random.split(rng_key)
     ladder = as_schedule(
         schedule, path, moves, key_pilot, _FINENESS if threshold is None else threshold
@@ -189,7 +190,7 @@ def run_particles(
             log_z, weights = jax.tree.map(
                 lambda new, old: jnp.where(poor, new, old), (mean, even), (log_z, weights)
             )
-            z, _ = moves.run(path, end, step_size, z, key_move)
+            z, _ = move_all(path, moves, end, step_size, z, key_move)
             return (z, weights, log_z), poor
 
         keys = jax.random.split(key_steps, len(ladder) - 1)

@@ -2,7 +2,7 @@
 
 import math
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import equinox as eqx
@@ -22,8 +22,9 @@ from ebm_ppl.partition._estimate import LogPartitionEstimate, SlowMixingWarning
 from ebm_ppl.partition._judged import Groups, judged, thinned
 from ebm_ppl.partition._kronrod import kronrod
 from ebm_ppl.partition._ladders import run_ladders
-from ebm_ppl.partition._moves import as_moves, log_ratios, start_at_base
+from ebm_ppl.partition._moves import log_ratios, moves_along, start_at_base
 from ebm_ppl.partition._pilot import as_schedule
+from ebm_ppl.samplers.moves import Kernels
 
 _LENGTH = (500, 200)  # draws, and warm-up before them
 # At half as many draws the half-width on the critical Ising torus of 16 x 16 is 0.10 to 0.12, from 14 CPU
@@ -47,7 +48,7 @@ def thermodynamic_integration(
     num_warmup: int | None = None,
     num_panels: int = 1,
     power: float = 3.0,
-    kernel: Callable[..., Any] | None = None,
+    kernel: Kernels = None,
     num_steps: int = 1,
     level: float = 0.95,
 ) -> LogPartitionEstimate:
@@ -132,7 +133,7 @@ def thermodynamic_integration(
     )
     check_count("num_draws", num_draws, 4)
     check_count("num_warmup", num_warmup, 0)
-    moves = as_moves(kernel, num_steps, path)
+    moves = moves_along(kernel, num_steps, path)
     nodes, *_ = kronrod(num_panels, power)
     key_check, key_pilot, key_run = jax.random.split(rng_key, 3)
     if not bool(_is_finite_at_base(path, key_check)):

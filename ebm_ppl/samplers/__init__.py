@@ -30,7 +30,11 @@ from ebm_ppl.samplers._contract import (
 from ebm_ppl.samplers._contract import (
     run_short_chain as run_short_chain,
 )
+from ebm_ppl.samplers._warmup import AbstractWarmup as AbstractWarmup
+from ebm_ppl.samplers._warmup import Adaptation as Adaptation
 from ebm_ppl.samplers._warmup import AdaptationState as AdaptationState
+from ebm_ppl.samplers._warmup import Observed as Observed
+from ebm_ppl.samplers._warmup import Settings as Settings
 from ebm_ppl.samplers.annealed_langevin import annealed_langevin as annealed_langevin
 from ebm_ppl.samplers.block_gibbs import BlockGibbs as BlockGibbs
 from ebm_ppl.samplers.chees_hmc import ChEESHMC as ChEESHMC
@@ -41,6 +45,7 @@ from ebm_ppl.samplers.mala import MALA as MALA
 from ebm_ppl.samplers.mams import MAMS as MAMS
 from ebm_ppl.samplers.mclmc import MCLMC as MCLMC
 from ebm_ppl.samplers.mcmc import MCMC as MCMC
+from ebm_ppl.samplers.moves import Moves as Moves
 from ebm_ppl.samplers.random_walk_metropolis import RandomWalkMetropolis as RandomWalkMetropolis
 from ebm_ppl.samplers.replica_exchange import ReplicaExchange as ReplicaExchange
 from ebm_ppl.samplers.replica_exchange import ReplicaExchangeState as ReplicaExchangeState

@@ -11,8 +11,8 @@ from ebm_ppl._checks import check_count, check_finite, check_positive, is_traced
 from ebm_ppl._types import Event, PRNGKey, Scalar
 from ebm_ppl.energies import AbstractConditionalEnergy
 from ebm_ppl.energies._conditions import named, notation
-from ebm_ppl.samplers._contract import run_short_chain
 from ebm_ppl.samplers.mala import MALA
+from ebm_ppl.samplers.moves import Moves
 
 
 def annealed_langevin(
@@ -157,8 +157,8 @@ def _walk(
     """Metropolis-adjusted Langevin steps at one level."""
     if num_steps == 0:
         return x
-    kernel = MALA(potential_fn=energy.at(sigma=sigma), step_size=step_size)
-    return run_short_chain(kernel, x, num_steps, rng_key)[0]
+    moves = Moves(MALA, num_steps, step_size=step_size)
+    return moves.run(energy.at(sigma=sigma), x, rng_key)[0]
 
 
 def _gradient(energy: AbstractConditionalEnergy, x: Event, sigma: Scalar) -> Event:

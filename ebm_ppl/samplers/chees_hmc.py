@@ -13,10 +13,9 @@ from ebm_ppl.samplers._contract import (
     AbstractSharedTrajectoryKernel,
     Followed,
     Point,
-    Trajectory,
     WhitenedTarget,
 )
-from ebm_ppl.samplers._warmup import apply
+from ebm_ppl.samplers._warmup import Trajectory, apply
 
 
 class _Phase(NamedTuple):

@@ -22,6 +22,7 @@ from ebm_ppl.samplers._contract import (
     WhitenedTarget,
     accept_or_stay,
 )
+from ebm_ppl.samplers._warmup import Settings
 
 
 class IndependenceMetropolis(AbstractKernel):
@@ -122,7 +123,7 @@ class IndependenceMetropolis(AbstractKernel):
         target: WhitenedTarget,
         start: Point,
         auxiliary: tuple[()],
-        step_size: Scalar,  # noqa: ARG002
+        settings: Settings,  # noqa: ARG002
     ) -> Transition:
         """Propose, and accept or stay."""
         key_proposal, key_accept = jax.random.split(rng_key)

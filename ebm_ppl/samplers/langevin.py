@@ -10,13 +10,14 @@ from jaxtyping import Array, Float
 from numpyro.infer import init_to_uniform
 
 from ebm_ppl._checks import check_positive, is_traced
-from ebm_ppl._types import PotentialFn, Scalar
+from ebm_ppl._types import PotentialFn
 from ebm_ppl.samplers._contract import (
     AbstractUnadjustedKernel,
     KernelState,
     Point,
     WhitenedTarget,
 )
+from ebm_ppl.samplers._warmup import Settings
 
 
 class Langevin(AbstractUnadjustedKernel):
@@ -126,9 +127,10 @@ class Langevin(AbstractUnadjustedKernel):
         target: WhitenedTarget,
         start: Point,
         auxiliary: tuple[()],
-        step_size: Scalar,
+        settings: Settings,
     ) -> tuple[Point, tuple[()]]:
         r"""$w - \epsilon \nabla U(w) + \sigma \xi$."""
+        step_size = settings.step_size
         scale = jnp.sqrt(2 * step_size) if self._noise_scale is None else self._noise_scale
         position = start.position - step_size * start.gradient + scale * noise
         return target.evaluate(position), auxiliary

@@ -90,11 +90,8 @@ class MALA(AbstractMetropolisKernel):
             dense_mass=dense_mass,
             target_accept_prob=target_accept_prob,
             init_strategy=init_strategy,
+            step_for=_step_for,
         )
-
-    def step_for(self, distance: Scalar) -> Scalar:
-        r"""$\epsilon$ for which the noise moves so far, $\sqrt{2 \epsilon}$."""
-        return 0.5 * distance**2
 
     def propose(
         self, noise: Float[Array, " dim"], start: Point, step_size: Scalar
@@ -106,3 +103,8 @@ class MALA(AbstractMetropolisKernel):
         r"""$\tfrac12 (g + g') \cdot (w' - w + \tfrac{\epsilon}{2} (g - g'))$."""
         bend = 0.5 * step_size * (start.gradient - end.gradient)
         return 0.5 * jnp.dot(start.gradient + end.gradient, end.position - start.position + bend)
+
+
+def _step_for(distance: Scalar) -> Scalar:
+    r"""$\epsilon$ for which the noise moves so far, $\sqrt{2 \epsilon}$."""
+    return 0.5 * distance**2

@@ -13,11 +13,10 @@ from ebm_ppl.samplers._contract import (
     AbstractSharedTrajectoryKernel,
     Followed,
     Point,
-    Trajectory,
     WhitenedTarget,
 )
 from ebm_ppl.samplers._microcanonical import LEAST_SIZE, Turned, kick, normalised, speed
-from ebm_ppl.samplers._warmup import apply
+from ebm_ppl.samplers._warmup import Trajectory, apply
 
 
 class _Phase(NamedTuple):

@@ -3,45 +3,22 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
-from jax import lax
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float
 from numpyro.infer import init_to_uniform
 
 from ebm_ppl._checks import check_flag, check_positive
 from ebm_ppl._types import PotentialFn, PRNGKey, Scalar
 from ebm_ppl.samplers._contract import (
     AbstractUnadjustedKernel,
-    KernelState,
     Point,
     WhitenedTarget,
 )
 from ebm_ppl.samplers._microcanonical import Turned, draw_direction, kick, refresh, speed
-from ebm_ppl.samplers._numpyro import flat_positions
-from ebm_ppl.samplers._warmup import (
-    POOLED,
-    AdaptationState,
-    FlowSearch,
-    change_coordinates,
-    end_window,
-    follow_errors,
-    follow_memory,
-    solve,
-    start_flow_search,
-)
+from ebm_ppl.samplers._warmup import POOLED, UNITS_OF_ROUNDING, Adaptation, FlowSettings, FlowWarmup
 
 _OUTER = 0.1931833275037836
 """Share of a step in each outer kick: the root of smallest error (McLachlan 1995, Table 2)."""
-_UNITS = 2.0
-"""Units in the last place of the potential energy below which an energy error is taken for rounding."""
-
-
-class Flow(NamedTuple):
-    """What all chains share in one step."""
-
-    step_size: Scalar
-    length: Scalar
 
 
 class Moving(NamedTuple):
@@ -156,6 +133,8 @@ class MCLMC(AbstractUnadjustedKernel):
             dense_mass=dense_mass,
             init_strategy=init_strategy,
             pace=POOLED,
+            # In the units of rounding below which steps are not tuned.
+            bearable_energy_error=lambda dim: (energy_variance * dim) ** 0.5 / UNITS_OF_ROUNDING,
         )
         check_positive("length", length)
         check_positive("energy_variance", energy_variance)
@@ -166,29 +145,20 @@ class MCLMC(AbstractUnadjustedKernel):
         self._searches_step_size = adapt_step_size
         self._adapt_length = adapt_length
 
-    def bearable_energy_error(self, dim: int) -> Any:
-        """The energy error of a step, in the units of rounding below which steps are not tuned."""
-        return (self._energy_variance * dim) ** 0.5 / _UNITS
-
     def init_auxiliary(self, rng_key: PRNGKey, position: Float[Array, " dim"]) -> Moving:
         """Draw the direction from its invariant law, which is uniform."""
         direction = draw_direction(rng_key, position)
         return Moving(direction, jnp.zeros_like(direction, shape=()))
 
-    def init_learned(self, positions: Float[Array, "chains dim"]) -> FlowSearch:
-        """The search for step size and length before it begins."""
-        length, step_size = (
-            jnp.asarray(value, dtype=positions.dtype) for value in (self._length, self._step_size)
+    def warmup(self, adaptation: Adaptation) -> FlowWarmup:
+        """A warm-up that tunes the step size by energy errors, and the length, too."""
+        return FlowWarmup(
+            adaptation,
+            self._length,
+            self._energy_variance,
+            self._searches_step_size,
+            self._adapt_length,
         )
-        return start_flow_search(length, step_size, positions)
-
-    def settings(
-        self,
-        adaptation: AdaptationState,
-        iteration: Int[Array, ""],  # noqa: ARG002
-    ) -> Flow:
-        """The step size and the length."""
-        return Flow(adaptation.step_size, adaptation.learned.length)
 
     def turn(
         self, direction: Float[Array, " n"], gradient: Float[Array, " dim"], time: Scalar
@@ -226,10 +196,10 @@ class MCLMC(AbstractUnadjustedKernel):
         target: WhitenedTarget,
         start: Point,
         auxiliary: Moving,
-        step_size: Flow,
+        settings: FlowSettings,
     ) -> tuple[Point, Moving]:
         """Turn, move, turn, move, turn; then forget a part of the direction."""
-        step, length = step_size
+        step, length = settings
         dim, direction = start.position.size, auxiliary.direction
         drift = 0.5 * step * speed(direction)
         point, kinetic_change = start, jnp.zeros_like(start.potential_energy)
@@ -248,43 +218,3 @@ class MCLMC(AbstractUnadjustedKernel):
     def turn_back(self, auxiliary: Moving) -> Moving:
         """The opposite direction, and no error."""
         return Moving(-auxiliary.direction, jnp.zeros_like(auxiliary.energy_error))
-
-    def learn(self, before: KernelState, after: KernelState) -> FlowSearch:
-        """Correct step size and length by one step of all chains."""
-        adaptation = before.adaptation
-        search, ends = adaptation.learned, adaptation.window_ends
-        positions = flat_positions(after.z, before.potential_energy.shape)
-        errors = jnp.atleast_1d(after.auxiliary.energy_error)
-        diverging = jnp.atleast_1d(after.diverging)
-        potential_energy = jnp.atleast_1d(after.potential_energy)
-        rounding = _UNITS * jnp.finfo(errors.dtype).eps * jnp.abs(potential_energy)
-        aim = jnp.maximum(self._energy_variance * positions.shape[1], rounding**2)
-        errors = jnp.where(diverging, jnp.nan, errors**2 / aim)
-        search = follow_errors(search, adaptation.step_size, errors)
-        if ends.size < 3:
-            return search
-        scale = adaptation.inverse_mass_matrix_sqrt
-        if self._adapt_length:
-            white = jax.vmap(lambda z: solve(scale, z))(positions)
-            search = follow_memory(search, white, before.iteration, ends)
-
-        def end() -> FlowSearch:
-            new = change_coordinates(search, scale, after.adaptation.inverse_mass_matrix_sqrt)
-            if not self._adapt_length:
-                return new
-            stretch = jnp.exp(new.log_step_size - search.log_step_size)
-            return end_window(
-                new,
-                adaptation.step_size * stretch,
-                before.iteration,
-                ends,
-                learns_width=not self._adapt_mass_matrix,
-            )
-
-        return lax.cond(jnp.any(before.iteration == ends), end, lambda: search)
-
-    def learned_step_size(self, adaptation: AdaptationState) -> Scalar:
-        """The step size whose energy errors are as large as wanted."""
-        if not self._searches_step_size:
-            return adaptation.step_size
-        return jnp.exp(adaptation.learned.log_step_size)

@@ -9,8 +9,9 @@ from jaxtyping import Array, Float
 from numpyro.infer import init_to_uniform
 
 from ebm_ppl._checks import check_positive
-from ebm_ppl._types import PotentialFn, PRNGKey, Scalar
+from ebm_ppl._types import PotentialFn, PRNGKey
 from ebm_ppl.samplers._contract import AbstractUnadjustedKernel, Point, WhitenedTarget
+from ebm_ppl.samplers._warmup import Settings
 
 
 class UnderdampedLangevin(AbstractUnadjustedKernel):
@@ -96,9 +97,10 @@ class UnderdampedLangevin(AbstractUnadjustedKernel):
         target: WhitenedTarget,
         start: Point,
         auxiliary: Float[Array, " dim"],
-        step_size: Scalar,
+        settings: Settings,
     ) -> tuple[Point, Float[Array, " dim"]]:
         """One BAOAB step of position and momentum."""
+        step_size = settings.step_size
         half = 0.5 * step_size
         damping = jnp.exp(-self._friction * step_size)
         momentum = auxiliary - half * start.gradient

@@ -17,7 +17,6 @@ from ebm_ppl.trainers._fisher_scoring import fisher_scoring as fisher_scoring
 from ebm_ppl.trainers._fit import Fit as Fit
 from ebm_ppl.trainers._fit import fit as fit
 from ebm_ppl.trainers._history import History as History
-from ebm_ppl.trainers._negative_phase import Move as Move
 from ebm_ppl.trainers._preconditioning import scale_by_fisher as scale_by_fisher
 from ebm_ppl.trainers._schedule import polyak_averaging as polyak_averaging
 from ebm_ppl.trainers._standard_errors import StandardErrors as StandardErrors

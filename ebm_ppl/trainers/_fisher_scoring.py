@@ -11,8 +11,8 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from ebm_ppl._checks import check_count, check_finite, check_positive
+from ebm_ppl._schedule import Schedule, check_positive_schedule, value_at
 from ebm_ppl._types import PRNGKey
-from ebm_ppl.trainers._schedule import Schedule, check_positive_schedule, value_at
 
 Simulator: TypeAlias = Callable[[PRNGKey, Array], Array]
 """Maps a random key and one parameter to one simulated observation."""

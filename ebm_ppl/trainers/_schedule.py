@@ -1,25 +1,12 @@
-"""Numbers that may change from step to step."""
+"""Decays that change from step to step."""
 
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import Any
 
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from ebm_ppl._checks import check_count, check_positive
-
-Schedule: TypeAlias = Any
-"""A number, or a function from the step to one, such as Optax's schedules."""
-
-
-def value_at(schedule: Schedule, step: Array | int) -> Any:
-    """Value of a schedule at a step; a number is its own value at every step."""
-    return schedule(step) if callable(schedule) else schedule
-
-
-def check_positive_schedule(name: str, schedule: Schedule) -> None:
-    """Refuse a number, or a schedule's first value, that is not finite and above 0."""
-    check_positive(name, value_at(schedule, 0))
+from ebm_ppl._checks import check_count
 
 
 def polyak_averaging(start: int) -> Callable[[Any], Array]:

@@ -9,11 +9,12 @@ from jaxtyping import Array, Float
 
 from ebm_ppl._checks import check_count
 from ebm_ppl._types import PRNGKey
-from ebm_ppl.samplers import MALA
+from ebm_ppl.samplers import MALA, Moves
+from ebm_ppl.samplers.moves import Kernels, as_moves
 from ebm_ppl.trainers._base import AbstractObjective, Model, Prepared
 from ebm_ppl.trainers._batch import Batch, energies_of
 from ebm_ppl.trainers._derivatives import energy_gradients
-from ebm_ppl.trainers._negative_phase import KernelFactory, Move, NegativePhase
+from ebm_ppl.trainers._negative_phase import check_moves, move_chains
 
 
 class ContrastiveDivergence(AbstractObjective):
@@ -31,8 +32,9 @@ class ContrastiveDivergence(AbstractObjective):
     T(x) - T(x^-))$, which `sensitivity` estimates from the pairs of start and end.
 
     Args:
-        kernel: Kernel of the negative phase: a class or callable that takes `potential_fn=`, a `Move`
-            with scheduled settings, or a sequence of these that take turns in each sweep.
+        kernel: Kernel of the negative phase: a class or callable that takes `potential_fn=`,
+            [`Moves`][ebm_ppl.samplers.Moves] with scheduled settings, or a sequence of these that take
+            turns in each sweep.
         num_steps: Number of sweeps $k$.
         num_chains_per_example: Number of chains $m$ that each example starts.
 
@@ -56,22 +58,22 @@ class ContrastiveDivergence(AbstractObjective):
     consistent = True
     is_criterion = False
 
-    negative_phase: NegativePhase
+    moves: Moves
     num_chains_per_example: int = eqx.field(static=True)
 
     def __init__(
         self,
-        kernel: KernelFactory | Move | Any = MALA,
+        kernel: Kernels = MALA,
         num_steps: int = 1,
         num_chains_per_example: int = 1,
     ) -> None:
         check_count("num_chains_per_example", num_chains_per_example)
-        self.negative_phase = NegativePhase(kernel, num_steps)
+        self.moves = as_moves(kernel, num_steps)
         self.num_chains_per_example = num_chains_per_example
 
     def init(self, energy: Any, data: Batch, rng_key: PRNGKey) -> tuple[None, None]:
         """Nothing is learned or carried; the kernel is checked against the energy."""
-        self.negative_phase.check(energy, data.x, data.condition)
+        check_moves(self.moves, energy, data.x, data.condition)
         return None, None
 
     def prepare(
@@ -82,7 +84,7 @@ class ContrastiveDivergence(AbstractObjective):
         starts, condition = jax.tree.map(
             lambda leaf: repeated(leaf, repeats), (batch.x, batch.condition)
         )
-        ends, metrics = self.negative_phase.run(model.energy, starts, condition, step, rng_key)
+        ends, metrics = move_chains(self.moves, model.energy, starts, condition, step, rng_key)
         ends = ends.reshape(repeats, *batch.x.shape)
         gap = -jnp.mean(self.losses(model, batch, ends))
         return Prepared(ends, carried, metrics | {"energy_gap": gap})

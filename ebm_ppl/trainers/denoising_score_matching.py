@@ -7,12 +7,12 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from ebm_ppl._schedule import Schedule, check_positive_schedule, value_at
 from ebm_ppl._types import Event, PRNGKey, Scalar
 from ebm_ppl.trainers._base import AbstractObjective, Model, Prepared
 from ebm_ppl.trainers._batch import Batch, per_example
 from ebm_ppl.trainers._denoising import Noise, denoising_loss
 from ebm_ppl.trainers._derivatives import check_no_boundary
-from ebm_ppl.trainers._schedule import Schedule, check_positive_schedule, value_at
 
 
 class DenoisingScoreMatching(AbstractObjective):

@@ -9,12 +9,13 @@ from jaxtyping import Array, Float
 from ebm_ppl._checks import check_count
 from ebm_ppl._random import fast_key
 from ebm_ppl._types import PRNGKey
-from ebm_ppl.samplers import MALA
+from ebm_ppl.samplers import MALA, Moves
+from ebm_ppl.samplers.moves import Kernels, as_moves
 from ebm_ppl.trainers._base import AbstractObjective, Model, Prepared
 from ebm_ppl.trainers._batch import Batch, Condition, energies_of
 from ebm_ppl.trainers._derivatives import energy_gradients
 from ebm_ppl.trainers._minibatch import random_rows
-from ebm_ppl.trainers._negative_phase import KernelFactory, Move, NegativePhase
+from ebm_ppl.trainers._negative_phase import check_moves, move_chains
 
 
 class PersistentCD(AbstractObjective):
@@ -32,8 +33,9 @@ class PersistentCD(AbstractObjective):
     without its condition.
 
     Args:
-        kernel: Kernel of the negative phase: a class or callable that takes `potential_fn=`, a `Move`
-            with scheduled settings, or a sequence of these that take turns in each sweep.
+        kernel: Kernel of the negative phase: a class or callable that takes `potential_fn=`,
+            [`Moves`][ebm_ppl.samplers.Moves] with scheduled settings, or a sequence of these that take
+            turns in each sweep.
         num_steps: Number of sweeps in each step.
         num_chains: Number of chains $m$, which start at examples; not used by conditional energies.
 
@@ -56,19 +58,17 @@ class PersistentCD(AbstractObjective):
     consistent = True
     is_criterion = False
 
-    negative_phase: NegativePhase
+    moves: Moves
     num_chains: int = eqx.field(static=True)
 
-    def __init__(
-        self, kernel: KernelFactory | Move | Any = MALA, num_steps: int = 1, num_chains: int = 256
-    ) -> None:
+    def __init__(self, kernel: Kernels = MALA, num_steps: int = 1, num_chains: int = 256) -> None:
         check_count("num_chains", num_chains)
-        self.negative_phase = NegativePhase(kernel, num_steps)
+        self.moves = as_moves(kernel, num_steps)
         self.num_chains = num_chains
 
     def init(self, energy: Any, data: Batch, rng_key: PRNGKey) -> tuple[None, Array]:
         """Start the chains at examples: drawn at random, or at all of them if there are conditions."""
-        self.negative_phase.check(energy, data.x, data.condition)
+        check_moves(self.moves, energy, data.x, data.condition)
         if data.condition is not None:
             return None, jnp.stack([data.x, data.x])
         return None, data.x[random_rows(fast_key(rng_key), data.num_examples, self.num_chains)]
@@ -82,8 +82,8 @@ class PersistentCD(AbstractObjective):
         else:
             slots = (_is_dropped(batch.condition, batch.index), batch.index)
             starts = carried[slots]
-        ends, metrics = self.negative_phase.run(
-            model.energy, starts, batch.condition, step, rng_key
+        ends, metrics = move_chains(
+            self.moves, model.energy, starts, batch.condition, step, rng_key
         )
         carried = ends if slots is None else carried.at[slots].set(ends)
         gap = -jnp.mean(self.losses(model, batch, ends))

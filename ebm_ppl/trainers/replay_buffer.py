@@ -11,11 +11,12 @@ from jaxtyping import Array, Float
 
 from ebm_ppl._checks import check_count, check_interval
 from ebm_ppl._types import PRNGKey
-from ebm_ppl.samplers import MALA
+from ebm_ppl.samplers import MALA, Moves
+from ebm_ppl.samplers.moves import Kernels, as_moves
 from ebm_ppl.trainers._base import AbstractObjective, Model, Prepared
 from ebm_ppl.trainers._batch import Batch, Condition, energies_of
 from ebm_ppl.trainers._derivatives import energy_gradients
-from ebm_ppl.trainers._negative_phase import KernelFactory, Move, NegativePhase
+from ebm_ppl.trainers._negative_phase import check_moves, move_chains
 from ebm_ppl.trainers.persistent_cd import centred
 
 _NO_LIMIT = float(jnp.finfo("float32").max)
@@ -45,8 +46,9 @@ class ReplayBufferCD(AbstractObjective):
     by default.
 
     Args:
-        kernel: Kernel of the negative phase: a class or callable that takes `potential_fn=`, a `Move`
-            with scheduled settings, or a sequence of these that take turns in each sweep.
+        kernel: Kernel of the negative phase: a class or callable that takes `potential_fn=`,
+            [`Moves`][ebm_ppl.samplers.Moves] with scheduled settings, or a sequence of these that take
+            turns in each sweep.
         num_steps: Number of sweeps in each step.
         buffer_size: Number of chains in the buffer.
         restart_fraction: Probability with which a drawn chain is started afresh, in [0, 1].
@@ -73,7 +75,7 @@ class ReplayBufferCD(AbstractObjective):
     consistent = True
     is_criterion = False
 
-    negative_phase: NegativePhase
+    moves: Moves
     buffer_size: int = eqx.field(static=True)
     restart_fraction: float = eqx.field(static=True)
     initial: str | Callable[[PRNGKey, int], Array] = eqx.field(static=True)
@@ -81,7 +83,7 @@ class ReplayBufferCD(AbstractObjective):
 
     def __init__(
         self,
-        kernel: KernelFactory | Move | Any = MALA,
+        kernel: Kernels = MALA,
         num_steps: int = 10,
         buffer_size: int = 10_000,
         restart_fraction: float = 0.05,
@@ -93,7 +95,7 @@ class ReplayBufferCD(AbstractObjective):
         check_interval("energy_penalty", energy_penalty, 0.0, _NO_LIMIT, closed=True)
         if initial != "data" and not callable(initial):
             raise ValueError(f"`initial` must be 'data' or callable; got {initial!r}.")
-        self.negative_phase = NegativePhase(kernel, num_steps)
+        self.moves = as_moves(kernel, num_steps)
         self.buffer_size = buffer_size
         self.restart_fraction = restart_fraction
         self.initial = initial
@@ -101,7 +103,7 @@ class ReplayBufferCD(AbstractObjective):
 
     def init(self, energy: Any, data: Batch, rng_key: PRNGKey) -> tuple[None, Slots]:
         """Fill the buffer; with conditions, each slot takes that of an example."""
-        self.negative_phase.check(energy, data.x, data.condition)
+        check_moves(self.moves, energy, data.x, data.condition)
         key_rows, key_points = jax.random.split(rng_key)
         order = jax.random.permutation(key_rows, data.num_examples)
         rows = jnp.resize(order, (self.buffer_size,))
@@ -126,8 +128,8 @@ class ReplayBufferCD(AbstractObjective):
             return jnp.where(restart.reshape(-1, *[1] * (old.ndim - 1)), new, old)
 
         starts = jax.tree.map(choose, fresh, drawn)
-        x, metrics = self.negative_phase.run(
-            model.energy, starts.x, starts.condition, step, key_chains
+        x, metrics = move_chains(
+            self.moves, model.energy, starts.x, starts.condition, step, key_chains
         )
         ends = Slots(x, starts.condition)
         carried = jax.tree.map(lambda old, new: old.at[slots].set(new), carried, ends)

@@ -65,6 +65,9 @@ def batch_functions(
 class ShortChainRunner:
     """Runs transitions of a kernel from given starts; one program serves all step sizes and a whole family.
 
+    It calls `init` and `sample`, as NumPyro's `MCMC` does: they are what is under question, and not the
+    shortcut that `Moves` takes.
+
     Args:
         case: The kernel.
         potential: The potential, alone or as the member of a family.

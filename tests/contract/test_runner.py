@@ -119,8 +119,8 @@ class _Cheap(ebm.MALA):
 class _TwoGradients(ebm.MALA):
     """MALA that computes one more gradient than it says."""
 
-    def transition(self, rng_key, target, start, auxiliary, step_size):
-        new = super().transition(rng_key, target, start, auxiliary, step_size)
+    def transition(self, rng_key, target, start, auxiliary, settings):
+        new = super().transition(rng_key, target, start, auxiliary, settings)
         again = target.evaluate(0.5 * jnp.ones_like(start.position))
         point = new.point._replace(
             potential_energy=new.point.potential_energy + 0 * again.potential_energy

@@ -19,6 +19,7 @@ from ebm_ppl.samplers._contract.kernel import AbstractKernel
 from ebm_ppl.samplers._contract.state import KernelState
 from ebm_ppl.samplers._contract.target import Point, Transition, WhitenedTarget
 from ebm_ppl.samplers._numpyro import ModelArgs, ModelKwargs, flat_positions
+from ebm_ppl.samplers._warmup import Settings
 
 
 class Moved(NamedTuple):
@@ -111,7 +112,7 @@ class AbstractEnergyKernel(AbstractKernel):
         target: WhitenedTarget,
         start: Point,
         auxiliary: tuple[()],
-        step_size: Scalar,  # noqa: ARG002
+        settings: Settings,  # noqa: ARG002
     ) -> Transition:
         """Move, and evaluate the potential where the chain stands then."""
         potential = EnergyPotential(self._energy)

@@ -2,20 +2,20 @@
 
 import abc
 import copy
+import math
 from collections.abc import Callable
 from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, Int
 from numpyro.infer import init_to_uniform
 
 from ebm_ppl._checks import check_count, check_flag, check_interval, check_positive
 from ebm_ppl._forks import check_not_forked
-from ebm_ppl._numpyro import is_prng_key
+from ebm_ppl._numpyro import identity, is_prng_key
 from ebm_ppl._processes import on_host
 from ebm_ppl._random import step_key
 from ebm_ppl._shared_jit import SharedJit
@@ -40,8 +40,9 @@ from ebm_ppl.samplers._numpyro import (
 from ebm_ppl.samplers._warmup import (
     STAN,
     WARMUP_MEMORY,
+    AbstractWarmup,
     Adaptation,
-    AdaptationState,
+    Observed,
     Pace,
     as_inverse_mass_matrix,
 )
@@ -76,7 +77,8 @@ class AbstractKernel(AbstractModelKernel):
        and its whitened `gradient`. Return one of the points so obtained, whole. A kernel that
        needs to know where $w = 0$ lies reads `start.z`.
     3. **`init_auxiliary`**, only if the kernel carries variables beside the position.
-    4. **`__init__`**, which names its arguments as NumPyro's kernels do and calls this one.
+    4. **`warmup`**, only if warm-up is to learn more than a step size and a mass matrix.
+    5. **`__init__`**, which names its arguments as NumPyro's kernels do and calls this one.
 
     A proposal that is not finite must be refused and flagged as `diverging`; nothing raises while
     chains run. In a vectorised run all chains share one step size and one mass matrix, learned from
@@ -106,7 +108,7 @@ class AbstractKernel(AbstractModelKernel):
         ...     def __init__(self, potential_fn):
         ...         super().__init__(None, potential_fn, adapt_mass_matrix=False)
         ...
-        ...     def transition(self, rng_key, target, start, auxiliary, step_size):
+        ...     def transition(self, rng_key, target, start, auxiliary, settings):
         ...         key_noise, key_accept = jax.random.split(rng_key)
         ...         draw = jax.random.normal(key_noise, start.position.shape)
         ...         end = target.evaluate(draw - start.z)  # the mass matrix is the identity
@@ -144,6 +146,8 @@ class AbstractKernel(AbstractModelKernel):
         target_accept_prob: float | Callable[[int], float] = 0.5,
         init_strategy: Callable = init_to_uniform,
         pace: Pace = STAN,
+        step_for: Callable[[Scalar], Scalar] = identity,
+        bearable_energy_error: float | Callable[[int], Any] = math.inf,
     ) -> None:
         """Check and store what all kernels have in common.
 
@@ -160,6 +164,9 @@ class AbstractKernel(AbstractModelKernel):
             target_accept_prob: Acceptance probability to tune to, or a function of the dimension.
             init_strategy: NumPyro initialisation strategy for models.
             pace: How fast warm-up learns.
+            step_for: The step size with which a step moves so far in whitened coordinates.
+            bearable_energy_error: Error of the potential energy that leaves draws as they are, or a
+                function of the dimension.
 
         Raises:
             ValueError: If not exactly one of `model` and `potential_fn` is given, or an argument is
@@ -184,6 +191,8 @@ class AbstractKernel(AbstractModelKernel):
         self._dense_mass = dense_mass
         self._target_accept_prob = target_accept_prob
         self._pace = pace
+        self._step_for = step_for
+        self._bearable_energy_error = bearable_energy_error
         self._is_batched = False
         self._axis_name: str | None = None
 
@@ -202,7 +211,7 @@ class AbstractKernel(AbstractModelKernel):
         target: WhitenedTarget,
         start: Point,
         auxiliary: Any,
-        step_size: Any,
+        settings: Any,
     ) -> Transition:
         """Take one step of one chain.
 
@@ -211,7 +220,7 @@ class AbstractKernel(AbstractModelKernel):
             target: The potential in whitened coordinates.
             start: The current point, at whitened position 0, already evaluated.
             auxiliary: Carried variables, as `init_auxiliary` or the last step left them.
-            step_size: The step size, a scalar; or what `settings` makes of it.
+            settings: What all chains share: its `step_size`, and what else `warmup` tunes.
 
         Returns:
             The new point and carried variables, the acceptance probability, and whether the
@@ -250,42 +259,6 @@ class AbstractKernel(AbstractModelKernel):
         """
         return None
 
-    def init_learned(
-        self,
-        positions: Float[Array, "chains dim"],  # noqa: ARG002
-    ) -> Any:
-        """What warm-up learns from all chains beside step size and mass matrix; by default nothing.
-
-        Args:
-            positions: The flat position of each chain, for their shape and precision.
-
-        Returns:
-            A pytree of arrays, `adaptation.learned` before the first step.
-        """
-        return ()
-
-    def step_for(self, distance: Scalar) -> Scalar:
-        """The step size with which a step moves so far in whitened coordinates; by default the distance.
-
-        Args:
-            distance: A distance.
-
-        Returns:
-            The step size.
-        """
-        return distance
-
-    def bearable_energy_error(self, dim: int) -> Any:  # noqa: ARG002
-        """Error of the potential energy that leaves draws as they are; by default any.
-
-        Args:
-            dim: Number of coordinates.
-
-        Returns:
-            The error.
-        """
-        return jnp.inf
-
     def energy(
         self,
         before: KernelState,  # noqa: ARG002
@@ -302,34 +275,16 @@ class AbstractKernel(AbstractModelKernel):
         """
         return jnp.full_like(after.potential_energy, jnp.nan)
 
-    def settings(
-        self,
-        adaptation: AdaptationState,
-        iteration: Int[Array, ""],  # noqa: ARG002
-    ) -> Any:
-        """What all chains share in a step; by default the step size alone.
+    def warmup(self, adaptation: Adaptation) -> AbstractWarmup:
+        """What tunes the kernel; by default what tunes its step size and mass matrix alone.
 
         Args:
-            adaptation: What warm-up has learned so far.
-            iteration: Number of steps before this one.
+            adaptation: What tunes these two.
 
         Returns:
-            What `transition` is given as `step_size`.
+            It, or a warm-up that wraps it.
         """
-        return adaptation.step_size
-
-    def settings_in_step(self, settings: Any, axis_name: str) -> Any:  # noqa: ARG002
-        """Settings of a kernel that runs mapped over laws; by default each law keeps its own.
-
-        Args:
-            settings: What `settings` has made.
-            axis_name: Name of the mapped axis.
-
-        Returns:
-            The settings, with those made alike on which the cost of a step depends: else every law's chains
-            would wait for those of the costliest.
-        """
-        return settings
+        return adaptation
 
     def with_potential(
         self, potential_fn: PotentialFn, axis_name: str | None = None
@@ -347,40 +302,6 @@ class AbstractKernel(AbstractModelKernel):
         kernel._source = PotentialSource(potential_fn)
         kernel._axis_name = axis_name
         return kernel
-
-    def learn(self, before: KernelState, after: KernelState) -> Any:  # noqa: ARG002
-        """Learn from a step of warm-up, of one chain or of all chains; by default nothing.
-
-        Args:
-            before: The state before the step.
-            after: The state after it, with the new step size and mass matrix.
-
-        Returns:
-            The new `adaptation.learned`.
-        """
-        return before.adaptation.learned
-
-    def learned_step_size(self, adaptation: AdaptationState) -> Scalar:
-        """The step size that follows from what was learned; by default the one tuned by acceptance.
-
-        Args:
-            adaptation: What a step of warm-up has learned.
-
-        Returns:
-            The step size of the next step.
-        """
-        return adaptation.step_size
-
-    def own_log_step_sizes(self, auxiliary: Any) -> Float[Array, "*chains"] | None:  # noqa: ARG002
-        """Log of the step size that each chain takes by itself early in warm-up; by default it takes none.
-
-        Args:
-            auxiliary: Carried variables after a step.
-
-        Returns:
-            The logarithms.
-        """
-        return None
 
     def init(
         self,
@@ -438,11 +359,8 @@ class AbstractKernel(AbstractModelKernel):
             auxiliary=auxiliary,
             rng_key=rng_key,
             iteration=jnp.asarray(0),
-            adaptation=self._rules(position.size).init(
-                num_warmup,
-                step_size,
-                matrix,
-                self.init_learned(flat_positions(z, potential_energy.shape)),
+            adaptation=self.tuning(position.size).init(
+                num_warmup, step_size, matrix, flat_positions(z, potential_energy.shape)
             ),
             health=self._healthy(position, zeros, num_warmup),
         )
@@ -465,9 +383,9 @@ class AbstractKernel(AbstractModelKernel):
         potential_fn = self.get_potential_fn(model_args, model_kwargs)
         context = self.context(model_args, model_kwargs)
         adaptation = state.adaptation
-        settings = self.settings(adaptation, state.iteration)
-        if self._axis_name is not None:
-            settings = self.settings_in_step(settings, self._axis_name)
+        starts = flat_positions(state.z, state.potential_energy.shape)
+        tuning = self.tuning(starts.shape[1])
+        settings = tuning.settings(adaptation, state.iteration)
 
         def step(
             rng_key: PRNGKey, z: Position, potential_energy: Scalar, z_grad: Any, auxiliary: Any
@@ -501,7 +419,16 @@ class AbstractKernel(AbstractModelKernel):
         )
         mean = state.mean_accept_prob
         mean = mean + (new.accept_prob - mean) / count.astype(mean.dtype)
-        positions = jnp.atleast_2d(new.point.z)
+        observed = Observed(
+            state.iteration,
+            jnp.atleast_1d(new.accept_prob),
+            jnp.atleast_1d(mean),
+            starts,
+            jnp.atleast_2d(new.point.z),
+            jnp.atleast_1d(new.diverging),
+            jnp.atleast_1d(new.point.potential_energy),
+            new.auxiliary if is_batched else jax.tree.map(lambda leaf: leaf[None], new.auxiliary),
+        )
         after = KernelState(
             z=z,
             potential_energy=new.point.potential_energy,
@@ -512,38 +439,9 @@ class AbstractKernel(AbstractModelKernel):
             auxiliary=new.auxiliary,
             rng_key=state.rng_key,
             iteration=iteration,
-            adaptation=self._rules(positions.shape[-1]).update(
-                state.iteration,
-                jnp.atleast_1d(new.accept_prob),
-                jnp.atleast_1d(mean),
-                positions,
-                adaptation,
-                jnp.atleast_1d(new.diverging).astype(mean.dtype),
-                self.own_log_step_sizes(new.auxiliary),
-            ),
+            adaptation=tuning.update(adaptation, observed),
         )
-        after = self._tuned(state, after)
         return after._replace(health=self._health_after(state, after, count))
-
-    def _tuned(self, state: KernelState, after: KernelState) -> KernelState:
-        """The state after a step, with what else the kernel learns from it."""
-        adaptation = state.adaptation
-        if not jax.tree.leaves(adaptation.learned) or adaptation.window_ends.size == 0:
-            return after
-
-        def learn() -> tuple[Any, Scalar]:
-            learned = self.learn(state, after)
-            new = after.adaptation._replace(learned=learned)
-            return learned, jnp.maximum(self.learned_step_size(new), new.least_step_size)
-
-        learned, step_size = lax.cond(
-            state.iteration < adaptation.num_warmup,
-            learn,
-            lambda: (adaptation.learned, after.adaptation.step_size),
-        )
-        return after._replace(
-            adaptation=after.adaptation._replace(learned=learned, step_size=step_size)
-        )
 
     def _healthy(
         self, position: Float[Array, " dim"], zeros: Float[Array, "*chains"], num_warmup: int
@@ -565,7 +463,9 @@ class AbstractKernel(AbstractModelKernel):
             return None
         share = health.diverging
         share = share + (after.diverging - share) / count.astype(share.dtype)
-        bearable = self.bearable_energy_error(adaptation.inverse_mass_matrix.shape[0])
+        bearable = self._bearable_energy_error
+        if callable(bearable):
+            bearable = bearable(adaptation.inverse_mass_matrix.shape[0])
         num_steps, record = health.num_steps + 1, health.record
         if record is not None:
             positions = flat_positions(after.z, after.potential_energy.shape)
@@ -583,15 +483,18 @@ class AbstractKernel(AbstractModelKernel):
             record,
         )
 
-    def _rules(self, dim: int) -> Adaptation:
+    def tuning(self, dim: int) -> AbstractWarmup:
+        """What tunes the kernel for a target of so many coordinates."""
         target = self._target_accept_prob
-        return Adaptation(
-            self._adapt_step_size,
-            self._adapt_mass_matrix,
-            target(dim) if callable(target) else target,
-            self._pace,
-            self.step_for,
-            self.remedy_for_divergences is not None,
+        return self.warmup(
+            Adaptation(
+                self._adapt_step_size,
+                self._adapt_mass_matrix,
+                target(dim) if callable(target) else target,
+                self._pace,
+                self._step_for,
+                self.remedy_for_divergences is not None,
+            )
         )
 
     def _evaluate(self, potential_fn: PotentialFn, z: Position) -> tuple[Scalar, Any]:

@@ -1,6 +1,7 @@
 """Metropolis-Hastings kernels: a proposal, its density ratio, and the acceptance step."""
 
 import abc
+from collections.abc import Callable
 from typing import Any
 
 import jax.numpy as jnp
@@ -8,13 +9,14 @@ from jaxtyping import Array, Float
 
 from ebm_ppl._random import normals_and_uniform
 from ebm_ppl._trees import tree_where
-from ebm_ppl._types import PRNGKey, Scalar
+from ebm_ppl._types import PotentialFn, PRNGKey, Scalar
 from ebm_ppl.samplers._contract.kernel import AbstractKernel
 from ebm_ppl.samplers._contract.target import (
     Point,
     Transition,
     WhitenedTarget,
 )
+from ebm_ppl.samplers._warmup import Settings
 
 BEARABLE_IN_ACCEPTANCE = 1.0
 """Rounding error of an acceptance ratio's log that leaves draws as they are.
@@ -46,9 +48,12 @@ class AbstractMetropolisKernel(AbstractKernel):
     reversible = True
     potential_evaluations_per_step = 1
 
-    def bearable_energy_error(self, dim: int) -> float:  # noqa: ARG002
-        """By how much acceptance ratios may be off for rounding."""
-        return BEARABLE_IN_ACCEPTANCE
+    def __init__(
+        self, model: Callable | None, potential_fn: PotentialFn | None, **options: Any
+    ) -> None:
+        super().__init__(
+            model, potential_fn, bearable_energy_error=BEARABLE_IN_ACCEPTANCE, **options
+        )
 
     @abc.abstractmethod
     def propose(
@@ -99,13 +104,13 @@ class AbstractMetropolisKernel(AbstractKernel):
         target: WhitenedTarget,
         start: Point,
         auxiliary: tuple[()],
-        step_size: Scalar,
+        settings: Settings,
     ) -> Transition:
         """Propose, and accept or stay."""
         size, dtype = start.position.size, start.position.dtype
         noise, uniform = normals_and_uniform(rng_key, size, dtype)
-        end = target.evaluate(self.propose(noise, start, step_size))
-        log_ratio = self.log_acceptance(start, end, step_size)
+        end = target.evaluate(self.propose(noise, start, settings.step_size))
+        log_ratio = self.log_acceptance(start, end, settings.step_size)
         return accept_or_stay(uniform, start, end, log_ratio, auxiliary)
 
 

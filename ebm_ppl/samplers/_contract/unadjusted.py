@@ -45,7 +45,7 @@ class AbstractUnadjustedKernel(AbstractKernel):
         target: WhitenedTarget,
         start: Point,
         auxiliary: Any,
-        step_size: Any,
+        settings: Any,
     ) -> tuple[Point, Any]:
         """Take one step of the discretised diffusion.
 
@@ -54,7 +54,7 @@ class AbstractUnadjustedKernel(AbstractKernel):
             target: The potential in whitened coordinates.
             start: The current point.
             auxiliary: Carried momenta.
-            step_size: The step size; or what `settings` makes of it.
+            settings: What all chains share: its `step_size`, and what else `warmup` tunes.
 
         Returns:
             The new point and the new momenta.
@@ -77,11 +77,11 @@ class AbstractUnadjustedKernel(AbstractKernel):
         target: WhitenedTarget,
         start: Point,
         auxiliary: Any,
-        step_size: Any,
+        settings: Any,
     ) -> Transition:
         """Draw the noise and move, unless the move leads to where something is not finite."""
         noise = normals(rng_key, start.position.size, start.position.dtype)
-        return self.settle(noise, target, start, auxiliary, step_size)
+        return self.settle(noise, target, start, auxiliary, settings)
 
     def settle(
         self,
@@ -89,10 +89,10 @@ class AbstractUnadjustedKernel(AbstractKernel):
         target: WhitenedTarget,
         start: Point,
         auxiliary: Any,
-        step_size: Any,
+        settings: Any,
     ) -> Transition:
         """Move with given noise, unless the move leads to where something is not finite."""
-        end, moved = self.move(noise, target, start, auxiliary, step_size)
+        end, moved = self.move(noise, target, start, auxiliary, settings)
         finite = jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves((end, moved))])
         finite = jnp.all(finite)
         return Transition(

@@ -5,6 +5,7 @@ from ebm_ppl.samplers._numpyro.health import rounding_of as rounding_of
 from ebm_ppl.samplers._numpyro.model_kernel import AbstractModelKernel as AbstractModelKernel
 from ebm_ppl.samplers._numpyro.prior import PriorSource as PriorSource
 from ebm_ppl.samplers._numpyro.run_record import no_record as no_record
+from ebm_ppl.samplers._numpyro.sources import EnergySource as EnergySource
 from ebm_ppl.samplers._numpyro.sources import ModelArgs as ModelArgs
 from ebm_ppl.samplers._numpyro.sources import ModelKwargs as ModelKwargs
 from ebm_ppl.samplers._numpyro.sources import ModelSource as ModelSource

@@ -8,7 +8,7 @@ positions over Stan's expanding windows, merged batch by batch (Chan, Golub & Le
 import dataclasses
 import functools
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -16,18 +16,16 @@ from jax import lax
 from jaxtyping import Array, Float, Int
 
 from ebm_ppl._numpyro import build_adaptation_schedule, identity
-from ebm_ppl._trees import tree_where
 from ebm_ppl._types import Scalar
-from ebm_ppl.samplers._warmup.dual_averaging import DualAveragingState, search, start_search
-from ebm_ppl.samplers._warmup.early import common_step_size, is_early
+from ebm_ppl.samplers._warmup.dual_averaging import search, start_search
 from ebm_ppl.samplers._warmup.mass_matrix import (
     Matrix,
-    MomentsState,
     matrix_sqrt,
     merge,
     no_moments,
     regularised_covariance,
 )
+from ebm_ppl.samplers._warmup.warmup import AbstractWarmup, AdaptationState, Observed, Settings
 
 WARMUP_MEMORY = 20
 """Steps over which warm-up remembers the acceptance of each chain."""
@@ -47,39 +45,6 @@ At a share of 0.003 the standard deviations of a banana were still 2% too small,
 
 _STEPS_OF_ROUNDING = 4.0
 """Rounding errors of a position that the shortest step spans, so that most of its proposals are others."""
-
-
-class AdaptationState(NamedTuple):
-    """What the transition is tuned by, and what warm-up needs to go on tuning.
-
-    Attributes:
-        step_size: Step size in whitened coordinates.
-        inverse_mass_matrix: Estimate of the target's covariance: `(dim,)`, or `(dim, dim)` if
-            dense.
-        inverse_mass_matrix_sqrt: Its lower Cholesky factor, or the root of its diagonal.
-        dual_averaging: State of the search for the step size.
-        moments: Moments of the positions of the current window.
-        window_ends: Last iteration of each adaptation window; empty without warm-up.
-        least_step_size: Shortest step that changes a position in the precision of the run.
-        missed: One minus the acceptance probability that the step size is tuned to, less than at first if
-            trajectories diverged.
-        learned: What else the kernel learns from all chains, as `AbstractKernel.init_learned` makes it.
-    """
-
-    step_size: Scalar
-    inverse_mass_matrix: Matrix
-    inverse_mass_matrix_sqrt: Matrix
-    dual_averaging: DualAveragingState
-    moments: MomentsState
-    window_ends: Int[Array, " windows"]
-    least_step_size: Scalar
-    missed: Scalar
-    learned: Any = ()
-
-    @property
-    def num_warmup(self) -> Int[Array, ""] | int:
-        """Number of warm-up iterations."""
-        return self.window_ends[-1] + 1 if self.window_ends.size else 0
 
 
 class Pace(NamedTuple):
@@ -114,8 +79,8 @@ POOLED = Pace(_doubling_windows, 0.3)
 
 
 @dataclasses.dataclass(frozen=True)
-class Adaptation:
-    """The rules of warm-up. `update` is pure; nothing of it runs once warm-up has ended.
+class Adaptation(AbstractWarmup):
+    """A step size and a mass matrix; nothing of it runs once warm-up has ended.
 
     Attributes:
         adapt_step_size: Whether to tune the step size.
@@ -138,7 +103,7 @@ class Adaptation:
         num_warmup: int,
         step_size: Scalar,
         inverse_mass_matrix: Matrix,
-        learned: Any = (),
+        positions: Float[Array, "chains dim"],  # noqa: ARG002
     ) -> AdaptationState:
         """The state before the first iteration."""
         return AdaptationState(
@@ -150,75 +115,55 @@ class Adaptation:
             jnp.asarray(self.pace.windows(num_warmup) if num_warmup else [], dtype=int),
             jnp.zeros_like(step_size),
             jnp.asarray(1 - self.target_accept_prob, dtype=step_size.dtype),
-            learned,
         )
 
-    def update(
-        self,
-        iteration: Int[Array, ""],
-        accept_prob: Float[Array, " chains"],
-        recent_accept_prob: Float[Array, " chains"],
-        positions: Float[Array, "chains dim"],
-        state: AdaptationState,
-        diverging: Float[Array, " chains"] | float = 0.0,
-        own_log_step_sizes: Float[Array, "*chains"] | None = None,
-    ) -> AdaptationState:
-        """Learn from one iteration of all chains; after warm-up return `state` as it is.
+    def settings(self, state: AdaptationState, iteration: Int[Array, ""]) -> Settings:  # noqa: ARG002
+        """The step size."""
+        return Settings(state.step_size)
 
-        Args:
-            iteration: Number of iterations before this one.
-            accept_prob: Acceptance probability of each chain; NaN counts as 0.
-            recent_accept_prob: Its mean over about the last `WARMUP_MEMORY` iterations.
-            positions: Flat unconstrained position of each chain.
-            state: The state before.
-            diverging: 1 for each chain whose trajectory diverged, otherwise 0.
-            own_log_step_sizes: Log of the step size that each chain takes by itself early in warm-up.
-
-        Returns:
-            The state after.
-        """
+    def update(self, state: AdaptationState, observed: Observed) -> AdaptationState:
+        """Learn from one iteration of all chains; after warm-up return `state` as it is."""
         num_windows = state.window_ends.size
         if num_windows == 0 or not (self.adapt_step_size or self.adapt_mass_matrix):
             return state
 
-        def learn(state: AdaptationState) -> AdaptationState:
-            resolved = resolution(positions, state.inverse_mass_matrix_sqrt)
-            state = state._replace(least_step_size=self.step_for(_STEPS_OF_ROUNDING * resolved))
+        def learn() -> AdaptationState:
+            resolved = resolution(observed.ends, state.inverse_mass_matrix_sqrt)
+            new = state._replace(least_step_size=self.step_for(_STEPS_OF_ROUNDING * resolved))
             if self.adapt_step_size:
-                is_last = iteration == state.window_ends[-1]
-                half = state.num_warmup // 2
-                is_first_half = iteration < half
-                of_all = pooled_acceptance(accept_prob, recent_accept_prob)
-                of_most = mean_of_most(accept_prob, recent_accept_prob)
-                accepted = jnp.where(is_first_half, of_all, of_most)
-                is_released = (iteration == half) & (of_all < of_most)
-                choose = functools.partial(jnp.where, is_released)
-                again = start_search(state.step_size)
-                anew = jax.tree.map(choose, again, state.dual_averaging)
-                state = state._replace(dual_averaging=anew)
-                if self.avoids_divergences:
-                    share = mean_of_most(diverging, recent_accept_prob)
-                    state = state._replace(missed=self._missed(is_first_half, share, state.missed))
-                state = self._tune_step_size(accepted, is_last, state)
-                if own_log_step_sizes is not None:
-                    common = common_step_size(jnp.atleast_1d(own_log_step_sizes))
-                    led = state._replace(step_size=common, dual_averaging=start_search(common))
-                    state = tree_where(is_early(iteration, state.window_ends), led, state)
+                new = self._follow_acceptance(new, observed)
             if self.adapt_mass_matrix and num_windows > 2:
-                first, last = state.window_ends[0], state.window_ends[-2]
-                state = lax.cond(
-                    (iteration > first) & (iteration <= last),
-                    lambda: state._replace(moments=merge(state.moments, positions)),
-                    lambda: state,
-                )
-                state = lax.cond(
-                    jnp.any(iteration == state.window_ends[1:-1]),
-                    lambda: self._end_window(state),
-                    lambda: state,
-                )
-            return state
+                new = self._follow_positions(new, observed)
+            return new
 
-        return lax.cond(iteration < state.num_warmup, learn, lambda state: state, state)
+        return lax.cond(observed.iteration < state.num_warmup, learn, lambda: state)
+
+    def _follow_acceptance(self, state: AdaptationState, observed: Observed) -> AdaptationState:
+        iteration, recent = observed.iteration, observed.recent_accept_prob
+        half = state.num_warmup // 2
+        is_first_half = iteration < half
+        of_all = pooled_acceptance(observed.accept_prob, recent)
+        of_most = mean_of_most(observed.accept_prob, recent)
+        is_released = (iteration == half) & (of_all < of_most)
+        again = start_search(state.step_size)
+        anew = jax.tree.map(functools.partial(jnp.where, is_released), again, state.dual_averaging)
+        state = state._replace(dual_averaging=anew)
+        if self.avoids_divergences:
+            share = mean_of_most(observed.diverging.astype(recent.dtype), recent)
+            state = state._replace(missed=self._missed(is_first_half, share, state.missed))
+        accepted = jnp.where(is_first_half, of_all, of_most)
+        return self._tune_step_size(accepted, iteration == state.window_ends[-1], state)
+
+    def _follow_positions(self, state: AdaptationState, observed: Observed) -> AdaptationState:
+        iteration, ends = observed.iteration, state.window_ends
+        state = lax.cond(
+            (iteration > ends[0]) & (iteration <= ends[-2]),
+            lambda: state._replace(moments=merge(state.moments, observed.ends)),
+            lambda: state,
+        )
+        return lax.cond(
+            jnp.any(iteration == ends[1:-1]), lambda: self._end_window(state), lambda: state
+        )
 
     def _tune_step_size(
         self, accepted: Scalar, is_last: Array, state: AdaptationState

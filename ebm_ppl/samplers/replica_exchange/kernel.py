@@ -10,22 +10,14 @@ import numpy as np
 from jax import lax
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, Int
-from numpyro.distributions import Distribution
 from numpyro.infer.mcmc import MCMCKernel
 
-from ebm_ppl._checks import check_count, check_flag, check_instance, check_shape
+from ebm_ppl._checks import check_count, check_flag
 from ebm_ppl._forks import check_not_forked
 from ebm_ppl._numpyro import is_prng_key
 from ebm_ppl._processes import on_host
 from ebm_ppl._random import step_key
-from ebm_ppl._types import Position, PotentialFn, PRNGKey
-from ebm_ppl.annealing import (
-    AbstractPath,
-    Cover,
-    CoveringLaw,
-    GeometricPath,
-    as_path,
-)
+from ebm_ppl._types import Position, PRNGKey
 from ebm_ppl.energies import AbstractEnergy
 from ebm_ppl.potentials import EnergyModel, EnergyPotential
 from ebm_ppl.samplers._numpyro import (
@@ -47,11 +39,11 @@ from ebm_ppl.samplers._numpyro import (
 from ebm_ppl.samplers._numpyro import (
     no_record as no_run_record,
 )
-from ebm_ppl.samplers._warmup import merge, no_moments
+from ebm_ppl.samplers._warmup import merge
+from ebm_ppl.samplers.replica_exchange.bases import PriorBase, Registered, Source, as_base
 from ebm_ppl.samplers.replica_exchange.ladder import (
     ExchangeRecord,
     LadderState,
-    NormalBase,
     as_ladder,
     next_ladder,
     no_record,
@@ -65,20 +57,7 @@ from ebm_ppl.samplers.replica_exchange.levels import (
 )
 from ebm_ppl.samplers.replica_exchange.state import ReplicaExchangeState
 from ebm_ppl.samplers.replica_exchange.step import exchange
-from ebm_ppl.samplers.replica_exchange.tempering import (
-    AbstractTempering,
-    FlatTempering,
-    PathTempering,
-    PriorTempering,
-    can_draw,
-    cast_like,
-    check_moments,
-    normal_law,
-    registered_potential,
-    scouted_base,
-)
-
-_BASES = ("a NumPyro distribution", "a NumPyro distribution or a path to the energy")
+from ebm_ppl.samplers.replica_exchange.tempering import AbstractTempering, can_draw, cast_like
 
 
 class ReplicaExchange(AbstractModelKernel):
@@ -190,40 +169,16 @@ class ReplicaExchange(AbstractModelKernel):
         check_flag("adapt_base", adapt_base)
         self._inverse_temperatures = as_ladder(inverse_temperatures, num_replicas)
         self._num_steps = num_steps
-        self._adapt_ladder, self._adapt_base = adapt_ladder, adapt_base
-        self._base = base
-        self._site: str | None = None
-        self._path: AbstractPath | None = None
-        self._energy: AbstractEnergy | None = None
+        self._adapt_ladder = adapt_ladder
+        self._given_base = base
+        self._registered = _registered(self._source)
+        prior = None if self._registered is not None else _prior(self._source)
+        self._base = as_base(base, self._registered, prior, adapts=adapt_base)
+        if isinstance(self._base, PriorBase):
+            self._source = self._base.source
         self._num_warmup = 0
         self._is_batched = False
         self._start = CompiledOnce()
-        self._read_base()
-
-    def _read_base(self) -> None:
-        """Find the path, or what there is instead."""
-        source, base = self._source, self._base
-        is_bare = isinstance(source, PotentialSource)
-        registered = source.potential_fn() if is_bare else source.model
-        energy: AbstractEnergy | None = None
-        if isinstance(registered, (EnergyModel, EnergyPotential)):
-            energy = registered.energy
-            self._site = registered.name if isinstance(registered, EnergyModel) else None
-        self._energy = energy
-        may_be_path = energy is not None and not self._adapt_base
-        kinds = (Distribution, AbstractPath) if may_be_path else Distribution
-        if base is not None:
-            check_instance("base", base, kinds, _BASES[may_be_path])
-        if self._adapt_base:
-            if energy is not None and energy.support.is_discrete:
-                raise ValueError("`adapt_base` must be False for a discrete energy; got True.")
-            if base is not None:
-                check_moments(base)
-        elif energy is not None:
-            is_path = isinstance(base, AbstractPath)
-            self._path = as_path(base if is_path else energy, None if is_path else base)
-        elif isinstance(source, ModelSource) and base is None:
-            self._source = PriorSource.like(source)
 
     @property
     def exact(self) -> bool:
@@ -233,7 +188,7 @@ class ReplicaExchange(AbstractModelKernel):
     @property
     def energy(self) -> AbstractEnergy | None:
         """The energy at inverse temperature 1; `None` for other models and potentials."""
-        return self._energy
+        return None if self._registered is None else self._registered.energy
 
     def points(self, draws: Any) -> Float[Array, "chains draws *event"]:
         """Draws of an energy, as `MCMC.get_samples` gives them by chain, in its support.
@@ -244,14 +199,14 @@ class ReplicaExchange(AbstractModelKernel):
         Raises:
             ValueError: If the target is no energy.
         """
-        if self._energy is None:
+        if self._registered is None:
             raise ValueError(
                 "`inner_kernel` must be one of an energy for its draws to have points."
             )
-        if self._site is not None:
-            return jnp.asarray(draws[self._site])
-        constrain = EnergyPotential(self._energy).constrain
-        return jax.vmap(jax.vmap(constrain))(jnp.asarray(draws))
+        energy, site = self._registered
+        if site is not None:
+            return jnp.asarray(draws[site])
+        return jax.vmap(jax.vmap(EnergyPotential(energy).constrain))(jnp.asarray(draws))
 
     @property
     def iterations_per_step(self) -> int:
@@ -286,7 +241,9 @@ class ReplicaExchange(AbstractModelKernel):
         """
         kernel = super().wrap_model(wrapper)
         assert isinstance(kernel, ReplicaExchange)  # for the type checker
-        kernel._path = kernel._site = kernel._energy = None
+        kernel._registered = None
+        prior = kernel._source if isinstance(kernel._source, PriorSource) else None
+        kernel._base = as_base(self._given_base, None, prior, adapts=self._base.is_learned)
         kernel._start = CompiledOnce()
         return kernel
 
@@ -355,7 +312,9 @@ class ReplicaExchange(AbstractModelKernel):
         inverse_temperatures = jnp.asarray(self._inverse_temperatures, flat.dtype)
         num_levels = len(inverse_temperatures)
         positions = flat_positions(z, chains)
-        base, moments = self._first_base(positions, like, model_args, model_kwargs)
+        target = self._base.target(self._source, model_args, model_kwargs)
+        has_warmup = self._num_warmup > 0
+        base, moments = self._base.first(positions, like, target, has_warmup=has_warmup)
         ladder = LadderState(
             inverse_temperatures,
             jnp.zeros_like(inverse_temperatures[1:]),
@@ -485,7 +444,7 @@ class ReplicaExchange(AbstractModelKernel):
     def _healthy(self, flat: Float[Array, " dim"], zeros: Float[Array, "*chains"]) -> Health:
         """What is known of a run before its first step: acceptance is the inner kernel's affair."""
         zero = jnp.zeros((), flat.dtype)
-        is_real = self._path is None or not self._path.energy.support.is_discrete
+        is_real = self._registered is None or not self._registered.energy.support.is_discrete
         return Health(
             type(self).__name__,
             None,
@@ -557,7 +516,7 @@ class ReplicaExchange(AbstractModelKernel):
         is_batched: bool,
     ) -> tuple[LadderState, ExchangeRecord]:
         """Count a step of warm-up; at the end of a round, place the levels anew."""
-        if self._adapt_base:
+        if self._base.is_learned:
             chains = jax.tree.leaves(z)[0].shape[:1] if is_batched else ()
             moments = merge(ladder.moments, flat_positions(z, chains))
             ladder = ladder._replace(moments=moments)
@@ -566,7 +525,7 @@ class ReplicaExchange(AbstractModelKernel):
             means = jax.tree.map(lambda leaf: jnp.mean(leaf, 0), record) if is_batched else record
             is_last = iteration + 1 == ladder.num_warmup
             new = next_ladder(
-                ladder, means, is_last, levels=self._adapt_ladder, base=self._adapt_base
+                ladder, means, is_last, levels=self._adapt_ladder, base=self._base.is_learned
             )
             return new, jax.tree.map(jnp.zeros_like, record)
 
@@ -587,53 +546,18 @@ class ReplicaExchange(AbstractModelKernel):
         like: Position,
     ) -> AbstractTempering:
         """The potentials between base law and target under these model arguments."""
-        if isinstance(self._source, PriorSource):
-            return PriorTempering(self._source, model_args, model_kwargs, set(like))
-        if self._path is not None and not isinstance(ladder.base, Cover):
-            return PathTempering(self._path, self._site)
-        potential_fn = self._target(model_args, model_kwargs)
-        return FlatTempering.of(potential_fn, self._flat_base(ladder.base), like)
+        target = self._base.target(self._source, model_args, model_kwargs)
+        return self._base.tempering(ladder.base, like, target, model_args, model_kwargs)
 
-    def _target(self, model_args: ModelArgs, model_kwargs: ModelKwargs) -> PotentialFn:
-        """The target's potential."""
-        if self._path is not None:
-            return registered_potential(self._path.energy, self._site)
-        return self._source.potential_fn(model_args, model_kwargs)
 
-    def _flat_base(self, learned: Any) -> Distribution | None:
-        """The base law over flat positions."""
-        if self._adapt_base:
-            return normal_law(*learned)
-        if not isinstance(learned, Cover):
-            return self._base
-        return CoveringLaw(learned, None if self._path is None else self._path.energy)
+def _registered(source: Source) -> Registered | None:
+    """The energy that a kernel was made for, if it is one of ours."""
+    made_for = source.potential_fn() if isinstance(source, PotentialSource) else source.model
+    if not isinstance(made_for, (EnergyModel, EnergyPotential)):
+        return None
+    return Registered(made_for.energy, made_for.name if isinstance(made_for, EnergyModel) else None)
 
-    def _looks_about(self) -> bool:
-        """Whether warm-up is to look for what the base law has to cover: where nobody has said it."""
-        if self._base is not None or self._num_warmup == 0 or isinstance(self._source, PriorSource):
-            return False
-        if self._path is None:
-            return True
-        return isinstance(self._path, GeometricPath) and not self._path.energy.support.is_discrete
 
-    def _first_base(
-        self,
-        positions: Float[Array, "chains dim"],
-        like: Position,
-        model_args: ModelArgs,
-        model_kwargs: ModelKwargs,
-    ) -> tuple[Any, Any]:
-        """The base law at the start, if it is to be learned, and the moments of no draws."""
-        flat = positions[0]
-        if not self._adapt_base:
-            looks = self._looks_about()
-            target = self._target(model_args, model_kwargs)
-            return scouted_base(target, positions, like) if looks else (), ()
-        ones = jnp.ones_like(flat)
-        if self._base is None:
-            return NormalBase(jnp.zeros_like(flat), ones), no_moments(ones)
-        check_shape("base.mean", self._base.mean, flat.shape)
-        mean, variance = (
-            jnp.asarray(of, flat.dtype) for of in (self._base.mean, self._base.variance)
-        )
-        return NormalBase(mean, jnp.sqrt(variance)), no_moments(ones)
+def _prior(source: Source) -> PriorSource | None:
+    """Where the priors of a model come from."""
+    return PriorSource.like(source) if isinstance(source, ModelSource) else None

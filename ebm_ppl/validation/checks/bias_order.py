@@ -208,7 +208,8 @@ def _step(
         if leaves:
             angle = jnp.stack([jnp.cos(value[0]), jnp.sin(value[0])])
             leaves[0] = angle if is_angle else value
-        settings = kernel.settings(adaptation._replace(step_size=step_size), jnp.asarray(0))
+        adaptation = adaptation._replace(step_size=step_size)
+        settings = kernel.tuning(position.size).settings(adaptation, jnp.asarray(0))
         auxiliary = jax.tree.unflatten(tree, leaves)
         end, moved = kernel.move(noise, target, start, auxiliary, settings)
         if not leaves:

@@ -8,7 +8,7 @@ from jaxtyping import Array, Float
 
 from ebm_ppl._trees import tree_where
 from ebm_ppl._types import Event, PRNGKey, Scalar
-from ebm_ppl.samplers import Point, RandomWalkMetropolis, Transition, WhitenedTarget
+from ebm_ppl.samplers import Point, RandomWalkMetropolis, Settings, Transition, WhitenedTarget
 from ebm_ppl.validation.controls._base import AlteredPotential, Control, claims
 
 
@@ -28,9 +28,9 @@ class _RandomWalk(RandomWalkMetropolis):
         target: WhitenedTarget,
         start: Point,
         auxiliary: tuple[()],
-        step_size: Scalar,
+        settings: Settings,
     ) -> Transition:
-        return self.alter(start, super().transition(rng_key, target, start, auxiliary, step_size))
+        return self.alter(start, super().transition(rng_key, target, start, auxiliary, settings))
 
 
 class _InvertedRatio(_RandomWalk):
@@ -122,12 +122,12 @@ class _ForgetsRejection(_RandomWalk):
         target: WhitenedTarget,
         start: Point,
         auxiliary: tuple[()],
-        step_size: Scalar,
+        settings: Settings,
     ) -> Transition:
-        new = super().transition(rng_key, target, start, auxiliary, step_size)
+        new = super().transition(rng_key, target, start, auxiliary, settings)
         key_noise, _ = jax.random.split(rng_key)
         noise = jax.random.normal(key_noise, start.position.shape, start.position.dtype)
-        end = target.evaluate(self.propose(noise, start, step_size))
+        end = target.evaluate(self.propose(noise, start, settings.step_size))
         return new._replace(point=new.point._replace(potential_energy=end.potential_energy))
 
 
@@ -140,11 +140,11 @@ class _SharedNoise(_RandomWalk):
         target: WhitenedTarget,
         start: Point,
         auxiliary: tuple[()],
-        step_size: Scalar,
+        settings: Settings,
     ) -> Transition:
         noise = jax.random.normal(rng_key, start.position.shape, start.position.dtype)
-        end = target.evaluate(self.propose(noise, start, step_size))
-        accept_prob = jnp.exp(jnp.minimum(self.log_acceptance(start, end, step_size), 0.0))
+        end = target.evaluate(self.propose(noise, start, settings.step_size))
+        accept_prob = jnp.exp(jnp.minimum(self.log_acceptance(start, end, settings.step_size), 0.0))
         accept = jax.random.uniform(rng_key, dtype=accept_prob.dtype) < accept_prob
         point = tree_where(accept, end, start)
         return Transition(point, auxiliary, accept_prob, ~jnp.isfinite(accept_prob))
@@ -176,9 +176,9 @@ class _SomeNeverMove(_RandomWalk):
         target: WhitenedTarget,
         start: Point,
         auxiliary: Any,
-        step_size: Scalar,
+        settings: Settings,
     ) -> Transition:
-        new = super().transition(rng_key, target, start, (), step_size)
+        new = super().transition(rng_key, target, start, (), settings)
         point = tree_where(auxiliary, start, new.point)
         accept_prob = jnp.where(auxiliary, 0.0, new.accept_prob)
         return new._replace(point=point, auxiliary=auxiliary, accept_prob=accept_prob)
@@ -210,15 +210,15 @@ class _AcceptsNaN(_RandomWalk):
         target: WhitenedTarget,
         start: Point,
         auxiliary: tuple[()],
-        step_size: Scalar,
+        settings: Settings,
     ) -> Transition:
         key_noise, key_accept = jax.random.split(rng_key)
         noise = jax.random.normal(key_noise, start.position.shape, start.position.dtype)
-        end = target.evaluate(self.propose(noise, start, step_size))
+        end = target.evaluate(self.propose(noise, start, settings.step_size))
         end = end._replace(
             potential_energy=jnp.where(jnp.any(end.z > 2.5), jnp.nan, end.potential_energy)
         )
-        accept_prob = jnp.exp(jnp.minimum(self.log_acceptance(start, end, step_size), 0.0))
+        accept_prob = jnp.exp(jnp.minimum(self.log_acceptance(start, end, settings.step_size), 0.0))
         accept = ~(jax.random.uniform(key_accept, dtype=accept_prob.dtype) > accept_prob)
         point = tree_where(accept, end, start)
         return Transition(point, auxiliary, accept_prob, jnp.zeros((), dtype=bool))

@@ -8,8 +8,9 @@ from jaxtyping import Array, Float
 
 from ebm_ppl._trees import tree_where
 from ebm_ppl._types import PRNGKey, Scalar
-from ebm_ppl.samplers import AbstractKernel, ChEESHMC, Point, Transition, WhitenedTarget
-from ebm_ppl.samplers._contract import Followed, Trajectory
+from ebm_ppl.samplers import AbstractKernel, ChEESHMC, Point, Settings, Transition, WhitenedTarget
+from ebm_ppl.samplers._contract import Followed
+from ebm_ppl.samplers._warmup import Trajectory
 from ebm_ppl.validation.controls._base import Control, claims
 
 NUM_STEPS = 4
@@ -57,7 +58,7 @@ class _HMC(AbstractKernel):
         target: WhitenedTarget,
         start: Point,
         auxiliary: Any,
-        step_size: Scalar,
+        settings: Settings,
     ) -> Transition:
         key_momentum, key_accept = jax.random.split(rng_key)
         shape, dtype = start.position.shape, start.position.dtype
@@ -65,7 +66,7 @@ class _HMC(AbstractKernel):
         end = jax.lax.fori_loop(
             0,
             NUM_STEPS,
-            lambda _, end: self.step(target, end[0], end[1], step_size),
+            lambda _, end: self.step(target, end[0], end[1], settings.step_size),
             (start, momentum),
         )
         log_ratio = self.log_ratio((start, momentum), end)
@@ -137,7 +138,7 @@ class _Trajectory(AbstractKernel):
         target: WhitenedTarget,
         start: Point,
         auxiliary: Any,
-        step_size: Scalar,
+        settings: Settings,
     ) -> Transition:
         key_momentum, key_direction, key_choice = jax.random.split(rng_key, 3)
         momentum = jax.random.normal(key_momentum, start.position.shape, start.position.dtype)
@@ -152,9 +153,9 @@ class _Trajectory(AbstractKernel):
 
         points, momenta = jax.tree.map(
             lambda left, here, right: jnp.concatenate([left[::-1], here[None], right]),
-            follow(-step_size),
+            follow(-settings.step_size),
             (start, momentum),
-            follow(step_size),
+            follow(settings.step_size),
         )
         left = right = jnp.asarray(reach)
         done = jnp.zeros((), dtype=bool)

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from ebm_ppl._types import Scalar
-from ebm_ppl.samplers import MALA, Langevin, Point, UnderdampedLangevin, WhitenedTarget
+from ebm_ppl.samplers import MALA, Langevin, Point, Settings, UnderdampedLangevin, WhitenedTarget
 from ebm_ppl.validation.controls._base import Control, claims
 
 
@@ -96,9 +96,9 @@ class _SmallNoiseLangevin(Langevin):
         target: WhitenedTarget,
         start: Point,
         auxiliary: Any,
-        step_size: Scalar,
+        settings: Settings,
     ) -> tuple[Point, Any]:
-        return super().move(noise / jnp.sqrt(2.0), target, start, auxiliary, step_size)
+        return super().move(noise / jnp.sqrt(2.0), target, start, auxiliary, settings)
 
 
 class _WeakNoiseUnderdamped(UnderdampedLangevin):
@@ -108,9 +108,9 @@ class _WeakNoiseUnderdamped(UnderdampedLangevin):
         target: WhitenedTarget,
         start: Point,
         auxiliary: Any,
-        step_size: Scalar,
+        settings: Settings,
     ) -> tuple[Point, Any]:
-        return super().move(0.9 * noise, target, start, auxiliary, step_size)
+        return super().move(0.9 * noise, target, start, auxiliary, settings)
 
 
 def _mala(kernel: type[PlainMALA], name: str, wrong_because: str, **options: Any) -> Control:

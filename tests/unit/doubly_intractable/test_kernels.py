@@ -20,7 +20,6 @@ from ebm_ppl.doubly_intractable import (
     ExactDraws,
     Exchange,
     NoisyMetropolis,
-    ShortChains,
     normalized,
 )
 from ebm_ppl.doubly_intractable._sites import energy_sites
@@ -171,7 +170,7 @@ KERNELS = {
     "exchange": Exchange(quartic_model, ExactDraws(NORMALIZER), **FIXED),
     "exchange with long chains": Exchange(
         quartic_model,
-        ShortChains(functools.partial(ebm.RandomWalkMetropolis, step_size=1.0), num_steps=30),
+        ebm.Moves(ebm.RandomWalkMetropolis, num_steps=30, step_size=1.0),
         **FIXED,
     ),
     "noisy": NoisyMetropolis(quartic_model, _wide_importance, **FIXED),
@@ -271,10 +270,6 @@ class TestRefusals:
             Exchange(quartic_model, 3)
         with pytest.raises(ValueError, match="`log_z` must be a function of an energy"):
             NoisyMetropolis(quartic_model, 3.0)
-        with pytest.raises(ValueError, match="`num_steps` must be"):
-            ShortChains(ebm.MALA, 0)
-        with pytest.raises(ValueError, match="`kernel` must be a kernel class"):
-            ShortChains("mala", 1)
 
     def test_draws_of_states_follow_their_law(self):
         """Each of eight shares within 5.5 standard errors, so a false alarm below 3e-7."""
@@ -311,7 +306,7 @@ def test_exchange_claims_to_be_exact_only_with_draws_that_are():
         numpyro.sample("a", dist.Normal())
 
     assert Exchange(model, ExactDraws(NORMALIZER)).exact
-    assert not Exchange(model, ShortChains(ebm.MALA, num_steps=1)).exact
+    assert not Exchange(model, ebm.Moves(ebm.MALA)).exact
     assert not Exchange(model, lambda site, rng_key: site.x).exact
     assert not NoisyMetropolis(model, NORMALIZER).exact
 

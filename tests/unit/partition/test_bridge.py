@@ -13,7 +13,7 @@ from scipy import stats
 import ebm_ppl as ebm
 from ebm_ppl.energies import Gamma, Gaussian, GaussianMixture, from_callable
 from ebm_ppl.partition import SmallSampleWarning, bridge_sampling
-from ebm_ppl.partition._bridge_estimate import _terms, estimate_from_bridge
+from ebm_ppl.partition._bridge_estimate import _solve, _terms, estimate_from_bridge
 
 KEY = jax.random.key(0)
 
@@ -262,3 +262,14 @@ def test_draws_that_round_to_an_end_of_the_support_are_named():
         ValueError, match=r"`draws` must be inside the support; .* by float32 .*x64"
     ):
         bridge_sampling(energy, draws, jax.random.key(0))
+
+
+def test_the_root_is_found_beside_draws_of_any_energy() -> None:
+    """A bracket that is 1e34 wide, as where a proposal draws far out of a target of small units."""
+    target = -np.linspace(5.0, 5.6e4, 200).reshape(4, 50)
+    proposal = np.append(-np.linspace(6e3, 1.4e5, 50), [-1e24, -1e26, -1e34])
+    near = proposal[:-3]
+    found = _solve(target, proposal, 2.0, len(proposal))
+    # Draws of no weight count for their number alone.
+    expected = _solve(target, near, 2.0, len(proposal)) + np.log(len(near) / len(proposal))
+    np.testing.assert_allclose(found, expected, atol=1.0)

@@ -11,7 +11,7 @@ from ebm_ppl.energies import Quartic
 from ebm_ppl.partition import AnnealingSchedule, _anneal
 from ebm_ppl.partition._exchange_estimate import _bridges
 from ebm_ppl.partition._kronrod import kronrod
-from ebm_ppl.partition._moves import CompensatedSum, as_moves
+from ebm_ppl.partition._moves import CompensatedSum, moves_along
 from ebm_ppl.partition._resampling import systematic_resample
 from ebm_ppl.partition._thermodynamic import estimate_from_ladders
 
@@ -80,7 +80,7 @@ def test_the_way_back_takes_the_steps_of_the_way_there_in_turn(monkeypatch):
     path = as_path(Quartic(), None)
     ladder, sizes = jnp.linspace(0.0, 1.0, 5), jnp.array([0.1, 0.2, 0.3, 0.4])
     schedule = AnnealingSchedule(ladder, sizes)
-    moves = as_moves(None, 1, path)
+    moves = moves_along(None, 1, path)
     with jax.disable_jit():
         _anneal.reverse_log_weights(path, moves, schedule, jax.random.key(0), jnp.zeros(3))
     ((backwards, sizes_back),) = seen

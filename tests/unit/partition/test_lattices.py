@@ -30,7 +30,7 @@ from ebm_ppl.partition import (
     sequential_monte_carlo,
     thermodynamic_integration,
 )
-from ebm_ppl.partition._moves import as_moves
+from ebm_ppl.partition._moves import moves_along
 from ebm_ppl.partition._pilot import Fineness, as_schedule
 from ebm_ppl.quadrature import enumerate_states
 from ebm_ppl.samplers import BlockGibbs, ReplicaExchange
@@ -96,7 +96,7 @@ def test_linear_energies_are_annealed_by_sweeps_along_their_parameters(name):
     path = as_path(ENERGIES[name], None)
     assert isinstance(path, LinearPath)
     assert type(path.at(jnp.asarray(0.3))) is type(ENERGIES[name])
-    assert as_moves(None, 1, path).kernel is BlockGibbs
+    assert moves_along(None, 1, path).kernel is BlockGibbs
     assert as_path(path, None) is path
 
 
@@ -258,7 +258,7 @@ def test_critical_tori_by_default(estimator, size):
 def test_steps_are_divided_until_they_lose_no_more_than_is_allowed(shape):
     """Each pilot step alike, within 2,000 temperatures; steps that are asked for stay as they are."""
     path = LinearPath(Ising(shape, CRITICAL, periodic=False))
-    moves = as_moves(None, 1, path)
+    moves = moves_along(None, 1, path)
     pilot, fine, capped = (
         as_schedule(None, path, moves, KEY, told)
         for told in (0.9, Fineness(0.9, 0.04), Fineness(0.9, 1e-6))
@@ -276,7 +276,7 @@ def test_steps_are_divided_until_they_lose_no_more_than_is_allowed(shape):
 
 def test_other_paths_are_divided_as_the_pilot_has_them():
     path = GeometricPath(Quartic())
-    moves = as_moves(None, 1, path)
+    moves = moves_along(None, 1, path)
     ladders = [
         as_schedule(None, path, moves, KEY, told).inverse_temperatures
         for told in (0.9, Fineness(0.9, 0.01))

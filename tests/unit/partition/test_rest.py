@@ -15,13 +15,13 @@ from ebm_ppl.partition import (
     reverse_annealed_importance_sampling,
     sequential_monte_carlo,
 )
-from ebm_ppl.partition._moves import as_moves
+from ebm_ppl.partition._moves import moves_along
 from ebm_ppl.partition._rest import FALSE_ALARM_RATE, drift_p_value
 
 KEY = jax.random.key(0)
 SCHEDULE = AnnealingSchedule(jnp.asarray([0.0, 1.0]), jnp.asarray([0.3]))
 PATH = as_path(Gaussian(np.zeros(2), np.eye(2)), None)
-MOVES = as_moves(None, 1, PATH)
+MOVES = moves_along(None, 1, PATH)
 
 
 def p_value(points, log_weights=None, seed=0):

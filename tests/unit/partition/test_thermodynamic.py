@@ -20,7 +20,7 @@ from ebm_ppl.partition import (
 )
 from ebm_ppl.partition._kronrod import kronrod
 from ebm_ppl.partition._ladders import LadderRun, exchange_neighbours, integrand, run_ladders
-from ebm_ppl.partition._moves import CompensatedSum, as_moves
+from ebm_ppl.partition._moves import CompensatedSum, moves_along
 
 KEY = jax.random.key(0)
 MACHINE = RestrictedBoltzmannMachine(
@@ -126,7 +126,7 @@ def test_halves_of_a_run_make_up_its_sums():
     path = LinearPath.from_means(MACHINE, 0.3)
     run = run_ladders(
         path,
-        as_moves(None, 1, path),
+        moves_along(None, 1, path),
         jnp.array([0.2, 0.9]),
         None,
         KEY,

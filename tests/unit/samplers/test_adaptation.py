@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jax import lax
 
-from ebm_ppl.samplers import MALA, RandomWalkMetropolis
+from ebm_ppl.samplers import MALA, Observed, RandomWalkMetropolis
 from ebm_ppl.samplers._warmup import adaptation
 from ebm_ppl.samplers._warmup.adaptation import (
     Adaptation,
@@ -71,17 +71,23 @@ def test_moments_of_batches_are_the_moments_of_all(batches: list[int], dense: bo
     np.testing.assert_allclose(regularised_covariance(state), expected, rtol=1e-3, atol=1e-3)
 
 
+def observed(iteration: Any, accept_prob: jax.Array, positions: jax.Array) -> Observed:
+    """A step of chains that stay where they are."""
+    zeros = jnp.zeros(len(positions))
+    return Observed(iteration, accept_prob, accept_prob, positions, positions, zeros > 0, zeros)
+
+
 def learn(
     accept_prob: Any, num_warmup: int, step_size: float = 1.0, **options: Any
 ) -> AdaptationState:
     """Adapt to acceptance probabilities that are a function of the step size."""
     rules = Adaptation(True, options.pop("adapt_mass_matrix", False), 0.574)
-    state = rules.init(num_warmup, jnp.asarray(step_size), jnp.ones(2))
     positions = options.pop("positions", jnp.zeros((3, 2)))
+    state = rules.init(num_warmup, jnp.asarray(step_size), jnp.ones(2), positions)
 
     def advance(state: AdaptationState, iteration: jax.Array) -> tuple[AdaptationState, None]:
         probability = jnp.broadcast_to(accept_prob(state.step_size), (3,))
-        return rules.update(iteration, probability, probability, positions, state), None
+        return rules.update(state, observed(iteration, probability, positions)), None
 
     return lax.scan(advance, state, jnp.arange(num_warmup + 5))[0]
 
@@ -177,8 +183,8 @@ def test_many_chains_learn_from_few_steps(step_size: float) -> None:
 
 def test_one_dimension_has_its_own_optimum() -> None:
     kernel = RandomWalkMetropolis(potential_fn=lambda z: 0.5 * jnp.sum(z**2))
-    assert kernel._rules(1).target_accept_prob == 0.44
-    assert kernel._rules(2).target_accept_prob == 0.234
+    assert kernel.tuning(1).target_accept_prob == 0.44
+    assert kernel.tuning(2).target_accept_prob == 0.234
 
 
 def branches(jaxpr: Any) -> int:
@@ -210,18 +216,19 @@ def test_stuck_chains_are_left_out_as_long_as_they_are_few() -> None:
 
 def test_divergences_raise_the_target_in_the_second_half_alone() -> None:
     rules = Adaptation(True, False, 0.8, avoids_divergences=True)
-    state = rules.init(100, jnp.asarray(0.5), jnp.ones(2))
     half, positions = jnp.full(4, 0.8), jnp.ones((4, 2))
+    state = rules.init(100, jnp.asarray(0.5), jnp.ones(2), positions)
     update = jax.jit(rules.update)
 
-    def missed(iteration: int, diverging: float) -> float:
-        shares = jnp.full(4, diverging)
-        return float(update(jnp.asarray(iteration), half, half, positions, state, shares).missed)
+    def missed(iteration: int, num_diverging: int) -> float:
+        step = observed(jnp.asarray(iteration), half, positions)
+        step = step._replace(diverging=jnp.arange(4) < num_diverging)
+        return float(update(state, step).missed)
 
-    assert missed(10, 0.5) == pytest.approx(0.2)
-    assert 0.15 < missed(60, 0.5) < 0.19
-    assert missed(60, 0.0) == pytest.approx(0.2)
-    assert missed(60, 1.0) >= 0.01
+    assert missed(10, 2) == pytest.approx(0.2)
+    assert 0.15 < missed(60, 2) < 0.19
+    assert missed(60, 0) == pytest.approx(0.2)
+    assert missed(60, 4) >= 0.01
 
 
 def test_steps_stay_above_the_rounding_of_positions() -> None:

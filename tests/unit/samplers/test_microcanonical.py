@@ -14,7 +14,8 @@ from ebm_ppl._precision import float64
 from ebm_ppl.samplers import MAMS, MCLMC, Point, WhitenedTarget
 from ebm_ppl.samplers._contract.shared_trajectory import Trajectory
 from ebm_ppl.samplers._microcanonical import kick, normalised, refresh
-from ebm_ppl.samplers.mclmc import Flow, Moving
+from ebm_ppl.samplers._warmup import FlowSettings
+from ebm_ppl.samplers.mclmc import Moving
 
 pytestmark = pytest.mark.usefixtures("light_compilation")
 
@@ -214,7 +215,7 @@ def unadjusted(z: Any, direction: Any, step_size: Any) -> tuple[Any, Moving]:
     target = WhitenedTarget(potential, z, jnp.full(z.size, 0.7))
     start = target.evaluate(jnp.zeros_like(z))
     moving = Moving(direction, jnp.asarray(0.0))
-    flow = Flow(step_size, jnp.asarray(jnp.inf))
+    flow = FlowSettings(step_size, jnp.asarray(jnp.inf))
     end, moved = MCLMC(potential_fn=potential).move(jnp.ones(z.size), target, start, moving, flow)
     return end.z, moved
 

@@ -11,7 +11,7 @@ import scipy.linalg
 from jax import lax
 
 from ebm_ppl._precision import float64
-from ebm_ppl.samplers import Langevin, UnderdampedLangevin, WhitenedTarget
+from ebm_ppl.samplers import Langevin, Settings, UnderdampedLangevin, WhitenedTarget
 
 
 def standard(z: jax.Array) -> jax.Array:
@@ -26,7 +26,7 @@ def stationary_covariance(kernel: Any, step_size: float, dim: int) -> np.ndarray
         auxiliary = jnp.asarray(state[1:]) if dim == 2 else ()
         start = target.evaluate(jnp.asarray(state[:1]))
         end, moved = kernel.move(
-            jnp.array([noise]), target, start, auxiliary, jnp.asarray(step_size)
+            jnp.array([noise]), target, start, auxiliary, Settings(jnp.asarray(step_size))
         )
         return np.concatenate([end.position, *([moved] if dim == 2 else [])])
 

@@ -13,7 +13,7 @@ from numpyro.infer import HMC
 
 import ebm_ppl as ebm
 from ebm_ppl.energies import ConditionalGaussian, NeuralConditionalEnergy, Quartic
-from ebm_ppl.trainers import Batch, Condition, Model, Move, as_batch
+from ebm_ppl.trainers import Batch, Condition, Model, as_batch
 
 ENERGY = Quartic(a=-1.0, b=0.2, gamma=-1.0)
 MODEL = Model(ENERGY)
@@ -44,7 +44,7 @@ def _hmc(potential_fn):
         WALK,
         _hmc,
         (functools.partial(ebm.MALA, step_size=0.1), WALK),
-        Move(ebm.MALA, step_size=optax.linear_schedule(0.2, 0.1, 10)),
+        ebm.Moves(ebm.MALA, step_size=optax.linear_schedule(0.2, 0.1, 10)),
     ],
     ids=["mala", "langevin", "underdamped", "random walk", "numpyro's hmc", "turns", "scheduled"],
 )
@@ -74,7 +74,7 @@ def test_the_loss_is_the_energy_gap_and_the_gradient_holds_the_chains_fixed():
 
 
 def test_a_schedule_is_read_at_the_training_step():
-    move = Move(ebm.MALA, step_size=optax.linear_schedule(0.2, 0.1, 10))
+    move = ebm.Moves(ebm.MALA, step_size=optax.linear_schedule(0.2, 0.1, 10))
     objective = ebm.ContrastiveDivergence(move, num_steps=1)
     run = jax.jit(objective.prepare)
     early, late, later = (
@@ -116,7 +116,10 @@ def test_a_kernel_that_cannot_start_is_refused_before_the_first_step():
         (lambda: ebm.ContrastiveDivergence(kernel=0.1), "`kernel` must be a kernel class"),
         (lambda: ebm.PersistentCD("mala"), "`kernel` must be a kernel class .*; got 'mala'"),
         (lambda: ebm.ContrastiveDivergence(num_chains_per_example=0), "`num_chains_per_example` "),
-        (lambda: Move(ebm.MALA, step_size=-1.0), "`step_size` must be a finite number above 0"),
+        (
+            lambda: ebm.Moves(ebm.MALA, step_size=-1.0),
+            "`step_size` must be a finite number above 0",
+        ),
         (lambda: ebm.PersistentCD(num_chains=0), "`num_chains` must be an integer"),
         (lambda: ebm.ReplayBufferCD(buffer_size=0), "`buffer_size` must be an integer"),
         (

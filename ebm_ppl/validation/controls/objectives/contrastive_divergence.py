@@ -19,6 +19,7 @@ from ebm_ppl.trainers import (
     ReplayBufferCD,
     energies_of,
 )
+from ebm_ppl.trainers._negative_phase import move_chains
 from ebm_ppl.validation.controls._objective import ObjectiveControl
 
 _MALA = functools.partial(MALA, step_size=0.05)
@@ -126,7 +127,7 @@ class _FirstInFirstOut(AbstractObjective):
         key_rows, key_chains = jax.random.split(rng_key)
         count = min(batch.num_examples, len(buffer))
         rows = jax.random.choice(key_rows, len(buffer), (count,))
-        ends, _ = self.inner.negative_phase.run(model.energy, buffer[rows], None, step, key_chains)
+        ends, _ = move_chains(self.inner.moves, model.energy, buffer[rows], None, step, key_chains)
         slots = (head + jnp.arange(count)) % len(buffer)
         return Prepared(ends, (buffer.at[slots].set(ends), (head + count) % len(buffer)), {})
 
