@@ -1,5 +1,6 @@
 """Contrastive divergence with a replay buffer: many chains, of which each step moves some."""
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -186,6 +187,8 @@ def _marked(energy: Any, condition: Condition | None) -> Condition | None:
 
     So slots have the same leaves whether or not the fit drops conditions.
     """
-    if condition is None or condition.kept is not None or energy.null_condition is None:
+    if condition is None or condition.y is None:
         return condition
-    return Condition(condition.y, jnp.ones(len(condition.y), dtype=bool))
+    if condition.kept is not None or energy.null_condition is None:
+        return condition
+    return dataclasses.replace(condition, kept=jnp.ones(len(condition.y), dtype=bool))
