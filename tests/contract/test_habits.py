@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import numpyro.distributions as dist
 import pytest
+from jaxtyping import TypeCheckError
 from numpyro.infer import MCMC, NUTS
 from numpyro.infer.mcmc import MCMCKernel
 from numpyro.util import nested_attrgetter
@@ -15,6 +16,7 @@ from numpyro.util import nested_attrgetter
 import ebm_ppl as ebm
 from ebm_ppl import samplers
 from ebm_ppl.samplers import MALA, AbstractEnergyKernel, AbstractKernel, ChEESHMC
+from ebm_ppl.samplers._warmup import check_unstructured
 from tests.contract.runs import run
 
 KERNELS = [
@@ -98,6 +100,17 @@ def test_options_are_taken_or_refused_with_the_reason(cls: Any, name: str) -> No
         return
     with pytest.raises(ValueError, match=rf"{cls.__name__} has no `{name}`: .+\."):
         make(cls, **{name: value})
+
+
+@pytest.mark.parametrize("cls", KERNELS, ids=lambda cls: cls.__name__)
+def test_blocks_of_sites_are_refused(cls: Any) -> None:
+    blocks = {("w",): jnp.eye(1), ("x", "y"): jnp.eye(2)}
+    with pytest.raises((ValueError, TypeCheckError), match="dense_mass"):
+        make(cls, dense_mass=list(blocks))
+    with pytest.raises(ValueError, match="inverse_mass_matrix`"):
+        make(cls, inverse_mass_matrix=blocks)
+    with pytest.raises(ValueError, match="`dense_mass` must be that of the whole position; got"):
+        check_unstructured(list(blocks), None)
 
 
 def test_options_that_nobody_has_are_unexpected() -> None:
