@@ -113,6 +113,14 @@ def test_blocks_of_sites_are_refused(cls: Any) -> None:
         check_unstructured(list(blocks), None)
 
 
+def test_subclasses_may_hand_on_what_they_are_given() -> None:
+    class Handing(MALA):
+        def __init__(self, *args: Any, **options: Any) -> None:
+            super().__init__(*args, **options)
+
+    assert isinstance(make(Handing, step_size=0.1, dense_mass=True), Handing)
+
+
 def test_options_that_nobody_has_are_unexpected() -> None:
     with pytest.raises(TypeError, match="unexpected keyword argument 'height'"):
         make(MALA, height=1.0)

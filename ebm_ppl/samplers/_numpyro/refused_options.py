@@ -37,6 +37,9 @@ def refuse_options(kernel: type, options: Iterable[str]) -> None:
     Raises:
         ValueError: With the reason, for the first of them.
     """
+    parameters = inspect.signature(kernel.__init__).parameters
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
+        return  # a subclass that hands on what it is given knows what that is
     for name in options:
-        if name in _REASONS and name not in inspect.signature(kernel.__init__).parameters:
+        if name in _REASONS and name not in parameters:
             raise ValueError(f"{kernel.__name__} has no `{name}`: {_REASONS[name]}.")
