@@ -45,6 +45,7 @@ from ebm_ppl.samplers._warmup import (
     Observed,
     Pace,
     as_inverse_mass_matrix,
+    check_unstructured,
     distance_itself,
 )
 
@@ -175,6 +176,7 @@ class AbstractKernel(AbstractModelKernel):
         """
         uses_gradient = self.gradient_evaluations_per_step > 0
         super().__init__(model, potential_fn, init_strategy, uses_gradient)
+        check_unstructured(dense_mass, inverse_mass_matrix)
         flags = {
             "adapt_step_size": adapt_step_size,
             "adapt_mass_matrix": adapt_mass_matrix,

@@ -11,6 +11,7 @@ from ebm_ppl.samplers._warmup.mass_matrix import Matrix as Matrix
 from ebm_ppl.samplers._warmup.mass_matrix import MomentsState as MomentsState
 from ebm_ppl.samplers._warmup.mass_matrix import apply as apply
 from ebm_ppl.samplers._warmup.mass_matrix import as_inverse_mass_matrix as as_inverse_mass_matrix
+from ebm_ppl.samplers._warmup.mass_matrix import check_unstructured as check_unstructured
 from ebm_ppl.samplers._warmup.mass_matrix import merge as merge
 from ebm_ppl.samplers._warmup.mass_matrix import no_moments as no_moments
 from ebm_ppl.samplers._warmup.mass_matrix import solve as solve
