@@ -20,7 +20,7 @@ class LoadError(ValueError):
     """A source that names no energy; the message is for the person at the command line."""
 
 
-def load_energy(source: str, event_shape: tuple[int, ...] | None) -> tuple[AbstractEnergy, bool]:
+def find_energy(source: str, event_shape: tuple[int, ...] | None) -> tuple[AbstractEnergy, bool]:
     """Find an energy.
 
     Args:

@@ -36,12 +36,12 @@ from ebm_ppl.trainers._doubts import (
     warn_of_idle_energy,
     warn_of_unfinished_newton,
 )
+from ebm_ppl.trainers._held_out import Best, Validation, Watch
 from ebm_ppl.trainers._history import History, Recorder
-from ebm_ppl.trainers._loop import Pace, raise_diverged, raise_troubled, run_chunk
+from ebm_ppl.trainers._loop import ChunkLengths, raise_diverged, raise_troubled, run_chunk
 from ebm_ppl.trainers._standard_errors import StandardErrors, standard_errors
 from ebm_ppl.trainers._step import Optimizer, Trainer, TrainState
 from ebm_ppl.trainers._units import Units
-from ebm_ppl.trainers._validation import Best, Validation, Watch
 
 _DEFAULT_BATCH_SIZE = 256
 
@@ -258,12 +258,12 @@ def fit(
                 )
 
             boundaries = [part.every for part in (validation, checkpoint) if part is not None]
-            pace = Pace(boundaries, num_steps, hurried=progress_bar)
+            lengths = ChunkLengths(boundaries, num_steps, hurried=progress_bar)
             stopped = watch is not None and watch.is_over(best)
             is_hidden = not (progress_bar and processes.is_first)
             with tqdm(total=num_steps, initial=step, disable=is_hidden, unit="step") as bar:
                 while step < num_steps and not stopped:
-                    steps = jnp.asarray(processes.agree(pace.next(step)))
+                    steps = jnp.asarray(processes.agree(lengths.next(step)))
                     state, count, buffers = run_chunk(
                         trainer, state, examples, steps, jnp.asarray(max_refused)
                     )
@@ -273,7 +273,7 @@ def fit(
                     if int(state.refused_in_a_row) >= max_refused:
                         raise_diverged(trainer, state, examples)
                     raise_troubled(objective, metrics, state)
-                    pace.took(count)
+                    lengths.took(count)
                     step += count
                     if watch is not None and watch.is_due(step):
                         model = trainer.averaged_model(state)

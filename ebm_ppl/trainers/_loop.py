@@ -53,7 +53,7 @@ def run_chunk(
     return eqx.combine(dynamic, static), count, buffers
 
 
-class Pace:
+class ChunkLengths:
     """How many steps to take before the next look: until the next boundary, and not for too long."""
 
     def __init__(self, boundaries: list[int], num_steps: int, hurried: bool) -> None:

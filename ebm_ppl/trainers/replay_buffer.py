@@ -17,7 +17,7 @@ from ebm_ppl.trainers._base import AbstractObjective, Model, Prepared
 from ebm_ppl.trainers._batch import Batch, Condition, energies_of
 from ebm_ppl.trainers._derivatives import energy_gradients
 from ebm_ppl.trainers._negative_phase import check_moves, move_chains
-from ebm_ppl.trainers.persistent_cd import centred
+from ebm_ppl.trainers.persistent_cd import without_mean
 
 _NO_LIMIT = float(jnp.finfo("float32").max)
 
@@ -164,7 +164,11 @@ class ReplayBufferCD(AbstractObjective):
         slots = _as_batch(sample)
         statistics = energy_gradients(model, slots)
         weights = 1 - 2 * self.energy_penalty * energies_of(model.energy, slots)
-        return centred(weights[:, None] * statistics).T @ centred(statistics) / len(statistics)
+        return (
+            without_mean(weights[:, None] * statistics).T
+            @ without_mean(statistics)
+            / len(statistics)
+        )
 
     def _starts(self, x: Array, rng_key: PRNGKey) -> Array:
         """New chains: at the given examples, or where `initial` says."""
