@@ -262,22 +262,6 @@ class AbstractKernel(AbstractModelKernel):
         """
         return None
 
-    def energy(
-        self,
-        before: KernelState,  # noqa: ARG002
-        after: KernelState,
-    ) -> Float[Array, "*chains"]:
-        """Energy of each chain in a step, whose changes tell whether all of the law is reached.
-
-        Args:
-            before: The state before the step.
-            after: The state after it.
-
-        Returns:
-            The energy; by default NaN, for kernels without momenta.
-        """
-        return jnp.full_like(after.potential_energy, jnp.nan)
-
     def warmup(self, adaptation: Adaptation) -> AbstractWarmup:
         """What tunes the kernel; by default what tunes its step size and mass matrix alone.
 
@@ -444,7 +428,7 @@ class AbstractKernel(AbstractModelKernel):
             iteration=iteration,
             adaptation=tuning.update(adaptation, observed),
         )
-        return after._replace(health=self._health_after(state, after, count))
+        return after._replace(health=self._health_after(state.health, after, count, new.energy))
 
     def _healthy(
         self, position: Float[Array, " dim"], zeros: Float[Array, "*chains"], num_warmup: int
@@ -458,10 +442,14 @@ class AbstractKernel(AbstractModelKernel):
         return Health(*texts, jnp.asarray(-num_warmup), zeros, zeros, no, zero, record)
 
     def _health_after(
-        self, state: KernelState, after: KernelState, count: Int[Array, ""]
+        self,
+        health: Health | None,
+        after: KernelState,
+        count: Int[Array, ""],
+        energy: Float[Array, "*chains"] | None,
     ) -> Health | None:
         """What is known of a run after a step, the last of so many that are remembered."""
-        health, adaptation = state.health, after.adaptation
+        adaptation = after.adaptation
         if health is None:
             return None
         share = health.diverging
@@ -474,7 +462,9 @@ class AbstractKernel(AbstractModelKernel):
             positions = flat_positions(after.z, after.potential_energy.shape)
             root = adaptation.inverse_mass_matrix_sqrt
             scale = root if root.ndim == 1 else jnp.linalg.norm(root, axis=1)
-            record = record.add(positions, scale, self.energy(state, after), num_steps)
+            if energy is None:
+                energy = jnp.full_like(after.potential_energy, jnp.nan)
+            record = record.add(positions, scale, energy, num_steps)
         return Health(
             health.kernel,
             health.remedy,

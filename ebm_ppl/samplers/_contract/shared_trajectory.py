@@ -16,7 +16,6 @@ from ebm_ppl.samplers._contract.metropolis import (
     DIVERGENCE,
     accept_or_stay,
 )
-from ebm_ppl.samplers._contract.state import KernelState
 from ebm_ppl.samplers._contract.target import Point, Transition, WhitenedTarget
 from ebm_ppl.samplers._warmup import (
     POOLED,
@@ -116,10 +115,6 @@ class AbstractSharedTrajectoryKernel(AbstractKernel):
         """
         return 0.5 * jnp.sum(noise**2)
 
-    def energy(self, before: KernelState, after: KernelState) -> Float[Array, "*chains"]:
-        """Potential and kinetic energy with which each trajectory began."""
-        return before.potential_energy + after.auxiliary.kinetic_energy
-
     def noise_size(self, dim: int) -> int:
         """Number of normal numbers of which the momentum is made; by default one for each coordinate.
 
@@ -138,10 +133,9 @@ class AbstractSharedTrajectoryKernel(AbstractKernel):
     ) -> Proposal:
         """No proposal as yet."""
         zeros = jnp.zeros_like(position)
-        zero = jnp.zeros((), position.dtype)
         log_step_size = jnp.log(jnp.asarray(self._step_size, position.dtype))
         # Of the types that steps have.
-        return Proposal(position, zeros, jnp.zeros((), int), zero, log_step_size)
+        return Proposal(position, zeros, jnp.zeros((), int), log_step_size)
 
     def warmup(self, adaptation: Adaptation) -> TrajectoryWarmup:
         """A warm-up that tunes the length of trajectories, too."""
@@ -169,12 +163,12 @@ class AbstractSharedTrajectoryKernel(AbstractKernel):
         own = jnp.where(own_steps, jnp.exp(log_own), trajectory.step_size)
         trajectory = trajectory._replace(step_size=own)
         end, momentum, log_ratio = self.follow(noise, target, start, trajectory)
-        kinetic_energy = self.kinetic_energy(noise)
-        proposal = Proposal(end.z, momentum, trajectory.num_steps, kinetic_energy, log_own)
+        proposal = Proposal(end.z, momentum, trajectory.num_steps, log_own)
         new = accept_or_stay(uniform, start, end, log_ratio, proposal)
         followed = follow_acceptance(log_own, new.accept_prob, target_accept_prob)
         log_own = jnp.where(own_steps, followed, log_own).astype(dtype)
         return new._replace(
             auxiliary=proposal._replace(log_step_size=log_own),
             diverging=new.diverging | (log_ratio < DIVERGENCE),
+            energy=start.potential_energy + self.kinetic_energy(noise),
         )

@@ -44,12 +44,15 @@ class Transition(NamedTuple):
         auxiliary: Variables carried beside the position, such as a momentum.
         accept_prob: Probability with which the proposal was to be accepted.
         diverging: Whether the proposal was not finite and therefore refused.
+        energy: Potential and kinetic energy with which a trajectory began, whose changes tell whether all of
+            the law is reached; `None` for kernels without momenta.
     """
 
     point: Point
     auxiliary: Any
     accept_prob: Scalar
     diverging: Bool[Array, ""]
+    energy: Scalar | None = None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -21,14 +21,12 @@ class Proposal(NamedTuple):
         z: Position at its end, unconstrained and flat.
         momentum: Momentum at its end, whitened.
         num_steps: Number of leapfrog steps, each with one gradient.
-        kinetic_energy: Kinetic energy with which it began.
         log_step_size: Log of the step size that the chain takes by itself while warm-up is early.
     """
 
     z: Float[Array, "*chains dim"]
     momentum: Float[Array, "*chains dim"]
     num_steps: Int[Array, "*chains"]
-    kinetic_energy: Float[Array, "*chains"]
     log_step_size: Float[Array, "*chains"]
 
 

@@ -115,7 +115,7 @@ def test_the_search_climbs_the_criterion(num_chains: int) -> None:
 
         state = start_trajectory(jnp.exp(log_length), jnp.zeros(3))
         ends, momenta = end(log_length)
-        proposal = Proposal(ends, momenta, jnp.ones(num_chains, int), *2 * [jnp.zeros(num_chains)])
+        proposal = Proposal(ends, momenta, jnp.ones(num_chains, int), jnp.zeros(num_chains))
         found = ascend(state, jnp.asarray(jitter), z, jnp.ones(3), proposal, weight)
         slope = jnp.sqrt(found.mean_square / 0.05) * jnp.sign(found.log_length - state.log_length)
         return slope, jax.grad(criterion)(log_length)
@@ -126,9 +126,7 @@ def test_the_search_climbs_the_criterion(num_chains: int) -> None:
 
 def test_a_lost_chain_does_not_stop_the_search() -> None:
     z, ends = jnp.ones((3, 2)), jnp.array([[0.0, 2.0], [2.0, 1.0], [jnp.nan, jnp.inf]])
-    proposal = Proposal(
-        ends, jnp.ones((3, 2)).at[2].set(jnp.nan), jnp.ones(3, int), *2 * [jnp.zeros(3)]
-    )
+    proposal = Proposal(ends, jnp.ones((3, 2)).at[2].set(jnp.nan), jnp.ones(3, int), jnp.zeros(3))
     state = start_trajectory(jnp.asarray(1.0), jnp.zeros(2))
     args = (jnp.asarray(0.5), z, jnp.ones(2), proposal)
     found = ascend(state, *args, jnp.array([0.5, 0.9, 0.0]))
