@@ -12,7 +12,6 @@ from ebm_ppl.validation.subjects import Subject
 from ebm_ppl.validation.suite.job import Checks, Emit, Job, guarded
 from ebm_ppl.validation.suite.judgement import AnyCase, AnyControl, judged
 
-
 Case = TypeVar("Case", bound=AnyCase)
 Control = TypeVar("Control", bound=AnyControl)
 
@@ -35,6 +34,23 @@ class Scope:
     def is_quick(self) -> bool:
         """Whether the report is to be a quick one."""
         return self.mode == "quick"
+
+
+def concerns_all(_control: AnyControl, _cases: Sequence[AnyCase]) -> bool:
+    """A control of a kind whose controls belong to all cases."""
+    return True
+
+
+def no_figures(_control: AnyControl, _seed: int) -> Mapping[str, float]:
+    """The further figures of a control that has none."""
+    return {}
+
+
+def none_left_out(
+    _cases: Sequence[AnyCase], _subjects: Iterable[Subject], _named: bool
+) -> list[str]:
+    """What is left out of a kind that has nothing to do with energies."""
+    return []
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,9 +80,9 @@ class Kind(Generic[Case, Control]):
     jobs: Callable[[Sequence[Case], Scope], Sequence[Job]]
     control_checks: Callable[[Control, int], Checks]
     place_of: Callable[[Control], str]
-    concerns: Callable[[Control, Sequence[Case]], bool] = lambda _control, _cases: True
-    figures: Callable[[Control, int], Mapping[str, float]] = lambda _control, _seed: {}
-    left_out: Callable[[Sequence[Case], Iterable[Subject], bool], list[str]] = lambda *_: []
+    concerns: Callable[[Control, Sequence[Case]], bool] = concerns_all
+    figures: Callable[[Control, int], Mapping[str, float]] = no_figures
+    left_out: Callable[[Sequence[Case], Iterable[Subject], bool], list[str]] = none_left_out
     quick: tuple[str, ...] | None = None
     samples: bool = False
     takes_own: bool = False
