@@ -77,7 +77,7 @@ def annealed_denoising(num_steps: int = 16_000) -> Recipe:
         muon(3e-3, num_steps),
         num_steps,
         batch_size=256,
-        density_of=lambda trained: trained.at_noise(_LEAST_NOISE),
+        density_of=lambda trained: trained.at(sigma=_LEAST_NOISE),
     )
 
 

@@ -16,7 +16,6 @@ from ._errors import UnreadableFileError as UnreadableFileError
 from .distribution import EnergyDistribution as EnergyDistribution
 from .energies import AbstractConditionalEnergy as AbstractConditionalEnergy
 from .energies import AbstractEnergy as AbstractEnergy
-from .energies import AbstractNoiseConditionalEnergy as AbstractNoiseConditionalEnergy
 from .partition import EnumerationNormalizer as EnumerationNormalizer
 from .potentials import as_model as as_model
 from .potentials import potential_fn as potential_fn

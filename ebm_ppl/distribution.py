@@ -25,6 +25,7 @@ from ebm_ppl._errors import DoublyIntractableError
 from ebm_ppl._numpyro import asking_laws, promote_batch_shape, validate_sample
 from ebm_ppl._types import PRNGKey, Scalar
 from ebm_ppl.energies import AbstractEnergy
+from ebm_ppl.energies._described import in_place_of_energy
 from ebm_ppl.quadrature import (
     GridTable,
     QuadratureDensity,
@@ -102,7 +103,9 @@ class EnergyDistribution(Distribution):
         self, energy: AbstractEnergy, log_z: LogZ = None, *, validate_args: bool | None = None
     ) -> None:
         if not isinstance(energy, AbstractEnergy):
-            raise TypeError(f"`energy` must be an AbstractEnergy; got {type(energy).__name__}.")
+            raise TypeError(
+                f"`energy` must be an AbstractEnergy; got {in_place_of_energy(energy)}."
+            )
         self.energy = energy
         self.log_z = _as_normalizer(log_z)
         is_law = isinstance(log_z, (QuadratureDensity, StateTable))

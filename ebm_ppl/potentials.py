@@ -12,6 +12,7 @@ from ebm_ppl._checks import check_shape
 from ebm_ppl._types import Event, Scalar
 from ebm_ppl.distribution import EnergyDistribution, LogZ
 from ebm_ppl.energies import AbstractEnergy
+from ebm_ppl.energies._described import in_place_of_energy
 from ebm_ppl.energies._supports import unconstraining
 
 
@@ -164,6 +165,6 @@ def as_model(energy: AbstractEnergy, name: str = "x", log_z: LogZ = None) -> Ene
 def _check_energy(energy: object) -> None:
     if not isinstance(energy, AbstractEnergy):
         raise TypeError(
-            f"`energy` must be an AbstractEnergy; got {type(energy).__name__}. Make one with "
+            f"`energy` must be an AbstractEnergy; got {in_place_of_energy(energy)}. Make one with "
             "ebm_ppl.energies.from_callable, from_logdensity or from_nnx."
         )

@@ -54,7 +54,7 @@ def log_law(x: jax.Array, y: jax.Array) -> jax.Array:
 
 def log_model(energy: Any, normalizer: Any, x: jax.Array, y: jax.Array) -> jax.Array:
     """Log density of a model at points `x`, shape (num_points,), given one `y`."""
-    given = energy.given(y[None])
+    given = energy.at(y=y[None])
     return -jax.vmap(given)(x[:, None]) - normalizer(given)
 
 

@@ -126,7 +126,7 @@ def learn(objective: Any, law: AbstractLaw, size: Size, rng_key: jax.Array) -> L
         rng_key=key_fit,
         progress_bar=False,
     )
-    trained = fit.energy.at_noise(LEAST_NOISE) if is_annealed else fit.energy
+    trained = fit.energy.at(sigma=LEAST_NOISE) if is_annealed else fit.energy
     density = ebm.quadrature.normalize(
         trained, bounds=((-12.0, 12.0),) * 2, num_intervals=size.num_intervals
     )

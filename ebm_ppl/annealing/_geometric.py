@@ -16,6 +16,7 @@ from ebm_ppl.annealing._path import AbstractPath
 from ebm_ppl.annealing._uniform_states import UniformStates
 from ebm_ppl.distribution import EnergyDistribution
 from ebm_ppl.energies import AbstractEnergy
+from ebm_ppl.energies._described import in_place_of_energy
 from ebm_ppl.quadrature._chart import support_limits
 
 _SCALE = 2.0
@@ -78,7 +79,9 @@ class GeometricPath(AbstractPath):
 
     def __init__(self, energy: AbstractEnergy, base: Any = None) -> None:
         if not isinstance(energy, AbstractEnergy):
-            raise TypeError(f"`energy` must be an AbstractEnergy; got {type(energy).__name__}.")
+            raise TypeError(
+                f"`energy` must be an AbstractEnergy; got {in_place_of_energy(energy)}."
+            )
         self._energy = energy
         self.base = default_base(energy) if base is None else as_base(base, energy)
 

@@ -286,7 +286,8 @@ def _model(path: pathlib.Path) -> tuple["AbstractEnergy", list[str]]:
         raise click.ClickException(f"{path}: {error}") from error
     if not isinstance(energy, AbstractEnergy):
         raise click.ClickException(
-            f"{path} holds a {type(energy).__name__}, which has no draws without a condition."
+            f"{path} holds a {type(energy).__name__}, which has no draws before it is fixed: "
+            "its `at(...)` is an energy to save."
         )
     dim = math.prod(energy.event_shape)
     if names is not None and len(names) != dim:

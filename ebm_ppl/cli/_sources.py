@@ -12,6 +12,7 @@ from types import ModuleType
 from typing import Any
 
 from ebm_ppl.energies import AbstractConditionalEnergy, AbstractEnergy, from_callable
+from ebm_ppl.energies._conditions import named
 from ebm_ppl.validation.faults import fault_of
 
 
@@ -19,7 +20,7 @@ class LoadError(ValueError):
     """A source that names no energy; the message is for the person at the command line."""
 
 
-def load_energy(source: str, event_shape: tuple[int, ...] | None) -> tuple[AbstractEnergy, bool]:
+def find_energy(source: str, event_shape: tuple[int, ...] | None) -> tuple[AbstractEnergy, bool]:
     """Find an energy.
 
     Args:
@@ -46,7 +47,7 @@ def load_energy(source: str, event_shape: tuple[int, ...] | None) -> tuple[Abstr
         return found, False
     if isinstance(found, AbstractConditionalEnergy):
         raise LoadError(
-            f"is a {type(found).__name__}, which has no law without a condition; name its `given(...)`."
+            f"is a {named(found)}, which has no law before it is fixed; name its `at(...)`."
         )
     if not callable(found):
         raise LoadError(f"must be an energy or a callable; got {type(found).__name__}.")

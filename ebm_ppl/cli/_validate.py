@@ -183,11 +183,11 @@ def _load(
     loaded: dict[str, AbstractEnergy] = {}
     shape_used = False
     if sources:
-        from ebm_ppl.cli._sources import LoadError, load_energy
+        from ebm_ppl.cli._sources import LoadError, find_energy
 
         for source in sources:
             try:
-                loaded[source], used = load_energy(source, event_shape)
+                loaded[source], used = find_energy(source, event_shape)
             except LoadError as error:
                 refuse("--energy", f"{source!r}: {error}")
             shape_used = shape_used or used

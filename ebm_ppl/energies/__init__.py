@@ -18,8 +18,6 @@ from ebm_ppl.energies.categorical import AbstractCategoricalEnergy as AbstractCa
 from ebm_ppl.energies.composite import SumEnergy as SumEnergy
 from ebm_ppl.energies.composite import TemperedEnergy as TemperedEnergy
 from ebm_ppl.energies.conditional import AbstractConditionalEnergy as AbstractConditionalEnergy
-from ebm_ppl.energies.conditional import GivenEnergy as GivenEnergy
-from ebm_ppl.energies.conditional import GuidedEnergy as GuidedEnergy
 from ebm_ppl.energies.conditional_callable import (
     CallableConditionalEnergy as CallableConditionalEnergy,
 )
@@ -31,29 +29,20 @@ from ebm_ppl.energies.conditional_neural import NeuralConditionalEnergy as Neura
 from ebm_ppl.energies.conditioned import ConditionedEnergy as ConditionedEnergy
 from ebm_ppl.energies.double_well import DoubleWell as DoubleWell
 from ebm_ppl.energies.double_well import TiltedDoubleWell as TiltedDoubleWell
+from ebm_ppl.energies.fixed import FixedEnergy as FixedEnergy
+from ebm_ppl.energies.fixed import PartlyFixedEnergy as PartlyFixedEnergy
 from ebm_ppl.energies.funnel import Funnel as Funnel
 from ebm_ppl.energies.gamma import Gamma as Gamma
 from ebm_ppl.energies.gaussian import Gaussian as Gaussian
 from ebm_ppl.energies.gaussian_bernoulli_rbm import GaussianBernoulliRBM as GaussianBernoulliRBM
 from ebm_ppl.energies.gaussian_mixture import GaussianMixture as GaussianMixture
 from ebm_ppl.energies.graph_ising import GraphIsing as GraphIsing
+from ebm_ppl.energies.guided import GuidedEnergy as GuidedEnergy
 from ebm_ppl.energies.ising import Ising as Ising
 from ebm_ppl.energies.likelihood import LikelihoodEnergy as LikelihoodEnergy
 from ebm_ppl.energies.neural import NeuralEnergy as NeuralEnergy
-from ebm_ppl.energies.noise_conditional import (
-    AbstractNoiseConditionalEnergy as AbstractNoiseConditionalEnergy,
-)
-from ebm_ppl.energies.noise_conditional import AtNoiseEnergy as AtNoiseEnergy
 from ebm_ppl.energies.noise_conditional_neural import (
     NeuralNoiseConditionalEnergy as NeuralNoiseConditionalEnergy,
-)
-from ebm_ppl.energies.noisy_conditional import (
-    AbstractNoisyConditionalEnergy as AbstractNoisyConditionalEnergy,
-)
-from ebm_ppl.energies.noisy_conditional import GivenNoisyEnergy as GivenNoisyEnergy
-from ebm_ppl.energies.noisy_conditional import GuidedNoisyEnergy as GuidedNoisyEnergy
-from ebm_ppl.energies.noisy_conditional_neural import (
-    NeuralNoisyConditionalEnergy as NeuralNoisyConditionalEnergy,
 )
 from ebm_ppl.energies.potts import Potts as Potts
 from ebm_ppl.energies.quartic import Quartic as Quartic

@@ -34,6 +34,11 @@ def as_shape(name: str, shape: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(int(size) for size in shape)
 
 
+def as_shape_or_none(name: str, shape: tuple[int, ...] | None) -> tuple[int, ...] | None:
+    """Read the shape of a condition that need not be there."""
+    return None if shape is None else as_shape(name, shape)
+
+
 def inverse_cholesky(name: str, covariance: Any) -> Float[Array, "*batch dim dim"]:
     r"""Inverse $W = L^{-1}$ of the Cholesky factor of a covariance $\Sigma = L L^\top$.
 

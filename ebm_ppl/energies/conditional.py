@@ -1,4 +1,4 @@
-"""The interface of conditional energies, and what becomes of one at a fixed condition."""
+"""The interface of energies under a condition, a level of noise or both."""
 
 import abc
 from typing import TYPE_CHECKING, Any
@@ -10,29 +10,43 @@ from numpyro.distributions.constraints import Constraint
 
 from ebm_ppl._checks import check_shape
 from ebm_ppl._types import Event, Scalar
-from ebm_ppl.energies._base import AbstractEnergy, as_parameter
-from ebm_ppl.energies._conditions import as_condition, kept_or_dropped
-from ebm_ppl.energies._parameters import check_scalars
+from ebm_ppl.energies._conditions import (
+    as_condition_or_none,
+    check_all_given,
+    check_given,
+    kept_or_dropped,
+)
+from ebm_ppl.energies._tracing import written_in_jax
 
 
 class AbstractConditionalEnergy(eqx.Module):
-    r"""An energy $E(x \mid y)$, which stands for $p(x \mid y) = \exp(-E(x \mid y)) / Z(y)$.
+    r"""A family of energies over a condition $y$, a level of noise $\sigma$, or both.
 
-    What depends on $y$ alone drops out: $Z(y)$ absorbs it. At a fixed condition it is an energy like
-    any other, which [`given`][ebm_ppl.energies.AbstractConditionalEnergy.given] returns.
+    They are $E(x \mid y)$, $E_\sigma(x)$ and $E_\sigma(x \mid y)$, which stand for
 
-    To write one, subclass, declare the parameters as array fields, give the four attributes below as
-    fields or properties, and implement `_energy` for **one** point and **one** condition; `jax.vmap`
-    gives batches. Conditions are real numbers: encode labels as one-hot vectors.
+    $$p(x \mid y) = \frac{\exp(-E(x \mid y))}{Z(y)}, \qquad
+    p_\sigma(x) = \frac{\exp(-E_\sigma(x))}{Z(\sigma)} \approx
+    \int p_{\text{data}}(u)\, N(x; u, \sigma^2 I)\, du.$$
 
-    **Dropping the condition.** An energy with a `null_condition` models the unconditional law too, as
+    What depends on $y$ and $\sigma$ alone drops out: $Z$ absorbs it. With both fixed it is an energy like
+    any other, which [`at`][ebm_ppl.energies.AbstractConditionalEnergy.at] returns. Large $\sigma$ blurs the
+    data into one mode, small $\sigma$ shows their detail.
+
+    To write one, subclass, declare the parameters as array fields, give the five attributes below as
+    fields or properties, and implement `_energy` for **one** point, condition and level; `jax.vmap` gives
+    batches. Conditions are real numbers: encode labels as one-hot vectors.
+
+    **Dropping the condition.** An energy with a `null_condition` models the law without a condition too, as
     $p(x \mid y_\varnothing)$. Training it with the condition dropped now and then learns both at
     once, and [`guided`][ebm_ppl.energies.AbstractConditionalEnergy.guided] sets one against the other.
 
     Attributes:
         event_shape: Shape of one point $x$.
-        condition_shape: Shape of one condition $y$.
-        support: NumPyro constraint that the points satisfy, whatever the condition.
+        condition_shape: Shape of one condition $y$; `None` for an energy without one.
+        noise_conditional: Whether the energy depends on the level $\sigma$ of noise on $x$, the noise's
+            standard deviation.
+        support: NumPyro constraint that the points satisfy, whatever the condition; as noise is added to
+            them, all reals where there are levels.
         null_condition: The condition $y_\varnothing$ that stands for none, a parameter of shape
             `condition_shape`; `None` for an energy that cannot drop its condition.
 
@@ -44,14 +58,17 @@ class AbstractConditionalEnergy(eqx.Module):
         ...     stiffness: jax.Array = eqx.field(converter=as_parameter)
         ...     event_shape = ()
         ...     condition_shape = ()
+        ...     noise_conditional = True
         ...     support = constraints.real
         ...     null_condition = None
         ...
-        ...     def _energy(self, x, y):
-        ...         return 0.5 * self.stiffness * (x - y) ** 2
+        ...     def _energy(self, x, y, sigma):
+        ...         return 0.5 * (x - y) ** 2 / (1 / self.stiffness + sigma**2)
         >>> spring = Spring(2.0)
-        >>> float(spring(3.0, 1.0)), float(spring.given(1.0)(3.0))
-        (4.0, 4.0)
+        >>> float(spring(3.0, y=1.0, sigma=0.5)), float(spring.at(y=1.0, sigma=0.5)(3.0))
+        (2.66..., 2.66...)
+        >>> float(spring.at(y=1.0).at(sigma=0.5).score(3.0))  # first the one, then the other
+        -2.66...
     """
 
     if TYPE_CHECKING:
@@ -59,166 +76,101 @@ class AbstractConditionalEnergy(eqx.Module):
         @property
         def event_shape(self) -> tuple[int, ...]: ...  # noqa: D102
         @property
-        def condition_shape(self) -> tuple[int, ...]: ...  # noqa: D102
+        def condition_shape(self) -> tuple[int, ...] | None: ...  # noqa: D102
         @property
         def support(self) -> Constraint: ...  # noqa: D102
 
+        noise_conditional: bool = eqx.field(init=False)
         null_condition: Float[Array, "..."] | None = eqx.field(init=False)
     else:
         event_shape: eqx.AbstractVar[tuple[int, ...]]
-        condition_shape: eqx.AbstractVar[tuple[int, ...]]
+        condition_shape: eqx.AbstractVar[tuple[int, ...] | None]
+        noise_conditional: eqx.AbstractVar[bool]
         support: eqx.AbstractVar[Constraint]
         null_condition: eqx.AbstractVar[Float[Array, "..."] | None]
 
-    def __call__(self, x: Any, y: Any) -> Scalar:
-        """Energy of one point under one condition.
+    def __call__(self, x: Any, y: Any = None, sigma: Any = None) -> Scalar:
+        """Energy of one point under its condition and level of noise.
 
         Args:
             x: The point, of shape `event_shape`.
-            y: The condition, of shape `condition_shape`.
+            y: The condition, of shape `condition_shape`; `None` for an energy without one.
+            sigma: Standard deviation of the noise, a positive scalar; `None` for an energy without levels.
 
         Returns:
             The energy, a scalar.
 
         Raises:
-            ValueError: If `x` or `y` has another shape.
+            ValueError: If an argument has another shape, one is missing that the energy depends on, or
+                given that it does not depend on; or if the energy is not one number.
+            TypeError: If JAX cannot trace the energy, such as a function of NumPy.
         """
         check_shape("x", x, self.event_shape)
-        check_shape("y", y, self.condition_shape)
-        return self._energy(jnp.asarray(x), as_condition(y))
+        check_all_given(self, y, sigma)
+        x = jnp.asarray(x)
+        x = x if jnp.issubdtype(x.dtype, jnp.floating) else x.astype(float)
+        with written_in_jax(type(self).__name__):
+            value = self._energy(x, as_condition_or_none(y), as_condition_or_none(sigma))
+        check_shape("_energy(x, y, sigma)", value, ())
+        return value
 
-    def given(self, y: Any, kept: Any = None) -> "GivenEnergy":
-        r"""The energy $x \mapsto E(x \mid y)$ at a fixed condition.
+    def at(self, *, y: Any = None, sigma: Any = None, kept: Any = None) -> Any:
+        r"""The energy at a fixed condition, a fixed level of noise, or both.
 
         Args:
-            y: The condition, of shape `condition_shape`; `None` for `null_condition`.
+            y: The condition, of shape `condition_shape`; `None` to leave it open.
+            sigma: Standard deviation of the noise, a positive scalar; `None` to leave it open.
             kept: Boolean scalar: whether the condition is kept or replaced by `null_condition`. It
-                may be traced. `None` if it is kept for certain.
+                may be traced. `None` if it is kept for certain; `at(kept=False)` needs no `y`.
 
         Returns:
-            An energy on `event_shape`. The energy's own parameters, its null condition among them, and
-            the condition are its leaves.
+            An [`AbstractEnergy`][ebm_ppl.energies.AbstractEnergy] if nothing is left open, else an
+            `AbstractConditionalEnergy` over what is. The energy's own parameters, its null condition among
+            them, and what was fixed are its leaves.
 
         Raises:
-            ValueError: If `y` has another shape, `kept` is no scalar, or the condition is to be
-                dropped and there is no `null_condition`.
+            ValueError: If nothing is fixed, `y` or `sigma` does not fit the energy, `kept` is no scalar, or
+                the condition is to be dropped and there is no `null_condition`.
         """
-        return GivenEnergy(self, kept_or_dropped(self, y, kept))
+        check_given(self, y, sigma)
+        y = kept_or_dropped(self, y, kept)
+        if y is None and sigma is None:
+            raise ValueError(
+                "`y` or `sigma` must be given to fix an energy at it; got None for both."
+            )
+        # They rest on this interface.
+        from ebm_ppl.energies.fixed import FixedEnergy, PartlyFixedEnergy
 
-    def guided(self, y: Any, scale: Any) -> "GuidedEnergy":
+        is_open = (y is None and self.condition_shape is not None) or (
+            sigma is None and self.noise_conditional
+        )
+        return (PartlyFixedEnergy if is_open else FixedEnergy)(self, y, sigma)
+
+    def guided(self, scale: Any) -> "AbstractConditionalEnergy":
         r"""Classifier-free guidance: the condition's influence exaggerated by a factor $1 + w$.
 
         $$E_w(x \mid y) = (1 + w)\, E(x \mid y) - w\, E(x \mid y_\varnothing), \qquad
         p_w(x \mid y) \propto p(x \mid y) \left(\frac{p(x \mid y)}{p(x)}\right)^w.$$
 
         Args:
-            y: The condition, of shape `condition_shape`.
             scale: The guidance strength $w$; 0 is the plain conditional law.
 
         Returns:
-            The guided energy.
+            The guided energy, of this family too: fix its condition by `at`.
 
         Raises:
-            ValueError: If `y` has another shape, `scale` is no finite scalar, or there is no
-                `null_condition`.
+            ValueError: If `scale` is no finite scalar, or there is no `null_condition`.
 
         References:
             J. Ho and T. Salimans (2022). Classifier-free diffusion guidance. arXiv:2207.12598.
         """
-        return GuidedEnergy(self, y, scale)
+        from ebm_ppl.energies.guided import GuidedEnergy
+
+        return GuidedEnergy(self, scale)
 
     @abc.abstractmethod
-    def _energy(self, x: Event, y: Float[Array, "..."]) -> Scalar:
-        """Energy of one point under one condition, whose shapes the caller has checked."""
+    def _energy(self, x: Event, y: Any, sigma: Any) -> Scalar:
+        """Energy of one point under one condition at one level, which the caller has checked.
 
-
-class GivenEnergy(AbstractEnergy):
-    r"""A conditional energy at a fixed condition, $E(x) = E(x \mid y)$.
-
-    [`AbstractConditionalEnergy.given`][ebm_ppl.energies.AbstractConditionalEnergy.given] builds it.
-
-    Args:
-        energy: The conditional energy.
-        y: The condition, of the energy's `condition_shape`.
-
-    Raises:
-        ValueError: If `y` has another shape.
-
-    Examples:
-        >>> import ebm_ppl as ebm
-        >>> regression = ebm.energies.ConditionalGaussian([[2.0]], [1.0], [[0.25]])
-        >>> density = ebm.quadrature.normalize(regression.given([3.0]))
-        >>> print(f"{density.mean().item():.4f}")
-        7.0000
-    """
-
-    energy: AbstractConditionalEnergy
-    y: Float[Array, "..."] = eqx.field(converter=as_condition)
-
-    def __check_init__(self) -> None:
-        check_shape("y", self.y, self.energy.condition_shape)
-
-    @property
-    def event_shape(self) -> tuple[int, ...]:
-        """Shape of one point."""
-        return self.energy.event_shape
-
-    @property
-    def support(self) -> Constraint:
-        """Support of the conditional energy."""
-        return self.energy.support
-
-    def _energy(self, x: Event) -> Scalar:
-        return self.energy(x, self.y)
-
-
-class GuidedEnergy(AbstractEnergy):
-    r"""A conditional energy under guidance, $(1 + w)\, E(x \mid y) - w\, E(x \mid y_\varnothing)$.
-
-    [`AbstractConditionalEnergy.guided`][ebm_ppl.energies.AbstractConditionalEnergy.guided] builds it.
-
-    **It need not normalise** where both laws do: if the unconditional one has lighter tails than
-    the conditional one, their ratio grows without bound. A confining term that does not depend on
-    the condition, as that of `NeuralConditionalEnergy`, comes out as it was and keeps it normalisable.
-
-    Args:
-        energy: The conditional energy, with a `null_condition`.
-        y: The condition, of the energy's `condition_shape`.
-        scale: The guidance strength $w$.
-
-    Raises:
-        ValueError: If `y` has another shape, `scale` is no finite scalar, or the energy has no
-            `null_condition`.
-
-    Examples:
-        >>> from ebm_ppl.energies import ConditionalGaussian
-        >>> regression = ConditionalGaussian([[1.0]], [0.0], [[1.0]], null_condition=[0.0])
-        >>> float(regression.guided([2.0], scale=1.0).score([3.0])[0])  # the mean moves from 2 to 4
-        1.0
-
-    References:
-        J. Ho and T. Salimans (2022). Classifier-free diffusion guidance. arXiv:2207.12598.
-    """
-
-    energy: AbstractConditionalEnergy
-    y: Float[Array, "..."] = eqx.field(converter=as_condition)
-    scale: Scalar = eqx.field(converter=as_parameter)
-
-    def __check_init__(self) -> None:
-        check_shape("y", self.y, self.energy.condition_shape)
-        check_scalars(scale=self.scale)
-        kept_or_dropped(self.energy, None, None)  # refuses an energy that cannot drop its condition
-
-    @property
-    def event_shape(self) -> tuple[int, ...]:
-        """Shape of one point."""
-        return self.energy.event_shape
-
-    @property
-    def support(self) -> Constraint:
-        """Support of the conditional energy."""
-        return self.energy.support
-
-    def _energy(self, x: Event) -> Scalar:
-        null = kept_or_dropped(self.energy, None, None)
-        return (1 + self.scale) * self.energy(x, self.y) - self.scale * self.energy(x, null)
+        `y` and `sigma` are arrays where the energy depends on them, and `None` where it does not.
+        """

@@ -10,6 +10,7 @@ from numpyro.distributions import constraints
 from ebm_ppl._checks import check_finite, check_shape, is_traced
 from ebm_ppl._types import Event, Scalar
 from ebm_ppl.energies._base import as_parameter
+from ebm_ppl.energies._conditions import as_null_condition
 from ebm_ppl.energies._parameters import inverse_cholesky
 from ebm_ppl.energies.conditional import AbstractConditionalEnergy
 from ebm_ppl.energies.gaussian import half_squared_norm
@@ -52,6 +53,7 @@ class ConditionalGaussian(AbstractConditionalEnergy):
     intercept: Float[Array, " dim"]
     whitening: Float[Array, "dim dim"]
     null_condition: Float[Array, " condition_dim"] | None
+    noise_conditional = False
 
     def __init__(
         self,
@@ -77,11 +79,7 @@ class ConditionalGaussian(AbstractConditionalEnergy):
         self.coefficients = matrix
         self.intercept = as_parameter(intercept)
         self.whitening = inverse_cholesky("covariance_matrix", covariance)
-        self.null_condition = None
-        if null_condition is not None:
-            check_shape("null_condition", null_condition, (condition_dim,))
-            check_finite("null_condition", null_condition)
-            self.null_condition = as_parameter(null_condition)
+        self.null_condition = as_null_condition(null_condition, (condition_dim,))
 
     @property
     def event_shape(self) -> tuple[int, ...]:
@@ -98,6 +96,6 @@ class ConditionalGaussian(AbstractConditionalEnergy):
         """All real vectors."""
         return constraints.real_vector
 
-    def _energy(self, x: Event, y: Float[Array, "..."]) -> Scalar:
+    def _energy(self, x: Event, y: Float[Array, "..."], sigma: None) -> Scalar:
         mean = jnp.matmul(self.coefficients, y, precision=jax.lax.Precision.HIGHEST)
         return half_squared_norm(self.whitening, x - mean - self.intercept)

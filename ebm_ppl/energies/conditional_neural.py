@@ -8,6 +8,7 @@ from jaxtyping import Array, Float
 from numpyro.distributions import constraints
 
 from ebm_ppl._types import Event, PRNGKey, Scalar
+from ebm_ppl.energies._conditions import zero_condition
 from ebm_ppl.energies._network import Perceptron, as_confinement, scalar_network
 from ebm_ppl.energies._parameters import as_shape
 from ebm_ppl.energies._supports import real_support
@@ -51,7 +52,7 @@ class NeuralConditionalEnergy(AbstractConditionalEnergy):
         >>> energy = NeuralConditionalEnergy((2,), (3,), rng_key=key, class_free=True)
         >>> energy([0.5, -0.5], [0.0, 1.0, 0.0]).shape
         ()
-        >>> energy.given(None).event_shape  # the unconditional law
+        >>> energy.at(kept=False).event_shape  # the unconditional law
         (2,)
     """
 
@@ -60,6 +61,7 @@ class NeuralConditionalEnergy(AbstractConditionalEnergy):
     _event_shape: tuple[int, ...] = eqx.field(static=True)
     _condition_shape: tuple[int, ...] = eqx.field(static=True)
     confinement: float = eqx.field(static=True)
+    noise_conditional = False
 
     def __init__(
         self,
@@ -76,7 +78,7 @@ class NeuralConditionalEnergy(AbstractConditionalEnergy):
         self._event_shape = as_shape("event_shape", event_shape)
         self._condition_shape = as_shape("condition_shape", condition_shape)
         self.confinement = as_confinement(confinement)
-        self.null_condition = jnp.zeros(self._condition_shape) if class_free else None
+        self.null_condition = zero_condition(self._condition_shape) if class_free else None
         self.network = scalar_network(
             math.prod(self._event_shape) + math.prod(self._condition_shape),
             rng_key=rng_key,
@@ -103,7 +105,7 @@ class NeuralConditionalEnergy(AbstractConditionalEnergy):
         """All real arrays of shape `event_shape`."""
         return real_support(self.event_shape)
 
-    def _energy(self, x: Event, y: Float[Array, "..."]) -> Scalar:
+    def _energy(self, x: Event, y: Float[Array, "..."], sigma: None) -> Scalar:
         flat = jnp.ravel(x)
         joined = jnp.concatenate([flat, jnp.ravel(y)])
         return self.network(joined) + 0.5 * self.confinement * jnp.sum(flat**2)

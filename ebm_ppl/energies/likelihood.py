@@ -10,7 +10,7 @@ from numpyro.distributions.constraints import Constraint
 from ebm_ppl._checks import check_finite
 from ebm_ppl._types import Event, Scalar
 from ebm_ppl.energies._base import AbstractEnergy
-from ebm_ppl.energies._conditions import as_condition
+from ebm_ppl.energies._conditions import as_condition, named
 from ebm_ppl.energies.conditional import AbstractConditionalEnergy
 
 
@@ -46,6 +46,11 @@ class LikelihoodEnergy(AbstractEnergy):
 
     def __check_init__(self) -> None:
         shape, condition_shape = self.observations.shape, self.energy.condition_shape
+        if condition_shape is None or self.energy.noise_conditional:
+            raise ValueError(
+                f"`energy` must be an energy E(x | y) of a parameter x given an observation y; got "
+                f"{named(self.energy)}."
+            )
         if len(shape) == 0 or shape[1:] != condition_shape or shape[0] == 0:
             expected = ", ".join(("num_observations >= 1", *map(str, condition_shape)))
             raise ValueError(f"Expected `observations` of shape ({expected}); got {shape}.")

@@ -16,10 +16,10 @@ from ebm_ppl._types import PRNGKey, Scalar
 from ebm_ppl.annealing import as_path
 from ebm_ppl.energies import AbstractEnergy
 from ebm_ppl.partition._bridge_estimate import estimate_from_bridge
-from ebm_ppl.partition._centre import at_resolution, offset
 from ebm_ppl.partition._edge import check_inside
 from ebm_ppl.partition._estimate import LogPartitionEstimate
 from ebm_ppl.partition._judged import judged
+from ebm_ppl.partition._lowered import at_resolution, offset
 from ebm_ppl.potentials import potential_fn
 
 _FEWEST_DRAWS = 8  # in a chain: half of them fit the proposal, and the rest need an autocorrelation

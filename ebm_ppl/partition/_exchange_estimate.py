@@ -12,9 +12,9 @@ from scipy import special
 from ebm_ppl._checks import check_interval
 from ebm_ppl._errors import NonFiniteEnergyError
 from ebm_ppl.annealing import AbstractPath, as_path
-from ebm_ppl.partition._centre import at_resolution
 from ebm_ppl.partition._estimate import LogPartitionEstimate
 from ebm_ppl.partition._judged import Groups, judged, thinned
+from ebm_ppl.partition._lowered import at_resolution
 from ebm_ppl.partition._moves import moves_along
 from ebm_ppl.partition._pilot import AnnealingSchedule
 from ebm_ppl.potentials import potential_fn

@@ -16,9 +16,9 @@ from ebm_ppl._random import fast_key
 from ebm_ppl._types import PRNGKey
 from ebm_ppl.annealing import GeometricPath
 from ebm_ppl.energies import AbstractEnergy
-from ebm_ppl.partition._centre import centred
 from ebm_ppl.partition._estimate import SlowMixingWarning
 from ebm_ppl.partition._fitted_law import fitted_law
+from ebm_ppl.partition._lowered import lowered
 from ebm_ppl.partition._moves import moves_along
 from ebm_ppl.partition._pilot import as_schedule
 from ebm_ppl.partition._sequential import run_particles
@@ -150,7 +150,7 @@ def _particles(
 ) -> tuple[Float[Array, "n *event"], Float[np.ndarray, " n"]]:
     """Annealed particles of a few runs, each as heavy as its estimate of Z."""
     key_pilot, key_runs = jax.random.split(rng_key)
-    path, _ = centred(GeometricPath(energy, base), rng_key)
+    path, _ = lowered(GeometricPath(energy, base), rng_key)
     moves = moves_along(kernel, num_steps, path)
     ladder = as_schedule(None, path, moves, key_pilot, _THRESHOLD)
     keys = jax.random.split(key_runs, _RUNS)

@@ -12,9 +12,9 @@ from ebm_ppl._checks import check_count, check_interval, check_key
 from ebm_ppl._types import PRNGKey
 from ebm_ppl.annealing import AbstractPath, GeometricPath
 from ebm_ppl.energies import AbstractEnergy
-from ebm_ppl.partition._centre import centred
 from ebm_ppl.partition._estimate import LogPartitionEstimate, estimate_from_log_weights
 from ebm_ppl.partition._judged import judged
+from ebm_ppl.partition._lowered import lowered
 
 
 def importance_sampling(
@@ -78,7 +78,7 @@ def importance_sampling(
     check_key("rng_key", rng_key)
     if proposal is None:
         raise TypeError("`proposal` must be a NumPyro distribution; got None.")
-    path, reference = centred(GeometricPath(energy, proposal), rng_key)
+    path, reference = lowered(GeometricPath(energy, proposal), rng_key)
     log_weights, positions = importance_log_weights(path, rng_key, num_draws)
     estimate = estimate_from_log_weights(
         np.asarray(log_weights, np.float64) - reference,

@@ -8,9 +8,9 @@ from jaxtyping import Array, Float
 
 from ebm_ppl._types import PRNGKey
 from ebm_ppl.annealing import AbstractPath
-from ebm_ppl.partition._centre import at_resolution, resolution
 from ebm_ppl.partition._edge import at_edge, lost_at_edge
 from ebm_ppl.partition._estimate import LogPartitionEstimate, at_rest
+from ebm_ppl.partition._lowered import at_resolution, resolution
 from ebm_ppl.partition._pilot import AnnealingSchedule
 from ebm_ppl.partition._rest import FALSE_ALARM_RATE, MOST_POINTS, drift_p_value
 from ebm_ppl.partition._scout import at_scouts

@@ -22,7 +22,7 @@ from ebm_ppl.annealing import (
     reverse_conditional_ess,
 )
 from ebm_ppl.energies import AbstractEnergy
-from ebm_ppl.partition._centre import centred
+from ebm_ppl.partition._lowered import lowered
 from ebm_ppl.partition._moves import log_ratios, move_all, moves_along, start_at_base
 from ebm_ppl.partition._resampling import systematic_resample
 from ebm_ppl.samplers import Moves
@@ -114,7 +114,7 @@ def adaptive_schedule(
     check_count("num_particles", num_particles, 10)
     check_interval("target_accept_prob", target_accept_prob, 0.0, 1.0)
     check_key("rng_key", rng_key)
-    path, _ = centred(as_path(target, base), rng_key)
+    path, _ = lowered(as_path(target, base), rng_key)
     moves = moves_along(kernel, num_steps, path)
     return _run_pilot(path, moves, rng_key, None, threshold, num_particles, target_accept_prob)
 

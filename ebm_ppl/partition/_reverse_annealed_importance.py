@@ -12,10 +12,10 @@ from ebm_ppl._types import PRNGKey
 from ebm_ppl.annealing import AbstractPath, as_path
 from ebm_ppl.energies import AbstractEnergy
 from ebm_ppl.partition._anneal import reverse_log_weights
-from ebm_ppl.partition._centre import centred
 from ebm_ppl.partition._edge import check_inside
 from ebm_ppl.partition._estimate import LogPartitionEstimate, estimate_from_log_weights
 from ebm_ppl.partition._judged import Groups, judged
+from ebm_ppl.partition._lowered import lowered
 from ebm_ppl.partition._moves import moves_along
 from ebm_ppl.partition._pilot import FINENESS, Schedule, as_schedule
 from ebm_ppl.partition._rest import MOST_POINTS
@@ -95,7 +95,7 @@ def reverse_annealed_importance_sampling(
     if threshold is not None:
         check_interval("threshold", threshold, 0.0, 1.0)
     check_key("rng_key", rng_key)
-    path, reference = centred(as_path(target, base), rng_key)
+    path, reference = lowered(as_path(target, base), rng_key)
     shape = np.shape(draws)
     if len(shape) < 1 or shape[1:] != tuple(path.energy.event_shape) or shape[0] < 2:
         raise ValueError(

@@ -14,9 +14,9 @@ from ebm_ppl._random import fast_key
 from ebm_ppl._types import PRNGKey, Scalar
 from ebm_ppl.annealing import AbstractPath, as_path
 from ebm_ppl.energies import AbstractEnergy
-from ebm_ppl.partition._centre import centred
 from ebm_ppl.partition._estimate import LogPartitionEstimate, estimate_from_log_weights
 from ebm_ppl.partition._judged import Groups, judged
+from ebm_ppl.partition._lowered import lowered
 from ebm_ppl.partition._moves import (
     CompensatedSum,
     log_ratios,
@@ -119,7 +119,7 @@ def sequential_monte_carlo(
     if threshold is not None:
         check_interval("threshold", threshold, 0.0, 1.0)
     check_key("rng_key", rng_key)
-    path, reference = centred(as_path(target, base), rng_key)
+    path, reference = lowered(as_path(target, base), rng_key)
     moves = moves_along(kernel, num_steps, path)
     key_pilot, key_runs = jax.random.split(rng_key)
     ladder = as_schedule(

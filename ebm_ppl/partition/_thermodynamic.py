@@ -17,11 +17,11 @@ from ebm_ppl._errors import NonFiniteEnergyError
 from ebm_ppl._types import PRNGKey
 from ebm_ppl.annealing import AbstractPath, LinearPath, as_path
 from ebm_ppl.energies import AbstractEnergy
-from ebm_ppl.partition._centre import centred
 from ebm_ppl.partition._estimate import LogPartitionEstimate, SlowMixingWarning
 from ebm_ppl.partition._judged import Groups, judged, thinned
 from ebm_ppl.partition._kronrod import kronrod
 from ebm_ppl.partition._ladders import run_ladders
+from ebm_ppl.partition._lowered import lowered
 from ebm_ppl.partition._moves import log_ratios, moves_along, start_at_base
 from ebm_ppl.partition._pilot import as_schedule
 from ebm_ppl.samplers.moves import Kernels
@@ -125,7 +125,7 @@ def thermodynamic_integration(
     check_positive("power", power)
     check_interval("level", level, 0.0, 1.0)
     check_key("rng_key", rng_key)
-    path, reference = centred(as_path(target, base), rng_key)
+    path, reference = lowered(as_path(target, base), rng_key)
     length = _LINEAR if isinstance(path, LinearPath) else _LENGTH
     num_draws, num_warmup = (
         default if given is None else given

@@ -113,7 +113,9 @@ class Chart:
     def __init__(self, energy: AbstractEnergy) -> None:
         check_not_forked()
         if not isinstance(energy, AbstractEnergy):
-            raise ValueError(f"`energy` must be an AbstractEnergy; got {type(energy).__name__}.")
+            raise ValueError(
+                f"`energy` must be an AbstractEnergy; got {in_place_of_energy(energy)}."
+            )
         if is_traced(energy):
             raise ValueError(
                 "`energy` must have concrete parameters; got traced ones. "

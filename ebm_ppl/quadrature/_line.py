@@ -10,7 +10,7 @@ from ebm_ppl.quadrature._chart import Chart
 from ebm_ppl.quadrature._curve import Curve
 from ebm_ppl.quadrature._jumps import Jumps, find_jumps
 from ebm_ppl.quadrature._maps import Axis
-from ebm_ppl.quadrature._rules import Estimate, integrate, rule_weights
+from ebm_ppl.quadrature._rules import Integral, integrate, rule_weights
 
 _TABLE_INTERVALS = 8192
 
@@ -82,7 +82,7 @@ class LineGrid:
     def _density_at(self, u: np.ndarray) -> np.ndarray:
         return np.exp(self._values_at(u)[1] - self.offset)
 
-    def _estimate(self) -> Estimate:
+    def _estimate(self) -> Integral:
         """By both rules; by the trapezoid rule on either side of jumps, where Simpson's is off by a step."""
         low, width = self.axis.low, self.axis.high - self.axis.low
         plain = integrate(self.density, [width])
@@ -99,7 +99,7 @@ class LineGrid:
         unresolved = self._jumps.unresolved(low, self._step, self.density)
         heights = float(np.sum(np.abs(self._jumps.right - self._jumps.left)))
         simpson = plain.value if plain.rule == "simpson" else plain.other_value
-        return Estimate(
+        return Integral(
             rule="trapezoid",
             value=fine,
             error=(abs(fine - coarse) + unresolved) / fine,

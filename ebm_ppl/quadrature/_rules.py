@@ -31,7 +31,7 @@ def rule_weights(rule: Rule, num_intervals: int, width: float) -> np.ndarray:
 
 
 @dataclasses.dataclass(frozen=True)
-class Estimate:
+class Integral:
     """Both rules' integrals of one grid function, with error estimates from halving the grid.
 
     Attributes:
@@ -50,7 +50,7 @@ class Estimate:
     other_error: float
     steps: float = 0.0
 
-    def off_by(self, steps: float, beyond: float = 0.0) -> "Estimate":
+    def off_by(self, steps: float, beyond: float = 0.0) -> "Integral":
         """The estimate of an integrand with jumps, or with mass beyond the grid.
 
         Args:
@@ -61,7 +61,7 @@ class Estimate:
         estimate = self
         if steps > 0 and self.rule == "simpson":
             other = (self.value, self.error)
-            estimate = Estimate("trapezoid", self.other_value, self.other_error, *other)
+            estimate = Integral("trapezoid", self.other_value, self.other_error, *other)
         total = abs(estimate.value) or np.inf
         share = steps / total
         return dataclasses.replace(
@@ -72,7 +72,7 @@ class Estimate:
         )
 
 
-def integrate(values: np.ndarray, widths: Sequence[float]) -> Estimate:
+def integrate(values: np.ndarray, widths: Sequence[float]) -> Integral:
     """Integrate values on a tensor grid by both rules and by both on every second node.
 
     Args:
@@ -98,4 +98,4 @@ def integrate(values: np.ndarray, widths: Sequence[float]) -> Estimate:
         error = abs(fine - half) / abs(fine) if fine != 0 else np.inf
         results.append((error, fine, rule))
     (error, value, rule), (other_error, other_value, _) = sorted(results, key=lambda r: r[0])
-    return Estimate(rule, value, error, other_value, other_error)
+    return Integral(rule, value, error, other_value, other_error)

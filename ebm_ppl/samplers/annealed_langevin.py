@@ -9,13 +9,14 @@ from jaxtyping import Array, Float
 
 from ebm_ppl._checks import check_count, check_finite, check_positive, is_traced
 from ebm_ppl._types import Event, PRNGKey, Scalar
-from ebm_ppl.energies import AbstractNoiseConditionalEnergy
+from ebm_ppl.energies import AbstractConditionalEnergy
+from ebm_ppl.energies._conditions import named, notation
 from ebm_ppl.samplers.mala import MALA
 from ebm_ppl.samplers.moves import Moves
 
 
 def annealed_langevin(
-    energy: AbstractNoiseConditionalEnergy,
+    energy: AbstractConditionalEnergy,
     noise_scales: Any,
     rng_key: PRNGKey,
     num_samples: int,
@@ -43,7 +44,8 @@ def annealed_langevin(
     by one step of Heun's method. The steps at each level repair what this and the start leave wrong.
 
     Args:
-        energy: The energy; its training should have seen levels between those used here.
+        energy: The energy $E_\sigma(x)$; its training should have seen levels between those used here. One
+            of $E_\sigma(x \mid y)$ is `energy.at(y=...)`.
         noise_scales: Levels $\sigma_1 > \dots > \sigma_L > 0$, such as `jnp.geomspace(10.0, 0.01, 40)`. The
             first has to exceed the distances between modes.
         rng_key: Random key.
@@ -59,21 +61,24 @@ def annealed_langevin(
         The points.
 
     Raises:
-        ValueError: If `noise_scales` do not decrease or are not positive, or a number is outside its
-            bounds.
+        ValueError: If the energy depends on a condition or on no level of noise, `noise_scales` do not
+            decrease or are not positive, or a number is outside its bounds.
 
     Examples:
         Data from $N(0, 1)$, whose energies are known at every level:
 
         >>> import jax, jax.numpy as jnp
-        >>> from ebm_ppl.energies import AbstractNoiseConditionalEnergy
+        >>> from ebm_ppl.energies import AbstractConditionalEnergy
         >>> from ebm_ppl.samplers import annealed_langevin
         >>> from numpyro.distributions import constraints
-        >>> class NoisyNormal(AbstractNoiseConditionalEnergy):
+        >>> class NoisyNormal(AbstractConditionalEnergy):
         ...     event_shape = ()
+        ...     condition_shape = None
+        ...     noise_conditional = True
         ...     support = constraints.real
+        ...     null_condition = None
         ...
-        ...     def _energy(self, x, sigma):
+        ...     def _energy(self, x, y, sigma):
         ...         return 0.5 * x**2 / (1 + sigma**2)
         >>> scales = jnp.geomspace(10.0, 0.01, 20)
         >>> draws = annealed_langevin(NoisyNormal(), scales, jax.random.key(0), 10_000)
@@ -89,6 +94,11 @@ def annealed_langevin(
         T. Karras, M. Aittala, T. Aila and S. Laine (2022). Elucidating the design space of diffusion-based
         generative models. *NeurIPS* 35, algorithm 1 (Heun's method).
     """
+    if notation(energy) != "E_sigma(x)":
+        raise ValueError(
+            "`energy` must depend on the point and the level of noise alone, with a condition fixed by "
+            f"`at(y=...)`; got {named(energy)}."
+        )
     check_count("num_samples", num_samples)
     check_count("num_steps", num_steps, 0 if transport else 1)
     check_positive("step_size", step_size)
@@ -100,7 +110,7 @@ def annealed_langevin(
 
 @eqx.filter_jit
 def _draw(
-    energy: AbstractNoiseConditionalEnergy,
+    energy: AbstractConditionalEnergy,
     ladder: Float[Array, " num_levels"],
     rng_key: PRNGKey,
     step_size: Scalar,
@@ -128,7 +138,7 @@ def _draw(
     return jax.vmap(draw_one)(jax.random.split(rng_key, num_samples))
 
 
-def _flow(energy: AbstractNoiseConditionalEnergy, x: Event, above: Scalar, below: Scalar) -> Event:
+def _flow(energy: AbstractConditionalEnergy, x: Event, above: Scalar, below: Scalar) -> Event:
     """One step of Heun's method along the probability flow, from one level down to the next."""
     width = below - above
     slope = above * _gradient(energy, x, above)
@@ -137,7 +147,7 @@ def _flow(energy: AbstractNoiseConditionalEnergy, x: Event, above: Scalar, below
 
 
 def _walk(
-    energy: AbstractNoiseConditionalEnergy,
+    energy: AbstractConditionalEnergy,
     x: Event,
     sigma: Scalar,
     rng_key: PRNGKey,
@@ -148,11 +158,11 @@ def _walk(
     if num_steps == 0:
         return x
     moves = Moves(MALA, num_steps, step_size=step_size)
-    return moves.run(energy.at_noise(sigma), x, rng_key)[0]
+    return moves.run(energy.at(sigma=sigma), x, rng_key)[0]
 
 
-def _gradient(energy: AbstractNoiseConditionalEnergy, x: Event, sigma: Scalar) -> Event:
-    return jax.grad(energy.at_noise(sigma))(x)
+def _gradient(energy: AbstractConditionalEnergy, x: Event, sigma: Scalar) -> Event:
+    return jax.grad(energy.at(sigma=sigma))(x)
 
 
 def _as_ladder(noise_scales: Any) -> Float[Array, " num_levels"]:

@@ -18,11 +18,11 @@ from ebm_ppl.samplers._contract import (
     AbstractKernel,
     KernelState,
     Point,
+    Settings,
     Transition,
     WhitenedTarget,
     accept_or_stay,
 )
-from ebm_ppl.samplers._warmup import Settings
 
 
 class IndependenceMetropolis(AbstractKernel):

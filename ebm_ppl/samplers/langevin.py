@@ -15,9 +15,9 @@ from ebm_ppl.samplers._contract import (
     AbstractUnadjustedKernel,
     KernelState,
     Point,
+    Settings,
     WhitenedTarget,
 )
-from ebm_ppl.samplers._warmup import Settings
 
 
 class Langevin(AbstractUnadjustedKernel):

@@ -8,6 +8,7 @@ import numpyro.infer
 from tqdm.auto import tqdm
 
 from ebm_ppl._checks import is_traced
+from ebm_ppl._fields import check_fields
 from ebm_ppl._numpyro import (
     MCMC_READS,
     MODELS,
@@ -72,6 +73,7 @@ class MCMC(numpyro.infer.MCMC):
                 rng_key, self.num_warmup, init_params, model_args=args, model_kwargs=kwargs
             )
             state = fresh if state is None else state
+        check_fields(state, collect_fields)
         sample, postprocess = self._get_cached_fns()
         with MODELS:  # NumPyro keeps the last of these functions, for all threads
             collect = collect_and_postprocess(postprocess, collect_fields, remove_sites)

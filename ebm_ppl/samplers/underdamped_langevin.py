@@ -10,8 +10,7 @@ from numpyro.infer import init_to_uniform
 
 from ebm_ppl._checks import check_positive
 from ebm_ppl._types import PotentialFn, PRNGKey
-from ebm_ppl.samplers._contract import AbstractUnadjustedKernel, Point, WhitenedTarget
-from ebm_ppl.samplers._warmup import Settings
+from ebm_ppl.samplers._contract import AbstractUnadjustedKernel, Point, Settings, WhitenedTarget
 
 
 class UnderdampedLangevin(AbstractUnadjustedKernel):

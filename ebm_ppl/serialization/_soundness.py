@@ -47,18 +47,19 @@ def _without_axis(leaf: jax.ShapeDtypeStruct) -> jax.ShapeDtypeStruct:
 
 def _evaluate(energy: Any) -> None:
     _check_fields(energy)
-    if not hasattr(energy, "condition_shape"):
+    if isinstance(energy, AbstractEnergy):
         return _evaluate_at_points(energy)
-    _evaluate_at_points(energy.given(jnp.zeros(energy.condition_shape)))
+    sigma = jnp.ones(()) if energy.noise_conditional else None
+    y = None if energy.condition_shape is None else jnp.zeros(energy.condition_shape)
+    _evaluate_at_points(energy.at(y=y, sigma=sigma))
     if energy.null_condition is not None:
-        _evaluate_at_points(energy.given(None))
+        _evaluate_at_points(energy.at(sigma=sigma, kept=False))
     return None
 
 
-def _evaluate_at_points(energy: Any) -> None:
+def _evaluate_at_points(energy: AbstractEnergy) -> None:
     x = jnp.zeros(energy.event_shape)
-    value = energy(x) if isinstance(energy, AbstractEnergy) else energy(x, jnp.ones(()))
-    check_shape("energy(x)", value, ())
+    check_shape("energy(x)", energy(x), ())
     if energy.support.event_dim != x.ndim:
         raise ValueError(f"`support` must cover {x.ndim} axes; got {energy.support!r}.")
 
@@ -75,7 +76,7 @@ def _check_fields(module: eqx.Module) -> None:
         if not is_of(getattr(module, name), annotation, sizes):
             raise ValueError(f"`{name}` must be {annotation}, with {sizes}.")
     for name in ("event_shape", "condition_shape"):
-        _check_size(name, getattr(module, name, ()))
+        _check_size(name, getattr(module, name, None) or ())
     for cls in type(module).__mro__:
         if "__check_init__" in vars(cls):
             vars(cls)["__check_init__"](module)

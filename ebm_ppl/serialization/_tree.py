@@ -16,8 +16,6 @@ from ebm_ppl._processes import on_host
 from ebm_ppl.energies import (
     AbstractConditionalEnergy,
     AbstractEnergy,
-    AbstractNoiseConditionalEnergy,
-    AbstractNoisyConditionalEnergy,
     CallableConditionalEnergy,
     CallableEnergy,
     Graph,
@@ -25,13 +23,8 @@ from ebm_ppl.energies import (
 from ebm_ppl.energies._network import Activation, Dense, Perceptron
 from ebm_ppl.serialization._container import DTYPES, MalformedError
 
-AnyEnergy: TypeAlias = (
-    AbstractEnergy
-    | AbstractConditionalEnergy
-    | AbstractNoiseConditionalEnergy
-    | AbstractNoisyConditionalEnergy
-)
-"""An energy of any kind."""
+AnyEnergy: TypeAlias = AbstractEnergy | AbstractConditionalEnergy
+"""An energy, at whatever conditions."""
 
 MOST_LEVELS = 32
 """Most levels of energies within energies."""

@@ -16,6 +16,7 @@ from ebm_ppl.trainers._fisher_scoring import FisherScoring as FisherScoring
 from ebm_ppl.trainers._fisher_scoring import fisher_scoring as fisher_scoring
 from ebm_ppl.trainers._fit import Fit as Fit
 from ebm_ppl.trainers._fit import fit as fit
+from ebm_ppl.trainers._held_out import Validation as Validation
 from ebm_ppl.trainers._history import History as History
 from ebm_ppl.trainers._preconditioning import scale_by_fisher as scale_by_fisher
 from ebm_ppl.trainers._schedule import polyak_averaging as polyak_averaging
@@ -24,7 +25,6 @@ from ebm_ppl.trainers._standard_errors import standard_errors as standard_errors
 from ebm_ppl.trainers._step import Trainer as Trainer
 from ebm_ppl.trainers._step import TrainState as TrainState
 from ebm_ppl.trainers._units import Units as Units
-from ebm_ppl.trainers._validation import Validation as Validation
 from ebm_ppl.trainers.annealed_denoising_score_matching import (
     AnnealedDenoisingScoreMatching as AnnealedDenoisingScoreMatching,
 )

@@ -59,6 +59,8 @@ class AbstractObjective(eqx.Module):
             loss, so the fit converges to them as the data grow.
         is_criterion: Claim: the loss on held-out data measures the quality of a fit, so early
             stopping may watch it.
+        adds_noise: Whether the objective adds noise to the examples, and takes an energy that depends on
+            the level of noise at its own; by default not, and such an energy needs examples with levels.
 
     Examples:
         Ratio matching to one fixed reference would be a line; here, the energy of the data alone (a
@@ -79,6 +81,7 @@ class AbstractObjective(eqx.Module):
 
     consistent: ClassVar[bool]
     is_criterion: ClassVar[bool]
+    adds_noise: ClassVar[bool] = False
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)

@@ -7,17 +7,21 @@ import equinox as eqx
 import jax
 from jaxtyping import Array, Bool, Float, Int
 
+from ebm_ppl.energies import AbstractConditionalEnergy
+
 
 class Condition(eqx.Module):
     """What examples are conditioned on.
 
     Attributes:
-        y: Conditions, one per example along the leading axis.
+        y: Conditions, one per example along the leading axis; `None` if they have none.
+        sigma: Standard deviation of the noise that is in each example, where its energy depends on it.
         kept: Whether each example keeps its condition; where it does not, a conditional energy uses
             its null condition. `None` if all do.
     """
 
-    y: Array
+    y: Array | None = None
+    sigma: Float[Array, "*examples"] | None = None
     kept: Bool[Array, "*examples"] | None = None
 
 
@@ -43,9 +47,17 @@ class Batch(eqx.Module):
 def at(energy: Any, condition: Condition | None) -> Any:
     """The energy of one example: a conditional energy is taken at the example's condition.
 
-    An energy, unless it depends on a level of noise besides.
+    An energy, unless it depends on a level of noise that the example does not have.
     """
-    return energy if condition is None else energy.given(condition.y, condition.kept)
+    if condition is None:
+        return energy
+    return energy.at(y=condition.y, sigma=condition.sigma, kept=condition.kept)
+
+
+def levels_are_open(energy: Any, batch: Batch) -> bool:
+    """Whether an energy depends on a level of noise that the examples do not have."""
+    takes_levels = isinstance(energy, AbstractConditionalEnergy) and energy.noise_conditional
+    return takes_levels and (batch.condition is None or batch.condition.sigma is None)
 
 
 def per_example(function: Callable, energy: Any, batch: Batch, *rest: Any) -> Any:

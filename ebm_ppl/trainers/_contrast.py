@@ -12,6 +12,7 @@ from ebm_ppl._checks import check_count, check_finite, check_shape, is_traced
 from ebm_ppl._processes import on_host
 from ebm_ppl._types import Event, PRNGKey, Scalar
 from ebm_ppl.energies import AbstractConditionalEnergy
+from ebm_ppl.energies._described import described
 from ebm_ppl.trainers._base import Model
 from ebm_ppl.trainers._batch import Batch, Condition, energies_of, per_example
 from ebm_ppl.trainers._noise import AbstractNoise, ConditionalNoise, Noise, as_noise
@@ -50,10 +51,11 @@ class NoiseSource(eqx.Module):
 
     def init(self, energy: Any, data: Batch, rng_key: PRNGKey) -> Contrast | None:
         """Refuse noise that does not fit; return what is carried: the noise that stays, if it does."""
-        if isinstance(self.noise, ConditionalNoise) and data.condition is None:
+        has_condition = data.condition is not None and data.condition.y is not None
+        if isinstance(self.noise, ConditionalNoise) and not has_condition:
             raise ValueError(
                 "`noise` must be a distribution for an energy without a condition; got a callable "
-                f"with {type(energy).__name__}."
+                f"with {described(energy)}."
             )
         first = jax.tree.map(lambda leaf: leaf[0], data.condition)
         noise = self.at(first)
@@ -82,7 +84,7 @@ class NoiseSource(eqx.Module):
         """The noise beside one example."""
         if isinstance(self.noise, AbstractNoise):
             return self.noise
-        if condition is None or condition.kept is not None:
+        if condition is None or condition.y is None or condition.kept is not None:
             raise ValueError(
                 "`noise` must not depend on the condition where conditions are dropped; got a "
                 "callable with `condition_dropout`."
@@ -157,15 +159,25 @@ def energy_gap(
 
 
 def initial_log_z(log_z: Any, energy: Any) -> Any:
-    """Read the initial value of a learned log Z: a number, or for conditional energies a callable."""
+    """Read the initial value of a learned log Z: a number, or for conditional energies a callable.
+
+    Raises:
+        ValueError: If it is neither, or a number where the level of noise decides of log Z.
+    """
+    is_conditional = isinstance(energy, AbstractConditionalEnergy)
     if not callable(log_z):
+        if is_conditional and energy.noise_conditional:
+            raise ValueError(
+                f"`log_z` must be a callable of the level of noise for {described(energy)}, whose log Z "
+                f"depends on it; got {log_z!r}. `RankingNoiseContrastive` needs no log Z."
+            )
         check_shape("log_z", log_z, ())
         check_finite("log_z", log_z)
         return jnp.asarray(log_z, dtype=float)
-    if not isinstance(energy, AbstractConditionalEnergy):
+    if not is_conditional:
         raise ValueError(
             "`log_z` must be a number for an energy without a condition; got a callable with "
-            f"{type(energy).__name__}."
+            f"{described(energy)}."
         )
     return log_z
 
@@ -177,8 +189,10 @@ def log_z_of(model: Model, batch: Batch) -> Float[Array, "..."]:
         return log_z
 
     def one(energy: Any, _: Event) -> Scalar:
-        value = jnp.asarray(log_z(energy.y))
-        check_shape("log_z(y)", value, ())
+        given = {"y": energy.y, "sigma": energy.sigma}
+        given = {name: value for name, value in given.items() if value is not None}
+        value = jnp.asarray(log_z(*given.values()))
+        check_shape(f"log_z({', '.join(given)})", value, ())
         return value
 
     return per_example(one, model.energy, batch)

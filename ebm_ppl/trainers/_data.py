@@ -12,14 +12,15 @@ from jaxtyping import Array
 from ebm_ppl._checks import check_interval, is_traced
 from ebm_ppl._processes import check_layout, on_host, spans
 from ebm_ppl._types import PRNGKey
-from ebm_ppl.energies import AbstractConditionalEnergy, AbstractNoisyConditionalEnergy
+from ebm_ppl.energies import AbstractConditionalEnergy
+from ebm_ppl.energies._described import described
 from ebm_ppl.trainers._batch import Batch, Condition
 from ebm_ppl.trainers._units import check_resolution
 
 _REAL_NUMBERS = (jnp.floating, jnp.integer, jnp.bool_)
 
 
-def as_batch(energy: Any, data: Any, condition: Any = None) -> Batch:
+def as_batch(energy: Any, data: Any, condition: Any = None, sigma: Any = None) -> Batch:
     """Check a data set against an energy and make one batch of all its examples.
 
     Under a JAX transformation, such as `jax.vmap` over data sets, only shapes are checked.
@@ -28,14 +29,16 @@ def as_batch(energy: Any, data: Any, condition: Any = None) -> Batch:
         energy: An energy, or a conditional one.
         data: Points, shape `(num_examples, *event_shape)`.
         condition: Conditions, shape `(num_examples, *condition_shape)`, for conditional energies.
+        sigma: Standard deviation of the noise that is in each point, shape `(num_examples,)`, for energies
+            that depend on it; `None` where an objective adds the noise.
 
     Returns:
         All examples, as floating-point arrays on the device; NumPy arrays are copied there.
 
     Raises:
         ValueError: If a shape does not fit, a value is masked, not finite or outside the support, a
-            column's offset takes the digits of its spread, or a condition is given to an energy that
-            takes none or not to one that does.
+            column's offset takes the digits of its spread, a condition is given to an energy that
+            takes none or not to one that does, or a level of noise is not positive or the energy has none.
 
     Examples:
         >>> import jax.numpy as jnp
@@ -48,24 +51,8 @@ def as_batch(energy: Any, data: Any, condition: Any = None) -> Batch:
     if not is_traced(points):
         inside = _per_row(energy.support, points)
         _check_rows("data", points, inside, f"lie in the energy's support {energy.support!r}")
-    takes_condition = isinstance(
-        energy, (AbstractConditionalEnergy, AbstractNoisyConditionalEnergy)
-    )
-    if takes_condition and condition is None:
-        raise ValueError("`condition` must be given for a conditional energy; got None.")
-    if not takes_condition and condition is not None:
-        raise ValueError(
-            f"`condition` must be None for an energy without a condition; got one with "
-            f"{type(energy).__name__}."
-        )
-    conditions = None
-    if takes_condition:
-        y = _as_examples("condition", condition, energy.condition_shape)
-        if len(y) != len(points):
-            raise ValueError(
-                f"`condition` must have one row per example, {len(points)}; got {len(y)}."
-            )
-        conditions = Condition(y)
+    y, levels = _conditions(energy, condition, len(points)), _levels(energy, sigma, len(points))
+    conditions = None if y is None and levels is None else Condition(y, levels)
     return Batch(points, conditions, jnp.arange(len(points)))
 
 
@@ -101,6 +88,44 @@ def split_off(data: Batch, fraction: float, rng_key: PRNGKey) -> tuple[Batch, Ba
 def renumbered(data: Batch) -> Batch:
     """The same examples, numbered from 0."""
     return Batch(data.x, data.condition, jnp.arange(data.num_examples))
+
+
+def _conditions(energy: Any, condition: Any, count: int) -> Array | None:
+    """Read the conditions of some examples, where their energy has one."""
+    shape = energy.condition_shape if isinstance(energy, AbstractConditionalEnergy) else None
+    if shape is None:
+        if condition is not None:
+            raise ValueError(
+                f"`condition` must be None for an energy without a condition; got one with "
+                f"{described(energy)}."
+            )
+        return None
+    if condition is None:
+        raise ValueError("`condition` must be given for a conditional energy; got None.")
+    return _beside("condition", condition, shape, count)
+
+
+def _levels(energy: Any, sigma: Any, count: int) -> Array | None:
+    """Read the levels of noise that are in some examples, where they are given."""
+    if sigma is None:
+        return None
+    if not (isinstance(energy, AbstractConditionalEnergy) and energy.noise_conditional):
+        raise ValueError(
+            f"`sigma` must be None for an energy without levels of noise; got levels with "
+            f"{described(energy)}."
+        )
+    levels = _beside("sigma", sigma, (), count)
+    if not is_traced(levels):
+        _check_rows("sigma", levels, _per_row(lambda rows: rows > 0, levels), "be above 0")
+    return levels
+
+
+def _beside(name: str, values: Any, shape: tuple[int, ...], count: int) -> Array:
+    """Read what belongs to each example."""
+    rows = _as_examples(name, values, shape)
+    if len(rows) != count:
+        raise ValueError(f"`{name}` must have one row per example, {count}; got {len(rows)}.")
+    return rows
 
 
 def _as_examples(name: str, values: Any, shape: tuple[int, ...]) -> Array:

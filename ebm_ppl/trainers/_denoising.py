@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from ebm_ppl._types import Event, Scalar
-from ebm_ppl.energies import AbstractEnergy
+from ebm_ppl.energies import AbstractConditionalEnergy, AbstractEnergy
 
 
 class Noise(NamedTuple):
@@ -22,7 +22,9 @@ class Noise(NamedTuple):
     direction: Float[Array, "*num_examples_and_event"]
 
 
-def denoising_loss(energy: AbstractEnergy, x: Event, noise: Noise, antithetic: bool) -> Scalar:
+def denoising_loss(
+    energy: AbstractEnergy | AbstractConditionalEnergy, x: Event, noise: Noise, antithetic: bool
+) -> Scalar:
     r"""Loss of the score at an example under noise, $\tilde x = x + \sigma \xi$, as a pointer back to it.
 
     $$\tfrac12 \|\nabla E(\tilde x)\|^2 - \nabla E(\tilde x) \cdot \xi / \sigma$$
@@ -30,7 +32,7 @@ def denoising_loss(energy: AbstractEnergy, x: Event, noise: Noise, antithetic: b
     small $\sigma$ would drown the rest in rounding.
 
     Args:
-        energy: The energy.
+        energy: The energy; one that depends on the level of noise is taken at that of the noise.
         x: An example.
         noise: Its noise.
         antithetic: Whether to return the mean of the losses for $\xi$ and $-\xi$.
@@ -38,6 +40,8 @@ def denoising_loss(energy: AbstractEnergy, x: Event, noise: Noise, antithetic: b
     Returns:
         The loss.
     """
+    if isinstance(energy, AbstractConditionalEnergy):
+        energy = energy.at(sigma=noise.scale)
 
     def loss(direction: Event) -> Scalar:
         gradient = jax.grad(energy)(x + noise.scale * direction)

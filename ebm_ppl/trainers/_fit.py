@@ -20,8 +20,6 @@ from ebm_ppl._types import PRNGKey
 from ebm_ppl.energies import (
     AbstractConditionalEnergy,
     AbstractEnergy,
-    AbstractNoiseConditionalEnergy,
-    AbstractNoisyConditionalEnergy,
 )
 from ebm_ppl.energies._supports import real_support, same_support
 from ebm_ppl.trainers import _checkpoint
@@ -38,12 +36,12 @@ from ebm_ppl.trainers._doubts import (
     warn_of_idle_energy,
     warn_of_unfinished_newton,
 )
+from ebm_ppl.trainers._held_out import Best, Validation, Watch
 from ebm_ppl.trainers._history import History, Recorder
-from ebm_ppl.trainers._loop import Pace, raise_diverged, raise_troubled, run_chunk
+from ebm_ppl.trainers._loop import ChunkLengths, raise_diverged, raise_troubled, run_chunk
 from ebm_ppl.trainers._standard_errors import StandardErrors, standard_errors
 from ebm_ppl.trainers._step import Optimizer, Trainer, TrainState
 from ebm_ppl.trainers._units import Units
-from ebm_ppl.trainers._validation import Best, Validation, Watch
 
 _DEFAULT_BATCH_SIZE = 256
 
@@ -113,6 +111,7 @@ def fit(
     *,
     rng_key: PRNGKey,
     condition: Any = None,
+    sigma: Any = None,
     num_steps: int | None = None,
     num_epochs: int | None = None,
     batch_size: int | None = None,
@@ -135,12 +134,15 @@ def fit(
     compiled program, whatever objects they were given.
 
     Args:
-        energy: The energy to start from; a conditional one if `condition` is given.
+        energy: The energy to start from; a conditional one if `condition` or `sigma` is given.
         data: Points, shape `(num_examples, *event_shape)`.
         objective: What to minimise, such as `PersistentCD()` or `ScoreMatching()`.
         optimizer: An Optax optimiser; learning-rate schedules are its own.
         rng_key: Random key; the same key gives the same fit.
         condition: Conditions of the points, shape `(num_examples, *condition_shape)`.
+        sigma: Standard deviation of the noise that is in each point, shape `(num_examples,)`, for an
+            energy that depends on it; `None` with an objective that adds the noise, such as
+            `AnnealedDenoisingScoreMatching`.
         num_steps: Number of steps; give this or `num_epochs`.
         num_epochs: Number of passes through the data.
         batch_size: Number of examples of a step, at most all of them; by default the smaller of 256 and
@@ -193,7 +195,7 @@ def fit(
     check_key("rng_key", rng_key)
     check_count("max_refused", max_refused)
     check_flag("standardise", standardise)
-    given = (energy, data, condition, None if validation is None else validation.data)
+    given = (energy, data, condition, sigma, None if validation is None else validation.data)
     with together(fit.__name__, given) as processes:
         processes.check_alike(
             num_steps=num_steps,
@@ -208,7 +210,7 @@ def fit(
         if units is not None:
             data = units.standardise(data)
             validation = None if validation is None else validation.in_units(units)
-        examples = as_batch(energy, data, condition)
+        examples = as_batch(energy, data, condition, sigma)
         key_fit, key_split, key_watch = jax.random.split(rng_key, 3)
         held_out = None
         if validation is not None:
@@ -256,12 +258,12 @@ def fit(
                 )
 
             boundaries = [part.every for part in (validation, checkpoint) if part is not None]
-            pace = Pace(boundaries, num_steps, hurried=progress_bar)
+            lengths = ChunkLengths(boundaries, num_steps, hurried=progress_bar)
             stopped = watch is not None and watch.is_over(best)
             is_hidden = not (progress_bar and processes.is_first)
             with tqdm(total=num_steps, initial=step, disable=is_hidden, unit="step") as bar:
                 while step < num_steps and not stopped:
-                    steps = jnp.asarray(processes.agree(pace.next(step)))
+                    steps = jnp.asarray(processes.agree(lengths.next(step)))
                     state, count, buffers = run_chunk(
                         trainer, state, examples, steps, jnp.asarray(max_refused)
                     )
@@ -271,7 +273,7 @@ def fit(
                     if int(state.refused_in_a_row) >= max_refused:
                         raise_diverged(trainer, state, examples)
                     raise_troubled(objective, metrics, state)
-                    pace.took(count)
+                    lengths.took(count)
                     step += count
                     if watch is not None and watch.is_due(step):
                         model = trainer.averaged_model(state)
@@ -336,12 +338,7 @@ def _check_kinds(
     energy: Any, objective: Any, optimizer: Any, validation: Any, checkpoint: Any
 ) -> None:
     """Refuse what is easily given in place of something else, such as a class or a number."""
-    kinds = (
-        AbstractEnergy,
-        AbstractConditionalEnergy,
-        AbstractNoiseConditionalEnergy,
-        AbstractNoisyConditionalEnergy,
-    )
+    kinds = (AbstractEnergy, AbstractConditionalEnergy)
     check_instance("energy", energy, kinds, "an energy; `energies.from_callable` makes one")
     check_instance("objective", objective, AbstractObjective, _objective_bound(objective))
     transformations = (optax.GradientTransformation, optax.MultiSteps)

@@ -13,15 +13,13 @@ from jaxtyping import Array
 from ebm_ppl._errors import TrainingDivergedError
 from ebm_ppl._processes import on_host
 from ebm_ppl._shared_jit import SharedJit
-from ebm_ppl.energies import AbstractNoiseConditionalEnergy, AbstractNoisyConditionalEnergy
 from ebm_ppl.trainers._base import AbstractObjective
-from ebm_ppl.trainers._batch import Batch, per_example
+from ebm_ppl.trainers._batch import Batch, levels_are_open, per_example
 from ebm_ppl.trainers._step import Trainer, TrainState
 
 CHUNK = 1024
 """Largest number of steps of one call; the length of the buffers that take its metrics."""
 
-_WITH_NOISE = (AbstractNoiseConditionalEnergy, AbstractNoisyConditionalEnergy)
 _SECONDS = 0.2  # of a chunk while a progress bar is shown
 
 
@@ -55,7 +53,7 @@ def run_chunk(
     return eqx.combine(dynamic, static), count, buffers
 
 
-class Pace:
+class ChunkLengths:
     """How many steps to take before the next look: until the next boundary, and not for too long."""
 
     def __init__(self, boundaries: list[int], num_steps: int, hurried: bool) -> None:
@@ -91,7 +89,7 @@ def raise_diverged(trainer: Trainer, state: TrainState, data: Batch) -> None:
 
 def _bad_example(state: TrainState, data: Batch) -> str:
     """The first example at which the energy, or its slope, is not finite, in a sentence; or nothing."""
-    if isinstance(state.model.energy, _WITH_NOISE):
+    if levels_are_open(state.model.energy, data):
         return ""  # never taken at the examples themselves
 
     def both(energy: Any, x: Array) -> tuple[Array, Array]:

@@ -78,4 +78,5 @@ def with_dropped_conditions(batch: Batch, dropout: float, rng_key: PRNGKey) -> B
     kept = jax.random.bernoulli(rng_key, 1 - dropout, (batch.num_examples,))
     if batch.condition.kept is not None:
         kept = kept & batch.condition.kept
-    return Batch(batch.x, Condition(batch.condition.y, kept), batch.index)
+    condition = Condition(batch.condition.y, batch.condition.sigma, kept)
+    return Batch(batch.x, condition, batch.index)

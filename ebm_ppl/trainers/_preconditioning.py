@@ -10,7 +10,9 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 
 from ebm_ppl._checks import check_positive
+from ebm_ppl.energies._described import described
 from ebm_ppl.trainers._base import Model
+from ebm_ppl.trainers._batch import levels_are_open
 from ebm_ppl.trainers._data import as_batch
 from ebm_ppl.trainers._derivatives import energy_gradients
 
@@ -18,7 +20,11 @@ _MOST_PARAMETERS = 1000
 
 
 def scale_by_fisher(
-    energy: Any, points: Any, damping: float = 1e-3
+    energy: Any,
+    points: Any,
+    damping: float = 1e-3,
+    condition: Any = None,
+    sigma: Any = None,
 ) -> optax.GradientTransformation:
     r"""Precondition by the covariance of $\nabla_\theta E$, for models of at most 1000 parameters.
 
@@ -36,14 +42,16 @@ def scale_by_fisher(
         points: Points, shape `(num_points, *event_shape)`; a few hundred suffice. They should lie where
             the model has its mass.
         damping: The damping $\delta$, relative to the diagonal, positive.
+        condition: Conditions of the points, for a conditional energy, as in `fit`.
+        sigma: Standard deviation of the noise that is in each point, for an energy that depends on it.
 
     Returns:
         An Optax transformation of the gradients of a `Model`, such as `fit` trains; gradients of what is
         learned beside the energy pass unchanged. Chain it with a learning rate.
 
     Raises:
-        ValueError: If `damping` is not positive, `points` do not fit the energy, or it takes a
-            condition; in `init`, if there are more than 1000 parameters; in `update`, if `params` is
+        ValueError: If `damping` is not positive, or `points`, `condition` or `sigma` do not fit the
+            energy; in `init`, if there are more than 1000 parameters; in `update`, if `params` is
             missing.
 
     Examples:
@@ -72,7 +80,9 @@ def scale_by_fisher(
         251-276.
     """
     check_positive("damping", damping)
-    batch = as_batch(energy, points)
+    batch = as_batch(energy, points, condition, sigma)
+    if levels_are_open(energy, batch):
+        raise ValueError(f"`sigma` must be given for {described(energy)}; got None.")
     constants = eqx.filter(energy, eqx.is_inexact_array, inverse=True)
 
     def init_fn(params: Any) -> optax.EmptyState:

@@ -12,9 +12,10 @@ from jaxtyping import Array, Float, Int
 from ebm_ppl._checks import check_count, check_interval
 from ebm_ppl._random import fast_key
 from ebm_ppl._types import PRNGKey
+from ebm_ppl.energies._described import described
 from ebm_ppl.trainers import _refusal
 from ebm_ppl.trainers._base import AbstractObjective, Model
-from ebm_ppl.trainers._batch import Batch
+from ebm_ppl.trainers._batch import Batch, levels_are_open
 from ebm_ppl.trainers._minibatch import minibatch, order_at, with_dropped_conditions
 from ebm_ppl.trainers._refusal import Checked, changed, taken_or_kept, where_finite_before
 
@@ -118,18 +119,20 @@ class Trainer(eqx.Module):
 
         Raises:
             ValueError: If the batch is larger than the data, conditions are to be dropped where there
-                are none, or the objective does not fit the energy or the data.
+                are none, or the objective does not fit the energy or the data; also if the energy depends
+                on a level of noise that the examples do not have and the objective does not set, or both do.
         """
         if self.batch_size is not None and self.batch_size > data.num_examples:
             raise ValueError(
                 f"`batch_size` must be at most the number of examples, {data.num_examples}; got "
                 f"{self.batch_size}."
             )
-        if self.condition_dropout > 0 and data.condition is None:
+        if self.condition_dropout > 0 and (data.condition is None or data.condition.y is None):
             raise ValueError(
                 "`condition_dropout` must be 0 where examples have no condition; got "
                 f"{self.condition_dropout!r}."
             )
+        _check_levels(self.objective, energy, data)
         rng_key, key_objective = jax.random.split(rng_key)
         learned, carried = self.objective.init(energy, data, key_objective)
         model = _owned(Model(energy, _trainable(learned)))
@@ -256,6 +259,21 @@ class Trainer(eqx.Module):
             return jnp.where(taken, new + decay.astype(new.dtype) * (old - new), old)
 
         return jax.tree.map(mix, state.average, parameters)
+
+
+def _check_levels(objective: AbstractObjective, energy: Any, data: Batch) -> None:
+    """Refuse examples without the levels of noise that are asked for, or with some and an objective's too."""
+    if objective.adds_noise and data.condition is not None and data.condition.sigma is not None:
+        raise ValueError(
+            f"`sigma` must be None with {objective.name}, which adds noise to the points and sets its level; "
+            "got levels of noise that is in them already."
+        )
+    if levels_are_open(energy, data) and not objective.adds_noise:
+        raise ValueError(
+            f"`sigma` must be given to {objective.name} with {described(energy)}: the standard deviation of "
+            "the noise that is in each point; got None. `AnnealedDenoisingScoreMatching` and "
+            "`DenoisingScoreMatching` add noise to points themselves."
+        )
 
 
 def _with_extra_args(optimizer: Optimizer) -> optax.GradientTransformationExtraArgs:

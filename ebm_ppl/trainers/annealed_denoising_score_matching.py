@@ -12,9 +12,10 @@ from numpyro.distributions import Distribution
 
 from ebm_ppl._checks import check_finite, check_interval
 from ebm_ppl._types import Event, PRNGKey, Scalar
-from ebm_ppl.energies import AbstractNoiseConditionalEnergy
+from ebm_ppl.energies import AbstractConditionalEnergy
+from ebm_ppl.energies._described import described
 from ebm_ppl.trainers._base import AbstractObjective, Model, Prepared
-from ebm_ppl.trainers._batch import Batch, at, per_example
+from ebm_ppl.trainers._batch import Batch, levels_are_open, per_example
 from ebm_ppl.trainers._denoising import Noise, denoising_loss
 from ebm_ppl.trainers._derivatives import check_no_boundary
 
@@ -70,7 +71,7 @@ class AnnealedDenoisingScoreMatching(AbstractObjective):
         ...     rng_key=jax.random.key(2),
         ...     progress_bar=False,
         ... )
-        >>> fit.energy.at_noise(0.1)([0.5, -0.5]).shape
+        >>> fit.energy.at(sigma=0.1)([0.5, -0.5]).shape
         ()
 
     References:
@@ -85,6 +86,7 @@ class AnnealedDenoisingScoreMatching(AbstractObjective):
     # At each level the law is that of the data under noise.
     consistent = False
     is_criterion = True
+    adds_noise = True
 
     noise_scales: Distribution | Float[Array, " num_levels"]
     antithetic: bool = eqx.field(static=True)
@@ -100,10 +102,10 @@ class AnnealedDenoisingScoreMatching(AbstractObjective):
 
     def init(self, energy: Any, data: Batch, rng_key: PRNGKey) -> tuple[None, None]:
         """Nothing is learned or carried; the energy must be noise-conditional."""
-        first = at(energy, jax.tree.map(lambda leaf: leaf[0], data.condition))
-        if not isinstance(first, AbstractNoiseConditionalEnergy):
+        if not levels_are_open(energy, data):
             raise ValueError(
-                f"`energy` must be noise-conditional for {self.name}; got {type(energy).__name__}."
+                f"`energy` must be noise-conditional for {self.name}; got {described(energy)}, which "
+                "`DenoisingScoreMatching` fits at one level."
             )
         check_no_boundary(energy)
         return None, None
@@ -119,10 +121,9 @@ class AnnealedDenoisingScoreMatching(AbstractObjective):
     def losses(self, model: Model, batch: Batch, sample: Noise) -> Float[Array, " num_examples"]:
         """Weighted denoising loss of each example at its level."""
 
-        def loss(energy: AbstractNoiseConditionalEnergy, x: Event, noise: Noise) -> Scalar:
-            level = energy.at_noise(noise.scale)
+        def loss(energy: AbstractConditionalEnergy, x: Event, noise: Noise) -> Scalar:
             weight = noise.scale**2 + self.weight_floor
-            return weight * denoising_loss(level, x, noise, self.antithetic)
+            return weight * denoising_loss(energy, x, noise, self.antithetic)
 
         return per_example(loss, model.energy, batch, sample)
 

@@ -9,7 +9,6 @@ from jaxtyping import Array, Float
 
 from ebm_ppl._schedule import Schedule, check_positive_schedule, value_at
 from ebm_ppl._types import Event, PRNGKey, Scalar
-from ebm_ppl.energies import AbstractEnergy
 from ebm_ppl.trainers._base import AbstractObjective, Model, Prepared
 from ebm_ppl.trainers._batch import Batch, per_example
 from ebm_ppl.trainers._denoising import Noise, denoising_loss
@@ -30,6 +29,9 @@ class DenoisingScoreMatching(AbstractObjective):
     **The energy learned is that of the smoothed data**, $-\log q_\sigma$, and not that of the data: the
     bias falls with $\sigma$. Without `antithetic` the variance of the gradient grows like $1 / \sigma^2$; the
     two signs of one noise cancel what grows, at the cost of twice as many gradients of the energy.
+
+    An energy that depends on the level of noise learns $E_\sigma$ at the level of the noise that is added;
+    [`AnnealedDenoisingScoreMatching`][ebm_ppl.trainers.AnnealedDenoisingScoreMatching] fits all levels.
 
     Args:
         noise_scale: Standard deviation $\sigma$ of the noise: a number, or a schedule of the training
@@ -65,6 +67,7 @@ class DenoisingScoreMatching(AbstractObjective):
 
     consistent = False
     is_criterion = True
+    adds_noise = True
 
     noise_scale: Schedule
     antithetic: bool = eqx.field(static=True, default=True)
@@ -91,7 +94,7 @@ class DenoisingScoreMatching(AbstractObjective):
     def losses(self, model: Model, batch: Batch, sample: Noise) -> Float[Array, " num_examples"]:
         """Denoising loss of each example."""
 
-        def loss(energy: AbstractEnergy, x: Event, noise: Noise) -> Scalar:
+        def loss(energy: Any, x: Event, noise: Noise) -> Scalar:
             return denoising_loss(energy, x, noise, self.antithetic)
 
         return per_example(loss, model.energy, batch, sample)

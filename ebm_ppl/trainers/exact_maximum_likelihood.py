@@ -15,6 +15,7 @@ from ebm_ppl.energies import (
     AbstractEnergy,
     AbstractLatentEnergy,
 )
+from ebm_ppl.energies._described import described
 from ebm_ppl.partition import EnumerationNormalizer
 from ebm_ppl.quadrature import QuadratureNormalizer
 from ebm_ppl.trainers._base import AbstractObjective, Model, Prepared
@@ -83,7 +84,7 @@ class ExactMaximumLikelihood(AbstractObjective):
 
     @classmethod
     def for_energy(
-        cls, energy: Any, condition: Any = None, **options: Any
+        cls, energy: Any, condition: Any = None, sigma: Any = None, **options: Any
     ) -> "ExactMaximumLikelihood":
         """Choose a normaliser for an energy: a sum over states where there are any, or a grid.
 
@@ -91,6 +92,7 @@ class ExactMaximumLikelihood(AbstractObjective):
             energy: The energy, with parameters from which the fit is to start.
             condition: For conditional energies, some conditions of shape `(n, *condition_shape)` that
                 stand for all: the grid spans what the energy spans at any of them.
+            sigma: Likewise some levels of noise, shape `(n,)`, for energies that depend on one.
             **options: Further arguments of `QuadratureNormalizer.for_energy` or
                 `EnumerationNormalizer`.
 
@@ -99,14 +101,9 @@ class ExactMaximumLikelihood(AbstractObjective):
 
         Raises:
             ValueError: If the energy has neither one or two coordinates nor discrete ones, or cannot be
-                normalised, or is conditional and `condition` is `None`.
+                normalised, or `condition` or `sigma` is missing, has no place or another number of rows.
         """
-        if isinstance(energy, AbstractConditionalEnergy):
-            if condition is None:
-                raise ValueError("`condition` must be given for a conditional energy; got None.")
-            given = [energy.given(y) for y in on_host(condition)]
-        else:
-            given = [energy]
+        given = _fixed(energy, condition, sigma)
         if energy.support.is_discrete or isinstance(energy, AbstractLatentEnergy):
             return cls(EnumerationNormalizer(**options))
         grids = [QuadratureNormalizer.for_energy(one, **options) for one in given]
@@ -160,3 +157,30 @@ class ExactMaximumLikelihood(AbstractObjective):
         if batch.condition is None:
             return log_z(model.energy)
         return per_example(lambda energy, _: log_z(energy), model.energy, batch)
+
+
+def _fixed(energy: Any, condition: Any, sigma: Any) -> list[AbstractEnergy]:
+    """The energy at some conditions and levels; itself alone if it depends on neither."""
+    is_conditional = isinstance(energy, AbstractConditionalEnergy)
+    takes = {
+        "condition": is_conditional and energy.condition_shape is not None,
+        "sigma": is_conditional and energy.noise_conditional,
+    }
+    given = {"condition": condition, "sigma": sigma}
+    for name, is_taken in takes.items():
+        if is_taken == (given[name] is None):
+            bound = "given" if is_taken else "None"
+            raise ValueError(
+                f"`{name}` must be {bound} for {described(energy)}; got {given[name]!r}."
+            )
+    if not is_conditional:
+        return [energy]
+    rows = {name: on_host(value) for name, value in given.items() if value is not None}
+    counts = {name: len(values) for name, values in rows.items()}
+    if len(set(counts.values())) != 1:
+        raise ValueError(f"`condition` and `sigma` must have as many rows; got {counts}.")
+    count = max(counts.values())
+    return [
+        energy.at(y=y, sigma=level)
+        for y, level in zip(*(rows.get(name, [None] * count) for name in given), strict=True)
+    ]

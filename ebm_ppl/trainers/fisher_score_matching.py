@@ -9,6 +9,7 @@ from numpyro.distributions import Distribution, constraints
 
 from ebm_ppl._types import Event, PRNGKey, Scalar
 from ebm_ppl.energies import AbstractConditionalEnergy, AbstractEnergy
+from ebm_ppl.energies._described import described
 from ebm_ppl.trainers._base import AbstractObjective, Model
 from ebm_ppl.trainers._batch import Batch, per_example
 from ebm_ppl.trainers._derivatives import gradient_and_products
@@ -35,8 +36,8 @@ class FisherScoreMatching(AbstractObjective):
             reals.
 
     Raises:
-        ValueError: When the fit begins, if the energy is not conditional, or `proposal` has another
-            event shape or a support with a boundary.
+        ValueError: When the fit begins, if the energy is not one under a condition alone, or `proposal` has
+            another event shape or a support with a boundary.
 
     Examples:
         >>> import jax.numpy as jnp
@@ -63,10 +64,12 @@ class FisherScoreMatching(AbstractObjective):
 
     def init(self, energy: Any, data: Batch, rng_key: PRNGKey) -> tuple[None, None]:
         """Nothing is learned or carried; the proposal is checked against the energy."""
-        if not isinstance(energy, AbstractConditionalEnergy):
+        is_pair = isinstance(energy, AbstractConditionalEnergy) and not energy.noise_conditional
+        if not is_pair:
             raise ValueError(
-                "`energy` must be a conditional energy of the parameter given what was simulated; got "
-                f"{type(energy).__name__}."
+                f"`energy` must be an energy E(x | y) of the parameter x given what was simulated, y, for "
+                f"{self.name}; got {described(energy)}. Take `ScoreMatching` where there is no condition, "
+                "`AnnealedDenoisingScoreMatching` for an energy under noise."
             )
         event_shape = (*self.proposal.batch_shape, *self.proposal.event_shape)
         if event_shape != energy.event_shape or self.proposal.batch_shape:

@@ -40,7 +40,8 @@ class NoiseContrastive(AbstractObjective):
             `log_z`; for conditional energies also a callable from a condition to one of these.
         num_noise: Number $\nu$ of noise points per example.
         log_z: Initial value of $\log Z$: a number, or for conditional energies a callable $y \mapsto \log
-            Z(y)$, such as an Equinox module, whose arrays are learned.
+            Z(y)$, such as an Equinox module, whose arrays are learned. Energies under noise need one of
+            $\sigma$, or of $y$ and $\sigma$: their $Z$ grows with the noise.
         fresh_noise: Whether each step draws new noise. If not, each example keeps its own, as in a
             sample that was drawn once, and standard errors count what the noise adds.
 

@@ -109,7 +109,7 @@ class PersistentCD(AbstractObjective):
         if batch.condition is None:
             return covariance(energy_gradients(model, negatives(batch, sample)))
         # Given its condition, an example is independent of its chain: what they share is due to y.
-        return centred(energy_gradients(model, batch)).T @ gradients / batch.num_examples
+        return without_mean(energy_gradients(model, batch)).T @ gradients / batch.num_examples
 
 
 def negatives(batch: Batch, points: Float[Array, "num_chains *event"]) -> Batch:
@@ -117,14 +117,14 @@ def negatives(batch: Batch, points: Float[Array, "num_chains *event"]) -> Batch:
     return Batch(points, batch.condition, jnp.arange(len(points)))
 
 
-def centred(vectors: Float[Array, "num_vectors p"]) -> Float[Array, "num_vectors p"]:
+def without_mean(vectors: Float[Array, "num_vectors p"]) -> Float[Array, "num_vectors p"]:
     """The rows less their mean."""
     return vectors - jnp.mean(vectors, axis=0)
 
 
 def covariance(vectors: Float[Array, "num_vectors p"]) -> Float[Array, "p p"]:
     """Covariance matrix of the rows."""
-    return centred(vectors).T @ centred(vectors) / len(vectors)
+    return without_mean(vectors).T @ without_mean(vectors) / len(vectors)
 
 
 def _is_dropped(condition: Condition, index: Array) -> Array:

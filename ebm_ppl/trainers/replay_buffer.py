@@ -1,5 +1,6 @@
 """Contrastive divergence with a replay buffer: many chains, of which each step moves some."""
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -16,7 +17,7 @@ from ebm_ppl.trainers._base import AbstractObjective, Model, Prepared
 from ebm_ppl.trainers._batch import Batch, Condition, energies_of
 from ebm_ppl.trainers._derivatives import energy_gradients
 from ebm_ppl.trainers._negative_phase import check_moves, move_chains
-from ebm_ppl.trainers.persistent_cd import centred
+from ebm_ppl.trainers.persistent_cd import without_mean
 
 _NO_LIMIT = float(jnp.finfo("float32").max)
 
@@ -163,7 +164,11 @@ class ReplayBufferCD(AbstractObjective):
         slots = _as_batch(sample)
         statistics = energy_gradients(model, slots)
         weights = 1 - 2 * self.energy_penalty * energies_of(model.energy, slots)
-        return centred(weights[:, None] * statistics).T @ centred(statistics) / len(statistics)
+        return (
+            without_mean(weights[:, None] * statistics).T
+            @ without_mean(statistics)
+            / len(statistics)
+        )
 
     def _starts(self, x: Array, rng_key: PRNGKey) -> Array:
         """New chains: at the given examples, or where `initial` says."""
@@ -186,6 +191,8 @@ def _marked(energy: Any, condition: Condition | None) -> Condition | None:
 
     So slots have the same leaves whether or not the fit drops conditions.
     """
-    if condition is None or condition.kept is not None or energy.null_condition is None:
+    if condition is None or condition.y is None:
         return condition
-    return Condition(condition.y, jnp.ones(len(condition.y), dtype=bool))
+    if condition.kept is not None or energy.null_condition is None:
+        return condition
+    return dataclasses.replace(condition, kept=jnp.ones(len(condition.y), dtype=bool))

@@ -13,6 +13,7 @@ from ebm_ppl._random import fast_key
 from ebm_ppl._types import PRNGKey
 from ebm_ppl.annealing import exchange_pairs
 from ebm_ppl.energies import AbstractBlockwiseEnergy
+from ebm_ppl.energies._described import described
 from ebm_ppl.potentials import potential_fn
 from ebm_ppl.samplers import BlockGibbs
 from ebm_ppl.trainers._base import AbstractObjective, Model, Prepared
@@ -87,8 +88,8 @@ class ReplicaExchangeCD(AbstractObjective):
         is_discrete = isinstance(energy, AbstractBlockwiseEnergy) and energy.support.is_discrete
         if not is_discrete:
             raise ValueError(
-                "`energy` must be a discrete AbstractBlockwiseEnergy for replica exchange; got "
-                f"{type(energy).__name__}."
+                f"`energy` must be a discrete AbstractBlockwiseEnergy for {self.name}; got "
+                f"{described(energy)}. Take `PersistentCD`."
             )
         rows = random_rows(fast_key(rng_key), data.num_examples, self.num_chains)
         return None, jnp.broadcast_to(data.x[rows], (len(self.scales), *data.x[rows].shape))

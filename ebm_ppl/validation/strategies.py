@@ -214,7 +214,7 @@ def _under_noise(dim: int) -> Energies:
         key = jax.random.key(seed)
         return ebm.NeuralNoiseConditionalEnergy(
             (dim,), rng_key=key, width=4, depth=1, data_scale=data_scale
-        ).at_noise(sigma)
+        ).at(sigma=sigma)
 
     return st.builds(build, st.integers(0, 2**31 - 1), _floats(0.5, 2.0), _floats(0.3, 2.0))
 
@@ -227,7 +227,7 @@ def _given(dim: int) -> Energies:
     ) -> ebm.AbstractEnergy:
         y, null = conditions[:1], conditions[1:]
         energy = ebm.ConditionalGaussian(slopes[:, None], intercept, covariance, null)
-        return energy.given(y) if scale is None else energy.guided(y, scale)
+        return (energy if scale is None else energy.guided(scale)).at(y=y)
 
     slopes = hnp.arrays(np.float32, (dim,), elements=_floats(-1.0, 1.0))
     conditions = hnp.arrays(np.float32, (2,), elements=_floats(-1.0, 1.0))

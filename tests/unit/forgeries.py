@@ -28,13 +28,13 @@ HONEST = (
     energies.Ising((4, 3), 0.5, 0.1),
     energies.LikelihoodEnergy(REGRESSION, [[1.0, 2.0], [3.0, 4.0]]),
     energies.NeuralConditionalEnergy((1,), (2,), rng_key=KEY, width=3, class_free=True),
-    energies.NeuralNoisyConditionalEnergy((2,), (1,), rng_key=KEY, width=3, class_free=True).guided(
-        [0.5], 2.0
-    ),
+    energies.NeuralNoiseConditionalEnergy((2,), (1,), rng_key=KEY, width=3, class_free=True)
+    .guided(2.0)
+    .at(y=[0.5]),
     energies.Potts(3, [0.8, -0.1], GRAPH),
     energies.SumEnergy(NEURAL, energies.TemperedEnergy(NEURAL, 0.5)),
     energies.TiltedDoubleWell(dim=2),
-    REGRESSION.guided([1.0, 2.0], 0.5),
+    REGRESSION.guided(0.5).at(y=[1.0, 2.0]),
 )  # fmt: skip
 
 HOSTILE: tuple[Any, ...] = (
@@ -110,11 +110,10 @@ def evaluated(energy: Any) -> jax.ShapeDtypeStruct:
     """What a first use of an energy gives, of whatever kind it is."""
 
     def value(energy: Any) -> Any:
-        arguments = [jax.numpy.zeros(energy.event_shape)]
-        if hasattr(energy, "condition_shape"):
-            arguments.append(jax.numpy.zeros(energy.condition_shape))
-        if not isinstance(energy, (ebm.AbstractEnergy, ebm.AbstractConditionalEnergy)):
-            arguments.append(jax.numpy.ones(()))
-        return energy(*arguments)
+        x = jax.numpy.zeros(energy.event_shape)
+        if isinstance(energy, ebm.AbstractEnergy):
+            return energy(x)
+        y = None if energy.condition_shape is None else jax.numpy.zeros(energy.condition_shape)
+        return energy(x, y, jax.numpy.ones(()) if energy.noise_conditional else None)
 
     return jax.eval_shape(value, energy)

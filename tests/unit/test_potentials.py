@@ -105,6 +105,9 @@ def test_what_is_no_energy_is_refused(register, monkeypatch):
     monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
     with pytest.raises(TypeError, match="must be an AbstractEnergy; got function"):
         register(lambda x: x**2)
+    regression = ebm.energies.ConditionalGaussian([[1.0]], [0.0], [[1.0]])
+    with pytest.raises(TypeError, match=r"got ConditionalGaussian, an energy E\(x \| y\), .*`at\("):
+        register(regression)
 
 
 def test_the_model_has_one_site_of_the_given_name():

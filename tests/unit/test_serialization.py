@@ -26,12 +26,13 @@ from ebm_ppl.validation.targets import discover
 KEY = jax.random.key(0)
 NEURAL = energies.NeuralEnergy((2, 3), rng_key=KEY, width=3, depth=2, activation="gelu")
 REGRESSION = energies.ConditionalGaussian([[1.0, 2.0]], [0.5], [[2.0]], null_condition=[0.0, 1.0])
+CLASS_FREE = energies.NeuralNoiseConditionalEnergy((2,), (1,), rng_key=KEY, class_free=True)
 CASES = {name: target.energy for name, target in discover().items()} | {
     "affine": energies.AffineEnergy(energies.Gaussian([0.5], [[2.0]]), loc=[0.1], scale=[0.3]),
     "class-free": energies.NeuralConditionalEnergy((1,), (2,), rng_key=KEY, class_free=True),
     "conditional": REGRESSION,
     "conditioned": energies.ConditionedEnergy(energies.Funnel(dim=3), [0.5, 1.0], [2, 0]),
-    "guided and tempered": energies.TemperedEnergy(REGRESSION.guided([1.0, 2.0], 0.5), 0.1),
+    "guided and tempered": energies.TemperedEnergy(REGRESSION.guided(0.5).at(y=[1.0, 2.0]), 0.1),
     "lattice": energies.Ising((4, 3), 0.5, 0.1),
     "graph": energies.Potts(3, [0.8, -0.1], energies.Graph(3, [(0, 1), (2, 1)])),
     "no edges": energies.BoltzmannMachine(np.zeros(0), 0.5, energies.Graph(2, [])),
@@ -43,10 +44,11 @@ CASES = {name: target.energy for name, target in discover().items()} | {
     "neural of scalars": energies.NeuralEnergy((), rng_key=KEY, width=1, depth=1, confinement=0.1),
     "neural, for sums": energies.SumEnergy(NEURAL, energies.TemperedEnergy(NEURAL, 0.5)),
     "noisy": energies.NeuralNoiseConditionalEnergy((2,), rng_key=KEY, data_scale=0.1),
-    "noisy, conditional": energies.NeuralNoisyConditionalEnergy((2,), (), rng_key=KEY),
-    "noisy, guided": energies.NeuralNoisyConditionalEnergy(
-        (2,), (1,), rng_key=KEY, class_free=True
-    ).guided([0.5], 2.0),
+    "noisy, conditional": energies.NeuralNoiseConditionalEnergy((2,), (), rng_key=KEY),
+    "noisy, guided": CLASS_FREE.guided(2.0),
+    "noisy, guided, at a condition": CLASS_FREE.guided(2.0).at(y=[0.5]),
+    "noisy, at a level": CLASS_FREE.at(sigma=0.5),
+    "noisy, dropped": CLASS_FREE.at(kept=False, sigma=0.5),
     "several at once": jax.vmap(energies.Quartic)(*jnp.arange(6.0).reshape(3, 2)),
 }
 every_case = pytest.mark.parametrize("energy", CASES.values(), ids=CASES)

@@ -93,7 +93,6 @@ def test_every_family_has_a_target_and_an_asymmetric_multimodal_one_is_there():
         ebm.CallableConditionalEnergy,
         ebm.CallableEnergy,
         ebm.ConditionedEnergy,
-        ebm.GuidedNoisyEnergy,
         ebm.LikelihoodEnergy,
         ebm.SumEnergy,
         ebm.TemperedEnergy,

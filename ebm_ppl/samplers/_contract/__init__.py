@@ -15,6 +15,7 @@ from ebm_ppl.samplers._contract.short_chain import run_short_chain as run_short_
 from ebm_ppl.samplers._contract.state import KernelState as KernelState
 from ebm_ppl.samplers._contract.state import keys_like as keys_like
 from ebm_ppl.samplers._contract.target import Point as Point
+from ebm_ppl.samplers._contract.target import Settings as Settings
 from ebm_ppl.samplers._contract.target import Transition as Transition
 from ebm_ppl.samplers._contract.target import WhitenedTarget as WhitenedTarget
 from ebm_ppl.samplers._contract.unadjusted import (

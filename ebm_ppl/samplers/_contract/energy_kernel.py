@@ -17,9 +17,8 @@ from ebm_ppl.energies import AbstractEnergy
 from ebm_ppl.potentials import EnergyModel, EnergyPotential
 from ebm_ppl.samplers._contract.kernel import AbstractKernel
 from ebm_ppl.samplers._contract.state import KernelState
-from ebm_ppl.samplers._contract.target import Point, Transition, WhitenedTarget
+from ebm_ppl.samplers._contract.target import Point, Settings, Transition, WhitenedTarget
 from ebm_ppl.samplers._numpyro import ModelArgs, ModelKwargs, flat_positions
-from ebm_ppl.samplers._warmup import Settings
 
 
 class Moved(NamedTuple):

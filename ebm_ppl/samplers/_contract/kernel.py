@@ -15,7 +15,7 @@ from numpyro.infer import init_to_uniform
 
 from ebm_ppl._checks import check_count, check_flag, check_interval, check_positive
 from ebm_ppl._forks import check_not_forked
-from ebm_ppl._numpyro import identity, is_prng_key
+from ebm_ppl._numpyro import is_prng_key
 from ebm_ppl._processes import on_host
 from ebm_ppl._random import step_key
 from ebm_ppl._shared_jit import SharedJit
@@ -45,6 +45,8 @@ from ebm_ppl.samplers._warmup import (
     Observed,
     Pace,
     as_inverse_mass_matrix,
+    check_unstructured,
+    distance_itself,
 )
 
 _CLAIMS = (
@@ -146,7 +148,7 @@ class AbstractKernel(AbstractModelKernel):
         target_accept_prob: float | Callable[[int], float] = 0.5,
         init_strategy: Callable = init_to_uniform,
         pace: Pace = STAN,
-        step_for: Callable[[Scalar], Scalar] = identity,
+        step_for: Callable[[Scalar], Scalar] = distance_itself,
         bearable_energy_error: float | Callable[[int], Any] = math.inf,
     ) -> None:
         """Check and store what all kernels have in common.
@@ -174,6 +176,7 @@ class AbstractKernel(AbstractModelKernel):
         """
         uses_gradient = self.gradient_evaluations_per_step > 0
         super().__init__(model, potential_fn, init_strategy, uses_gradient)
+        check_unstructured(dense_mass, inverse_mass_matrix)
         flags = {
             "adapt_step_size": adapt_step_size,
             "adapt_mass_matrix": adapt_mass_matrix,

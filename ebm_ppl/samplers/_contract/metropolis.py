@@ -11,12 +11,7 @@ from ebm_ppl._random import normals_and_uniform
 from ebm_ppl._trees import tree_where
 from ebm_ppl._types import PotentialFn, PRNGKey, Scalar
 from ebm_ppl.samplers._contract.kernel import AbstractKernel
-from ebm_ppl.samplers._contract.target import (
-    Point,
-    Transition,
-    WhitenedTarget,
-)
-from ebm_ppl.samplers._warmup import Settings
+from ebm_ppl.samplers._contract.target import Point, Settings, Transition, WhitenedTarget
 
 BEARABLE_IN_ACCEPTANCE = 1.0
 """Rounding error of an acceptance ratio's log that leaves draws as they are.
@@ -24,6 +19,10 @@ BEARABLE_IN_ACCEPTANCE = 1.0
 With a constant of 1e7 added to a normal law's potential, variances are right to 0.1% (MALA and ChEESHMC, 128
 chains in 10 dimensions), but MAMS takes a thousand times shorter steps.
 """
+
+
+DIVERGENCE = -1000.0
+"""Log acceptance ratio below which NumPyro and Stan, too, call a trajectory divergent."""
 
 
 class AbstractMetropolisKernel(AbstractKernel):
@@ -34,7 +33,9 @@ class AbstractMetropolisKernel(AbstractKernel):
     $$\alpha = \min\left(1, \frac{e^{-U(w')}\, q(w \mid w')}{e^{-U(w)}\, q(w' \mid w)}\right).$$
 
     Subclasses give the two methods below, for one chain in whitened coordinates. A proposal whose
-    acceptance ratio is not finite is refused and flagged.
+    acceptance ratio is not finite is refused and flagged. Proposals along a gradient are flagged as NumPyro
+    flags trajectories, too, where the energy error is above 1000: a step of the drift was far too long. Blind
+    proposals are not, since a refusal where the law has no mass says nothing about the others.
 
     References:
         Metropolis, Rosenbluth, Rosenbluth, Teller & Teller (1953). Equation of state calculations
@@ -111,7 +112,10 @@ class AbstractMetropolisKernel(AbstractKernel):
         noise, uniform = normals_and_uniform(rng_key, size, dtype)
         end = target.evaluate(self.propose(noise, start, settings.step_size))
         log_ratio = self.log_acceptance(start, end, settings.step_size)
-        return accept_or_stay(uniform, start, end, log_ratio, auxiliary)
+        new = accept_or_stay(uniform, start, end, log_ratio, auxiliary)
+        if self.gradient_evaluations_per_step == 0:
+            return new
+        return new._replace(diverging=new.diverging | (log_ratio < DIVERGENCE))
 
 
 def accept_or_stay(

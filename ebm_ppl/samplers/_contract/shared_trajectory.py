@@ -11,7 +11,11 @@ from ebm_ppl._checks import check_count, check_flag, check_positive
 from ebm_ppl._random import normals_and_uniform
 from ebm_ppl._types import PotentialFn, PRNGKey, Scalar
 from ebm_ppl.samplers._contract.kernel import AbstractKernel
-from ebm_ppl.samplers._contract.metropolis import BEARABLE_IN_ACCEPTANCE, accept_or_stay
+from ebm_ppl.samplers._contract.metropolis import (
+    BEARABLE_IN_ACCEPTANCE,
+    DIVERGENCE,
+    accept_or_stay,
+)
 from ebm_ppl.samplers._contract.state import KernelState
 from ebm_ppl.samplers._contract.target import Point, Transition, WhitenedTarget
 from ebm_ppl.samplers._warmup import (
@@ -23,9 +27,6 @@ from ebm_ppl.samplers._warmup import (
     TrajectoryWarmup,
     follow_acceptance,
 )
-
-_DIVERGENCE = -1000.0
-"""Log acceptance ratio below which NumPyro and Stan, too, call a trajectory divergent."""
 
 
 class Followed(NamedTuple):
@@ -175,5 +176,5 @@ class AbstractSharedTrajectoryKernel(AbstractKernel):
         log_own = jnp.where(own_steps, followed, log_own).astype(dtype)
         return new._replace(
             auxiliary=proposal._replace(log_step_size=log_own),
-            diverging=new.diverging | (log_ratio < _DIVERGENCE),
+            diverging=new.diverging | (log_ratio < DIVERGENCE),
         )

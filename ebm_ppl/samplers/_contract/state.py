@@ -6,10 +6,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from ebm_ppl._fields import refuse_field
 from ebm_ppl._numpyro import is_prng_key
 from ebm_ppl._types import Position, PRNGKey
 from ebm_ppl.samplers._numpyro import Health
-from ebm_ppl.samplers._warmup import AdaptationState
+from ebm_ppl.samplers._warmup import AdaptationState, Proposal
 
 
 class _Fields(NamedTuple):
@@ -42,7 +43,8 @@ class KernelState(_Fields):
             the step was taken and 0 where it was refused for not being finite.
         mean_accept_prob: Mean of `accept_prob` over the last steps of warm-up (with exponential weights),
             and afresh over all of sampling.
-        diverging: Whether the last proposal was refused for not being finite.
+        diverging: Whether the last proposal was refused for not being finite, or was made along a gradient
+            with an energy error above 1000.
         auxiliary: Variables that the kernel carries beside the position.
         rng_key: Key of the chain, whose steps are told apart by `iteration`.
         iteration: Number of steps taken, warm-up included.
@@ -65,6 +67,35 @@ class KernelState(_Fields):
         return jax.tree.map(
             lambda leaf: jnp.broadcast_to(leaf, chains + jnp.shape(leaf)), self.adaptation
         )
+
+    @property
+    def num_steps(self) -> Int[Array, "*chains"]:
+        """Number of steps of the integrator in the last transition; 1 where a transition is one step."""
+        if isinstance(self.auxiliary, Proposal):
+            return self.auxiliary.num_steps
+        return jnp.ones_like(self.potential_energy, dtype=int)
+
+    @property
+    def energy(self) -> Float[Array, "*chains"]:
+        """Potential and kinetic energy with which the last trajectory began.
+
+        NumPyro's HMC reports that of its end, which differs by the energy error. MAMS has no kinetic energy.
+
+        Raises:
+            ValueError: If the kernel draws no momentum in each step.
+        """
+        if self.health is None or not isinstance(self.auxiliary, Proposal):
+            raise ValueError(
+                "`energy` is a field of kernels that draw a momentum in each step, such as ChEESHMC, and "
+                "tells whether momenta reach all of the law; this kernel draws none. Collect "
+                "`potential_energy` instead."
+            )
+        assert self.health.record is not None  # for the type checker
+        return self.health.record.energy
+
+    def __getitem__(self, key: Any) -> Any:
+        """A field by its number; a name that `extra_fields` has asked for in vain is refused."""
+        return refuse_field(self, key) if isinstance(key, str) else super().__getitem__(key)
 
     def _replace(  # pyright: ignore[reportIncompatibleMethodOverride]
         self, /, **changes: Any

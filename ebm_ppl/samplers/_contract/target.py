@@ -10,6 +10,7 @@ from jaxtyping import Array, Bool, Float
 
 from ebm_ppl._types import Scalar
 from ebm_ppl.samplers._warmup import Matrix, apply, solve
+from ebm_ppl.samplers._warmup import Settings as Settings
 
 
 class Point(NamedTuple):

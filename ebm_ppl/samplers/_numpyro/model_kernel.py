@@ -1,14 +1,16 @@
 """What NumPyro asks of a kernel about its model, whatever the kernel's mathematics."""
 
 import copy
+import inspect
 from collections.abc import Callable
-from typing import ClassVar
+from typing import Any, ClassVar, TypeVar
 
 from numpyro.infer.mcmc import MCMCKernel
 
 from ebm_ppl._types import PotentialFn
 from ebm_ppl.energies import AbstractEnergy
 from ebm_ppl.potentials import EnergyModel, EnergyPotential
+from ebm_ppl.samplers._numpyro.refused_options import refuse_options
 from ebm_ppl.samplers._numpyro.sources import (
     EnergySource,
     ModelArgs,
@@ -16,6 +18,8 @@ from ebm_ppl.samplers._numpyro.sources import (
     ModelSource,
     PotentialSource,
 )
+
+_Kernel = TypeVar("_Kernel", bound=MCMCKernel)
 
 
 class AbstractModelKernel(MCMCKernel):
@@ -31,6 +35,17 @@ class AbstractModelKernel(MCMCKernel):
     """
 
     takes_discrete: ClassVar[bool] = False
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        # `inspect` would else show that of `__new__`.
+        _, *others = inspect.signature(cls.__init__).parameters.values()
+        cls.__signature__ = inspect.Signature(others)
+
+    def __new__(cls: type[_Kernel], *args: Any, **options: Any) -> _Kernel:  # noqa: ARG004, PYI019
+        """Refuse options of NumPyro's kernels with the reason, before Python calls them unexpected."""
+        refuse_options(cls, options)
+        return object.__new__(cls)
 
     def __init__(
         self,

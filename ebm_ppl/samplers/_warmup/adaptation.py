@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float, Int
 
-from ebm_ppl._numpyro import build_adaptation_schedule, identity
+from ebm_ppl._numpyro import build_adaptation_schedule
 from ebm_ppl._types import Scalar
 from ebm_ppl.samplers._warmup.dual_averaging import search, start_search
 from ebm_ppl.samplers._warmup.mass_matrix import (
@@ -78,6 +78,18 @@ STAN = Pace(_stan_windows, 0.05)
 POOLED = Pace(_doubling_windows, 0.3)
 
 
+def distance_itself(distance: Scalar) -> Scalar:
+    """The step size of a kernel whose steps are as long as it says.
+
+    Args:
+        distance: How far to move.
+
+    Returns:
+        The distance.
+    """
+    return distance
+
+
 @dataclasses.dataclass(frozen=True)
 class Adaptation(AbstractWarmup):
     """A step size and a mass matrix; nothing of it runs once warm-up has ended.
@@ -95,7 +107,7 @@ class Adaptation(AbstractWarmup):
     adapt_mass_matrix: bool
     target_accept_prob: float
     pace: Pace = STAN
-    step_for: Callable[[Scalar], Scalar] = identity
+    step_for: Callable[[Scalar], Scalar] = distance_itself
     avoids_divergences: bool = False
 
     def init(

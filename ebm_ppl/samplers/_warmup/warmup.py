@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from ebm_ppl._fields import refuse_field
 from ebm_ppl._types import Scalar
 from ebm_ppl.samplers._warmup.dual_averaging import DualAveragingState
 from ebm_ppl.samplers._warmup.mass_matrix import Matrix, MomentsState
@@ -37,6 +38,26 @@ class AdaptationState(NamedTuple):
     least_step_size: Scalar
     missed: Scalar
     learned: Any = ()
+
+    def __getitem__(self, key: Any) -> Any:
+        """A field by its number; a name that `extra_fields` has asked for in vain is refused."""
+        return refuse_field(self, key) if isinstance(key, str) else tuple.__getitem__(self, key)
+
+    @property
+    def mass_matrix_sqrt_inv(self) -> Float[Array, "..."]:
+        """Inverse of `mass_matrix_sqrt`, under NumPyro's name."""
+        matrix = self.inverse_mass_matrix
+        if matrix.ndim - self.step_size.ndim < 2:  # where chains have an axis, both have it
+            return jnp.sqrt(matrix)
+        return jnp.swapaxes(jnp.linalg.cholesky(matrix[..., ::-1, ::-1])[..., ::-1, ::-1], -2, -1)
+
+    @property
+    def mass_matrix_sqrt(self) -> Float[Array, "..."]:
+        """Lower Cholesky factor of the mass matrix, or the root of its diagonal, under NumPyro's name."""
+        inverse = self.mass_matrix_sqrt_inv
+        if inverse.ndim - self.step_size.ndim < 2:
+            return 1 / inverse
+        return jnp.linalg.inv(inverse)
 
     @property
     def num_warmup(self) -> Int[Array, ""] | int:

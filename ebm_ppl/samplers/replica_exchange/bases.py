@@ -20,7 +20,6 @@ from ebm_ppl.samplers._numpyro import (
     PotentialSource,
     PriorSource,
 )
-from ebm_ppl.samplers._warmup import no_moments
 from ebm_ppl.samplers.replica_exchange.ladder import NormalBase
 from ebm_ppl.samplers.replica_exchange.tempering import (
     AbstractTempering,
@@ -69,8 +68,8 @@ class AbstractBase(abc.ABC):
         target: PotentialFn,  # noqa: ARG002
         *,
         has_warmup: bool,  # noqa: ARG002
-    ) -> tuple[Any, Any]:
-        """What is known of the law before the first step, and the moments of no draws; by default neither.
+    ) -> Any:
+        """What is known of the law before the first step; by default nothing.
 
         Args:
             positions: Flat position of each chain.
@@ -78,7 +77,7 @@ class AbstractBase(abc.ABC):
             target: The target's potential.
             has_warmup: Whether there is a warm-up.
         """
-        return (), ()
+        return ()
 
     @abc.abstractmethod
     def tempering(
@@ -142,11 +141,11 @@ class PathBase(AbstractBase):
         target: PotentialFn,
         *,
         has_warmup: bool,
-    ) -> tuple[Any, Any]:
+    ) -> Any:
         """The modes of a geometric path's real target, unless the path was given."""
         is_real = isinstance(self.path, GeometricPath) and not self.path.energy.support.is_discrete
         looks = has_warmup and is_real and not self.is_given
-        return scouted_base(target, positions, like) if looks else (), ()
+        return scouted_base(target, positions, like) if looks else ()
 
     def tempering(
         self,
@@ -175,10 +174,10 @@ class FlatBase(AbstractBase):
         target: PotentialFn,
         *,
         has_warmup: bool,
-    ) -> tuple[Any, Any]:
+    ) -> Any:
         """The modes of the target, unless a law was given."""
         looks = has_warmup and self.law is None
-        return scouted_base(target, positions, like) if looks else (), ()
+        return scouted_base(target, positions, like) if looks else ()
 
     def tempering(
         self,
@@ -208,15 +207,14 @@ class LearnedBase(AbstractBase):
         target: PotentialFn,  # noqa: ARG002
         *,
         has_warmup: bool,  # noqa: ARG002
-    ) -> tuple[NormalBase, Any]:
+    ) -> NormalBase:
         """Mean and scale of the law; 0 and 1 by default."""
         flat = positions[0]
-        ones = jnp.ones_like(flat)
         if self.law is None:
-            return NormalBase(jnp.zeros_like(flat), ones), no_moments(ones)
+            return NormalBase(jnp.zeros_like(flat), jnp.ones_like(flat))
         check_shape("base.mean", self.law.mean, flat.shape)
         mean, variance = (jnp.asarray(of, flat.dtype) for of in (self.law.mean, self.law.variance))
-        return NormalBase(mean, jnp.sqrt(variance)), no_moments(ones)
+        return NormalBase(mean, jnp.sqrt(variance))
 
     def tempering(
         self,

@@ -39,13 +39,13 @@ from ebm_ppl.samplers._numpyro import (
 from ebm_ppl.samplers._numpyro import (
     no_record as no_run_record,
 )
-from ebm_ppl.samplers._warmup import merge
 from ebm_ppl.samplers.replica_exchange.bases import PriorBase, Registered, Source, as_base
 from ebm_ppl.samplers.replica_exchange.ladder import (
     ExchangeRecord,
     LadderState,
     as_ladder,
     next_ladder,
+    no_draws,
     no_record,
     round_ends,
 )
@@ -314,13 +314,13 @@ class ReplicaExchange(AbstractModelKernel):
         positions = flat_positions(z, chains)
         target = self._base.target(self._source, model_args, model_kwargs)
         has_warmup = self._num_warmup > 0
-        base, moments = self._base.first(positions, like, target, has_warmup=has_warmup)
+        base = self._base.first(positions, like, target, has_warmup=has_warmup)
         ladder = LadderState(
             inverse_temperatures,
             jnp.zeros_like(inverse_temperatures[1:]),
             jnp.zeros((), flat.dtype),
             base,
-            moments,
+            no_draws(base),
             jnp.asarray(round_ends(self._num_warmup)),
         )
         tempering = self._tempering(model_args, model_kwargs, ladder, like)
@@ -518,8 +518,7 @@ class ReplicaExchange(AbstractModelKernel):
         """Count a step of warm-up; at the end of a round, place the levels anew."""
         if self._base.is_learned:
             chains = jax.tree.leaves(z)[0].shape[:1] if is_batched else ()
-            moments = merge(ladder.moments, flat_positions(z, chains))
-            ladder = ladder._replace(moments=moments)
+            ladder = ladder.add(flat_positions(z, chains))
 
         def end_round() -> tuple[LadderState, ExchangeRecord]:
             means = jax.tree.map(lambda leaf: jnp.mean(leaf, 0), record) if is_batched else record

@@ -17,7 +17,7 @@ from ebm_ppl._checks import check_count
 from ebm_ppl._trees import tree_where
 from ebm_ppl._types import Scalar
 from ebm_ppl.annealing import power_schedule
-from ebm_ppl.samplers._warmup import MomentsState
+from ebm_ppl.samplers._warmup import MomentsState, merge, no_moments
 
 _ROUNDS = (1, 2, 4, 8, 16, 32)
 """Rounds of warm-up end at so many of its 32nds: each is as long as all before it."""
@@ -63,6 +63,15 @@ class LadderState(NamedTuple):
     def num_warmup(self) -> Int[Array, ""] | int:
         """Number of warm-up iterations."""
         return self.round_ends[-1] + 1 if self.round_ends.size else 0
+
+    def add(self, positions: Float[Array, "chains dim"]) -> "LadderState":
+        """The state after some draws, of which a base law that is learned counts the moments."""
+        return self._replace(moments=merge(self.moments, positions))
+
+
+def no_draws(base: Any) -> Any:
+    """The moments of no draws, if the base law is one that is learned; else `()`."""
+    return no_moments(base.scale) if isinstance(base, NormalBase) else ()
 
 
 class ExchangeRecord(NamedTuple):

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from ebm_ppl._fields import refuse_field
 from ebm_ppl._types import Position, PRNGKey, Scalar
 from ebm_ppl.samplers._contract import KernelState, keys_like
 from ebm_ppl.samplers._numpyro import Health
@@ -106,6 +107,10 @@ class ReplicaExchangeState(_Fields):
         num_warmup = ends[..., -1] + 1 if ends.size else 0
         num_steps = jnp.maximum(self.iteration - num_warmup, 1)
         return jnp.mean(self.record.round_trips / num_steps)
+
+    def __getitem__(self, key: Any) -> Any:
+        """A field by its number; a name that `extra_fields` has asked for in vain is refused."""
+        return refuse_field(self, key) if isinstance(key, str) else super().__getitem__(key)
 
     def _replace(  # pyright: ignore[reportIncompatibleMethodOverride]
         self, /, **changes: Any

@@ -8,7 +8,7 @@ from ebm_ppl._types import PRNGKey
 from ebm_ppl.partition import LogPartitionEstimate
 from ebm_ppl.validation.partition_problems import Kind
 
-Estimate: TypeAlias = Callable[[PRNGKey], LogPartitionEstimate]
+Estimator: TypeAlias = Callable[[PRNGKey], LogPartitionEstimate]
 """One run of an estimator."""
 
 
@@ -38,7 +38,7 @@ class EstimatorCase:
     """
 
     name: str
-    estimate: Estimate
+    estimate: Estimator
     truth: Callable[[], float]
     unbiased_for: Literal["Z", "1/Z", "log Z"]
     work: Work | None = None

@@ -9,7 +9,6 @@ from ebm_ppl.energies import (
     ConditionalGaussian,
     NeuralConditionalEnergy,
     NeuralNoiseConditionalEnergy,
-    NeuralNoisyConditionalEnergy,
 )
 from ebm_ppl.validation.targets._base import Target, as_float64
 
@@ -24,7 +23,7 @@ def _given() -> Target:
     )
     whitening = np.tril(as_float64(energy.whitening))
     factor = np.linalg.inv(whitening)
-    given = energy.given(_CONDITION)
+    given = energy.at(y=_CONDITION)
     return Target(
         name="conditional_gaussian",
         energy=given,
@@ -37,8 +36,8 @@ def _given() -> Target:
 
 def _guided() -> Target:
     energy = ConditionalGaussian([[1.0, 0.5]], [0.25], [[0.5]], null_condition=[0.0, 0.25])
-    guided = energy.guided(_CONDITION, scale=1.5)
-    scale = float(guided.scale)
+    scale = 1.5
+    guided = energy.guided(scale).at(y=_CONDITION)
     precision = as_float64(energy.whitening).item() ** 2
     null = as_float64(energy.null_condition)
     kept, dropped = (
@@ -68,7 +67,7 @@ def _neural() -> Target:
     energy = jax.tree.map(lambda leaf: 3 * leaf, energy)
     return Target(
         name="neural_conditional",
-        energy=energy.given(_CONDITION),
+        energy=energy.at(y=_CONDITION),
         log_z=None,
         mean=None,
         variance=None,
@@ -83,7 +82,7 @@ def _noisy() -> Target:
     energy = jax.tree.map(lambda leaf: 3 * leaf, energy)
     return Target(
         name="neural_noise_conditional",
-        energy=energy.at_noise(0.75),
+        energy=energy.at(sigma=0.75),
         log_z=None,
         mean=None,
         variance=None,
@@ -92,13 +91,13 @@ def _noisy() -> Target:
 
 
 def _noisy_given() -> Target:
-    energy = NeuralNoisyConditionalEnergy(
+    energy = NeuralNoiseConditionalEnergy(
         (1,), (2,), rng_key=jax.random.key(0), width=4, depth=1, class_free=True
     )
     energy = jax.tree.map(lambda leaf: 3 * leaf, energy)
     return Target(
         name="neural_noisy_conditional",
-        energy=energy.given(_CONDITION).at_noise(0.5),
+        energy=energy.at(y=_CONDITION).at(sigma=0.5),
         log_z=None,
         mean=None,
         variance=None,

@@ -12,7 +12,7 @@ from numpyro.distributions import constraints
 from scipy import stats
 
 import ebm_ppl as ebm
-from ebm_ppl.energies import AbstractNoiseConditionalEnergy, NeuralNoiseConditionalEnergy
+from ebm_ppl.energies import AbstractConditionalEnergy, NeuralNoiseConditionalEnergy
 from ebm_ppl.samplers import annealed_langevin
 
 KEY = jax.random.key(0)
@@ -23,36 +23,45 @@ NUM_SAMPLES = 50_000
 TOLERANCE = 0.01
 
 
-class NoisyMixture(AbstractNoiseConditionalEnergy):
+class NoisyMixture(AbstractConditionalEnergy):
     """0.2 N(-5, 1) + 0.8 N(5, 1) under noise: ten standard deviations apart."""
 
     event_shape = ()
+    condition_shape = None
+    noise_conditional = True
     support = constraints.real
+    null_condition = None
 
-    def _energy(self, x, sigma):
+    def _energy(self, x, y, sigma):
         variance = 1 + sigma**2
         left = jnp.log(MINOR) - 0.5 * (x + HALF) ** 2 / variance
         right = jnp.log(1 - MINOR) - 0.5 * (x - HALF) ** 2 / variance
         return -jnp.logaddexp(left, right)
 
 
-class NoisyNormal(AbstractNoiseConditionalEnergy):
+class NoisyNormal(AbstractConditionalEnergy):
     """A standard normal array under noise."""
 
     event_shape = (2, 2)
+    condition_shape = None
+    noise_conditional = True
     support = constraints.independent(constraints.real, 2)
+    null_condition = None
 
-    def _energy(self, x, sigma):
+    def _energy(self, x, y, sigma):
         return 0.5 * jnp.sum(x**2) / (1 + sigma**2)
 
 
-class NoiseAlone(AbstractNoiseConditionalEnergy):
+class NoiseAlone(AbstractConditionalEnergy):
     """A point at 0 under noise, which has no scale of its own."""
 
     event_shape = ()
+    condition_shape = None
+    noise_conditional = True
     support = constraints.real
+    null_condition = None
 
-    def _energy(self, x, sigma):
+    def _energy(self, x, y, sigma):
         return 0.5 * (x / sigma) ** 2
 
 
@@ -157,3 +166,10 @@ def test_refuses_bad_arguments(arguments, message):
     good = {"noise_scales": [2.0, 1.0], "rng_key": KEY, "num_samples": 1}
     with pytest.raises(ValueError, match=message):
         annealed_langevin(NoisyNormal(), **(good | arguments))
+
+
+def test_a_condition_has_to_be_fixed_first():
+    energy = NeuralNoiseConditionalEnergy((), (1,), rng_key=KEY, width=4, depth=1)
+    with pytest.raises(ValueError, match=r"`at\(y=...\)`; got .*, an energy E_sigma\(x \| y\)"):
+        annealed_langevin(energy, LADDER, KEY, 3)
+    assert annealed_langevin(energy.at(y=[1.0]), LADDER[:1], KEY, 3, num_steps=0).shape == (3,)

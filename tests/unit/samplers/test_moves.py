@@ -23,8 +23,8 @@ KEY = jax.random.key(0)
 class Adding(ebm.RandomWalkMetropolis):
     """Adds its step size, whatever the energy; accepted in half of the cases, as it says."""
 
-    def transition(self, rng_key, target, start, auxiliary, step_size):
-        end = target.evaluate(start.position + step_size)
+    def transition(self, rng_key, target, start, auxiliary, settings):
+        end = target.evaluate(start.position + settings.step_size)
         return Transition(end, auxiliary, jnp.asarray(0.5), jnp.zeros((), bool))
 
 
@@ -67,7 +67,7 @@ def test_turns_follow_one_another_in_the_order_given():
     """The second kernel starts where the first has led."""
 
     class Doubling(Adding):
-        def transition(self, rng_key, target, start, auxiliary, step_size):
+        def transition(self, rng_key, target, start, auxiliary, settings):
             end = target.evaluate_at(2.0 * start.z)
             return Transition(end, auxiliary, jnp.asarray(0.5), jnp.zeros((), bool))
 

@@ -22,7 +22,7 @@ def test_each_level_counts_with_its_variance_and_the_floor(floor):
     assert sorted(noise.scale.tolist()) == pytest.approx(sorted(2 * LEVELS))
     losses = objective.losses(Model(ENERGY), DATA, noise)
     for sigma in LEVELS:
-        at_level = Model(ENERGY.at_noise(sigma))
+        at_level = Model(ENERGY.at(sigma=sigma))
         expected = DenoisingScoreMatching(sigma).losses(at_level, DATA, noise)
         rows = np.isclose(noise.scale, sigma)
         np.testing.assert_allclose(losses[rows], (sigma**2 + floor) * expected[rows], rtol=1e-5)
@@ -54,7 +54,7 @@ def test_annealed_draws_know_the_weights_of_separate_modes_and_the_energy_at_wea
     assert abs(np.mean(np.asarray(draws) < 0) - 0.8) < 0.07
     bounds = (-15.0, 15.0)
     weak, strong = (
-        float(ebm.quadrature.normalize(fit.energy.at_noise(s), bounds=bounds).cdf(np.zeros(1)))
+        float(ebm.quadrature.normalize(fit.energy.at(sigma=s), bounds=bounds).cdf(np.zeros(1)))
         for s in (0.1, 2.0)
     )
     assert (

@@ -163,7 +163,7 @@ class TestPersistentChains:
     def test_a_dropped_condition_has_a_chain_of_its_own(self):
         energy = NeuralConditionalEnergy((1,), (1,), rng_key=KEY, width=4, depth=1, class_free=True)
         x, y = jnp.zeros((6, 1)), jnp.arange(6.0)[:, None]
-        batch = Batch(x, Condition(y, jnp.array([True, False] * 3)), jnp.arange(6))
+        batch = Batch(x, Condition(y, kept=jnp.array([True, False] * 3)), jnp.arange(6))
         objective = ebm.PersistentCD(functools.partial(ebm.Langevin, step_size=0.1), num_steps=1)
         _, chains = objective.init(energy, as_batch(energy, x, y), KEY)
         after = objective.prepare(Model(energy), batch, chains, STEP, KEY).carried

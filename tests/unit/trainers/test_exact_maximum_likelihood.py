@@ -213,3 +213,43 @@ class TestGridThatMoves:
         error = z.std() / np.sqrt(len(z))
         assert abs(z.mean() - truth) < 5 * error < 0.25 * truth  # false once in 2e6 seeds
         assert self.GRID(energy) < np.log(truth) - 10.0
+
+
+class TestGridOfAFamily:
+    BOTH = from_conditional_callable(
+        lambda x, y, sigma: 0.5 * (x - y) ** 2 / sigma**2, (), (), noise_conditional=True
+    )
+
+    def test_it_spans_what_the_energy_spans_at_any_condition_and_level(self):
+        conditions, levels = [0.0, 10.0], [3.0, 0.5]
+        (bounds,) = ebm.ExactMaximumLikelihood.for_energy(
+            self.BOTH, conditions, levels
+        ).normalizer.bounds
+        grids = [
+            ebm.ExactMaximumLikelihood.for_energy(self.BOTH.at(y=y, sigma=sigma)).normalizer
+            for y, sigma in zip(conditions, levels, strict=True)
+        ]
+        own = np.array([grid.bounds[0] for grid in grids])
+        np.testing.assert_allclose(bounds, [own[:, 0].min(), own[:, 1].max()])
+
+    @pytest.mark.parametrize(
+        ("given", "message"),
+        [
+            ({}, r"`condition` must be given for .*, an energy E_sigma\(x \| y\); got None"),
+            ({"condition": [0.0]}, r"`sigma` must be given for .*, an energy E_sigma\(x \| y\)"),
+            (
+                {"condition": [0.0, 1.0], "sigma": [1.0]},
+                "`condition` and `sigma` must have as many rows; got",
+            ),
+        ],
+    )
+    def test_conditions_and_levels_are_both_asked_for(self, given, message):
+        with pytest.raises(ValueError, match=message):
+            ebm.ExactMaximumLikelihood.for_energy(self.BOTH, **given)
+
+    @pytest.mark.parametrize("name", ["condition", "sigma"])
+    def test_what_the_energy_does_not_depend_on_is_refused(self, name):
+        with pytest.raises(
+            ValueError, match=rf"`{name}` must be None for Quartic, an energy E\(x\)"
+        ):
+            ebm.ExactMaximumLikelihood.for_energy(Quartic(), **{name: [1.0]})

@@ -99,7 +99,9 @@ def test_the_objective_is_checked_against_the_energy():
     with pytest.raises(ValueError, match="`proposal` must have a support without boundary"):
         run(dist.Uniform(jnp.zeros(1), 1.0).to_event(1))
     data = as_batch(Quartic(), jnp.zeros(3))
-    with pytest.raises(ValueError, match="`energy` must be a conditional energy"):
+    with pytest.raises(
+        ValueError, match=r"`energy` must be an energy E\(x \| y\) of the parameter"
+    ):
         ebm.FisherScoreMatching(dist.Normal(0.0, 1.0)).init(Quartic(), data, jax.random.key(0))
 
 

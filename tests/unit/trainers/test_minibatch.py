@@ -124,7 +124,7 @@ NUM_CONDITIONED = 50
 def _conditioned(kept=None):
     y = jnp.arange(2.0 * NUM_CONDITIONED).reshape(-1, 2)
     x = jnp.linspace(-1.0, 1.0, NUM_CONDITIONED)[:, None]
-    return Batch(x, Condition(y, kept), jnp.arange(NUM_CONDITIONED))
+    return Batch(x, Condition(y, kept=kept), jnp.arange(NUM_CONDITIONED))
 
 
 def test_conditions_are_dropped_as_often_as_asked_for_and_nothing_else():

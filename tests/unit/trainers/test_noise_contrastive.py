@@ -401,7 +401,7 @@ class TestNoise:
         y = jnp.linspace(-1.0, 1.0, 6)[:, None]
         rows, source = jnp.arange(6), ebm.NoiseContrastive(dist.Normal(jnp.zeros(1), 2.0)).source
         kept = rows % 2 == 0
-        dropped = Batch(y, Condition(y, kept), rows)
+        dropped = Batch(y, Condition(y, kept=kept), rows)
         contrast = source.draw(dropped, None, KEY)
         learned = Model(energy, {"log_z": lambda y: y[0]})
         losses = classification_losses(learned, dropped, contrast)

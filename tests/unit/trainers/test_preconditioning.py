@@ -1,5 +1,6 @@
 """`scale_by_fisher` against the natural gradient computed by hand."""
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -66,3 +67,34 @@ def test_refuses_what_it_cannot_use() -> None:
     wide = ebm.energies.Gaussian(np.zeros(40), np.eye(40))
     with pytest.raises(ValueError, match=r"`params` must have at most 1000 entries"):
         scale_by_fisher(wide, np.zeros((2, 40))).init(Model(wide))
+
+
+class _Mean(eqx.Module):
+    slope: jax.Array
+
+    def __call__(self, x, y, sigma):
+        return 0.5 * ((x - self.slope * y) / sigma) ** 2
+
+
+def test_points_have_the_conditions_and_levels_that_their_energy_asks_for():
+    """At one condition and level for all it is the step of the energy there."""
+    regression = ebm.energies.from_conditional_callable(
+        _Mean(jnp.asarray(0.5)), (), (), noise_conditional=True
+    )
+    points = np.array([0.0, 1.0, 3.0])
+    both = {"condition": np.full(3, 2.0), "sigma": np.full(3, 0.5)}
+    fisher = scale_by_fisher(regression, points, **both)
+    gradient = Model(jax.tree.map(jnp.ones_like, regression))
+    parameters = Model(regression)
+    step, _ = fisher.update(
+        eqx.filter(gradient, eqx.is_array),
+        fisher.init(eqx.filter(parameters, eqx.is_array)),
+        eqx.filter(parameters, eqx.is_array),
+    )
+    # ∂E/∂m = y (m y − x) / σ², whose variance over the points is that of x times (y / σ²)².
+    expected = 1 / (points.var() * 8.0**2 * (1 + 1e-3))
+    np.testing.assert_allclose(step.energy.parameters.slope, expected, rtol=1e-4)
+    with pytest.raises(
+        ValueError, match=r"`sigma` must be given for .*E_sigma\(x \| y\); got None"
+    ):
+        scale_by_fisher(regression, points, condition=both["condition"])

@@ -134,7 +134,7 @@ def test_fits_and_reports():
         (lambda: ReplicaExchangeCD(num_chains=0), "`num_chains` must be an integer of at least 1"),
         (
             lambda: ReplicaExchangeCD().init(ebm.energies.Quartic(), DATA, KEY),
-            "must be a discrete AbstractBlockwiseEnergy for replica exchange; got Quartic",
+            "must be a discrete AbstractBlockwiseEnergy for ReplicaExchangeCD; got Quartic",
         ),
     ],
 )

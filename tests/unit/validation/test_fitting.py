@@ -249,7 +249,7 @@ def test_a_model_that_needs_a_condition_is_not_sampled(tmp_path):
     ebm.save_energy(ebm.energies.ConditionalGaussian([[1.0]], [0.0], [[1.0]]), path)
     result = _run("sample", path, "--out", tmp_path / "draws.nc")
     assert result.exit_code == 1
-    assert "holds a ConditionalGaussian, which has no draws without a condition" in " ".join(
+    assert "holds a ConditionalGaussian, which has no draws before it is fixed" in " ".join(
         result.output.split()
     )
 

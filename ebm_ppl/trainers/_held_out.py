@@ -31,6 +31,8 @@ class Validation:
         fraction: Share of the data to hold out; give this or `data`.
         data: Held-out points, shape `(num_examples, *event_shape)`.
         condition: Conditions of `data`, for conditional energies.
+        sigma: Standard deviation of the noise that is in each point of `data`, for energies that depend
+            on it.
         metric: Number to make small, a function of the model and the held-out batch that JAX can
             trace; the objective's own loss if `None`, where it is a criterion.
         every: Number of steps between two evaluations.
@@ -45,6 +47,7 @@ class Validation:
     fraction: float | None = None
     data: Any = None
     condition: Any = None
+    sigma: Any = None
     metric: Metric | None = None
     every: int = 100
     patience: int | None = None
@@ -57,11 +60,13 @@ class Validation:
             )
         if self.fraction is not None:
             check_interval("fraction", self.fraction, 0.0, 1.0)
-            if self.condition is not None:
-                raise ValueError(
-                    "`condition` must be None where `fraction` is given, since the examples held out "
-                    f"have their own; got {type(self.condition).__name__}."
-                )
+            for name in ("condition", "sigma"):
+                value = getattr(self, name)
+                if value is not None:
+                    raise ValueError(
+                        f"`{name}` must be None where `fraction` is given, since the examples held out "
+                        f"have their own; got {type(value).__name__}."
+                    )
         if self.metric is not None and not callable(self.metric):
             raise ValueError(
                 f"`metric` must be a function of a model and a batch; got {self.metric!r}."
@@ -74,7 +79,7 @@ class Validation:
         """The examples to learn from and those held out."""
         if self.fraction is not None:
             return split_off(data, self.fraction, rng_key)
-        return data, as_batch(energy, self.data, self.condition)
+        return data, as_batch(energy, self.data, self.condition, self.sigma)
 
     def in_units(self, units: Units) -> "Validation":
         """The same with held-out points in other units."""

@@ -32,7 +32,7 @@ _LARGEST_SPREAD = 0.1
 _LEAST_LOSS = 1e-3
 
 
-class CentredEnergy(AbstractEnergy):
+class LoweredEnergy(AbstractEnergy):
     r"""An energy less a reference, $E(x) - c$, in the precision in which $E$ is computed."""
 
     energy: AbstractEnergy
@@ -53,7 +53,7 @@ class CentredEnergy(AbstractEnergy):
         return value - self.reference.astype(value.dtype)
 
 
-def centred(path: AbstractPath, rng_key: PRNGKey) -> tuple[AbstractPath, float]:
+def lowered(path: AbstractPath, rng_key: PRNGKey) -> tuple[AbstractPath, float]:
     """Take a reference off the energy at the end of a geometric path.
 
     Args:
@@ -61,13 +61,13 @@ def centred(path: AbstractPath, rng_key: PRNGKey) -> tuple[AbstractPath, float]:
         rng_key: Random key.
 
     Returns:
-        The path to the centred energy, and the reference: the energy of draws of the base law, or 0 if that
+        The path to the lowered energy, and the reference: the energy of draws of the base law, or 0 if that
         is spread out.
     """
     if not isinstance(path, GeometricPath):
         return path, 0.0
     reference = _energy_at_base(path, rng_key)
-    energy = CentredEnergy(path.energy, reference)
+    energy = LoweredEnergy(path.energy, reference)
     return eqx.tree_at(lambda path: path.energy, path, energy), float(reference)
 
 
@@ -77,7 +77,7 @@ def resolution(
     x: Float[Array, "n *event"],
     log_weights: Float[np.ndarray, " n"] | None = None,
 ) -> float:
-    r"""How finely the energy at the end of a centred path is resolved where it was asked.
+    r"""How finely the energy at the end of a lowered path is resolved where it was asked.
 
     Args:
         path: The path.
