@@ -127,11 +127,15 @@ def test_a_further_kind_is_planned_named_and_judged_by_its_record_alone(monkeypa
     ]
 
 
-def test_a_control_whose_check_breaks_is_not_caught():
+@pytest.mark.parametrize(("is_equivalent", "outcome"), [(False, "not caught"), (True, "rejected")])
+def test_a_control_whose_check_breaks_is_neither_caught_nor_passed(is_equivalent, outcome):
     def breaks():
         raise ValueError("no table")
 
-    kind = dataclasses.replace(COINS, control_checks=lambda *_: iter([("toss", breaks)]))
-    result = kind.judge(Coin("bent", Verdict.FAIL), seed=0)
+    coin = Coin("worn", Verdict.PASS, equivalent=is_equivalent)
+    kind = dataclasses.replace(
+        COINS, control_checks=lambda *_: iter([("toss", breaks), ("again", coin.toss)])
+    )
+    result = kind.judge(coin, seed=0)
     assert result.verdict is Verdict.FAIL
-    assert result.detail.startswith("not caught")
+    assert result.detail.startswith(outcome)
