@@ -11,7 +11,8 @@ from ebm_ppl._checks import check_count
 from ebm_ppl.energies import AbstractEnergy
 from ebm_ppl.validation.cases import KernelCase
 from ebm_ppl.validation.checks import error_rates
-from ebm_ppl.validation.results import Report, Row
+from ebm_ppl.validation.report.document import Report
+from ebm_ppl.validation.results import Row
 from ebm_ppl.validation.subjects import built_in
 from ebm_ppl.validation.suite import ESTIMATORS, KERNELS, OBJECTIVES
 from ebm_ppl.validation.suite.questions import Questions, plan_of

@@ -18,7 +18,8 @@ from ebm_ppl.validation.report._format import (
     p_value,
     words,
 )
-from ebm_ppl.validation.results import CheckResult, Question, Report, Row, Trace
+from ebm_ppl.validation.report.document import Report
+from ebm_ppl.validation.results import CheckResult, Question, Row, Trace
 
 
 def to_markdown(report: Report, path: str | os.PathLike[str]) -> pathlib.Path:

@@ -4,8 +4,9 @@ import dataclasses
 from collections.abc import Iterable
 
 from ebm_ppl.validation.report._format import number
+from ebm_ppl.validation.report.document import Report
 from ebm_ppl.validation.report.sections import SECTIONS, Section
-from ebm_ppl.validation.results import Question, Report, Row, Trace, Verdict
+from ebm_ppl.validation.results import Question, Row, Trace, Verdict
 
 NO_KERNEL = "-"
 """Kernel of the rows that ask about an energy alone."""

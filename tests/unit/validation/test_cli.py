@@ -17,7 +17,8 @@ from ebm_ppl.cli._width import wrapped
 from ebm_ppl.energies import AbstractEnergy
 from ebm_ppl.validation import names
 from ebm_ppl.validation import report as formats
-from ebm_ppl.validation.results import Question, Report, Row, Verdict
+from ebm_ppl.validation.report.document import Report
+from ebm_ppl.validation.results import Question, Row, Verdict
 from ebm_ppl.validation.runner import RunInterrupted
 from ebm_ppl.validation.suite import KINDS
 from tests.unit.validation import fakes

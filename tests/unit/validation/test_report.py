@@ -23,9 +23,10 @@ from ebm_ppl.validation.report import (
     render_markdown,
     view,
 )
+from ebm_ppl.validation.report.document import Report
 from ebm_ppl.validation.report.json_report import SCHEMA
 from ebm_ppl.validation.report.sections import SECTIONS
-from ebm_ppl.validation.results import Question, Report, Row, Verdict
+from ebm_ppl.validation.results import Question, Row, Verdict
 from tests.unit.validation import fakes
 
 MAKERS = {"ordinary": fakes.report, "hostile": fakes.hostile_report}
