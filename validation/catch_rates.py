@@ -12,26 +12,40 @@ from typing import Any
 
 import click
 
-from ebm_ppl.validation import controls, estimator_jobs, jobs, training_jobs
 from ebm_ppl.validation.chains import ShortChainRunner
 from ebm_ppl.validation.checks.invariance import InvarianceSubject, exact_invariance
 from ebm_ppl.validation.checks.state_invariance import StateSubject, state_invariance
-from ebm_ppl.validation.controls import Control, EstimatorControl, ObjectiveControl
+from ebm_ppl.validation.controls import Control
 from ebm_ppl.validation.results import CheckResult, Question, Verdict
 from ebm_ppl.validation.subjects import built_in
+from ebm_ppl.validation.suite import KERNELS, KINDS, Kind
+from ebm_ppl.validation.suite.job import key_for
+from ebm_ppl.validation.suite.kernel_checks import STEP_FACTORS
 
 
-def count_rejections(control: Control, num_seeds: int) -> tuple[int, str]:
-    """Number of seeds at which a control is rejected, and the check that does it.
+def count_rejections(kind: Kind[Any, Any], control: Any, num_seeds: int) -> tuple[int, str]:
+    """Number of seeds at which a control is rejected, and the check that does it most often.
 
     Args:
+        kind: The control's kind.
         control: The control.
         num_seeds: Number of seeds, from 0.
 
     Returns:
         The number, and the name of a check; "-" if none rejects.
     """
-    for check, compute in jobs.control_checks(control, seed=0):
+    if isinstance(control, Control):
+        return _count_of_kernel(control, num_seeds)
+    by = Counter[str]()
+    for seed in range(num_seeds):
+        result = kind.ask(control, seed)
+        by[result.check] += result.verdict is Verdict.FAIL
+    return by.total(), by.most_common(1)[0][0] if by.total() else "-"
+
+
+def _count_of_kernel(control: Control, num_seeds: int) -> tuple[int, str]:
+    """As `count_rejections`, with programs that are compiled once for all seeds."""
+    for check, compute in KERNELS.control_checks(control, 0):
         if check == "exact invariance":
             return _count_by_chains(control, num_seeds), check
         if compute().verdict is Verdict.FAIL:
@@ -39,44 +53,8 @@ def count_rejections(control: Control, num_seeds: int) -> tuple[int, str]:
     return 0, "-"
 
 
-def count_estimator_rejections(control: EstimatorControl, num_seeds: int) -> tuple[int, str]:
-    """Number of seeds at which a control of an estimator is rejected, and the check that does it most often.
-
-    Args:
-        control: The control.
-        num_seeds: Number of seeds, from 0.
-
-    Returns:
-        The number, and the name of a check; "-" if none rejects.
-    """
-    by = Counter[str]()
-    for seed in range(num_seeds):
-        result = estimator_jobs.ask_estimator_control(control, seed)
-        by[result.check] += result.verdict is Verdict.FAIL
-    return by.total(), by.most_common(1)[0][0] if by.total() else "-"
-
-
-def count_objective_rejections(control: ObjectiveControl, num_seeds: int) -> tuple[int, str]:
-    """Number of seeds at which a control of training is rejected, and the check that does it most often.
-
-    Args:
-        control: The control.
-        num_seeds: Number of seeds, from 0.
-
-    Returns:
-        The number, and the name of a check; "-" if none rejects.
-    """
-    by = Counter[str]()
-    for seed in range(num_seeds):
-        for check, compute in training_jobs.control_checks(control, seed):
-            if compute().verdict is Verdict.FAIL:
-                by[check] += 1
-                break
-    return by.total(), by.most_common(1)[0][0] if by else "-"
-
-
 def _count(check: Callable[..., CheckResult], name: str, num_seeds: int) -> int:
-    keys = (jobs.key_for(seed, "control", name) for seed in range(num_seeds))
+    keys = (key_for(seed, "control", name) for seed in range(num_seeds))
     return sum(check(key, question=Question.CONTROL).verdict is Verdict.FAIL for key in keys)
 
 
@@ -89,28 +67,23 @@ def _count_by_chains(control: Control, num_seeds: int) -> int:
         check = functools.partial(state_invariance, StateSubject(control.case, runner, table))
     else:
         assert density is not None
-        steps = [factor * control.step_size for factor in jobs.STEP_FACTORS]
+        steps = [factor * control.step_size for factor in STEP_FACTORS]
         subject = InvarianceSubject(control.case, runner, density, steps)
         check = functools.partial(exact_invariance, subject)
     return _count(check, control.name, num_seeds)
 
 
-_KINDS: dict[str, tuple[Callable[[], dict[str, Any]], Callable[[Any, int], tuple[int, str]]]] = {
-    "kernels": (controls.discover, count_rejections),
-    "estimators": (controls.discover_estimators, count_estimator_rejections),
-    "objectives": (controls.discover_objectives, count_objective_rejections),
-}
+_KINDS = {kind.plural: kind for kind in KINDS}
 
 
-def lines(kind: str, num_seeds: int, names: tuple[str, ...] = ()) -> Iterator[str]:
+def lines(kind: Kind[Any, Any], num_seeds: int, names: tuple[str, ...] = ()) -> Iterator[str]:
     """One line of a Markdown table for each control of a kind; of those alone that are named, if any is."""
-    discover, count = _KINDS[kind]
     yield "| control | rejected | of | by | should be |"
     yield "| --- | --- | --- | --- | --- |"
-    for control in discover().values():
+    for control in kind.controls().values():
         if names and control.name not in names:
             continue
-        rejections, check = count(control, num_seeds)
+        rejections, check = count_rejections(kind, control, num_seeds)
         wanted = "passed" if control.equivalent else "rejected"
         yield f"| {control.name} | {rejections} | {num_seeds} | {check} | {wanted} |"
 
@@ -125,7 +98,7 @@ def main(num_seeds: int, kinds: tuple[str, ...], names: tuple[str, ...]) -> None
     """Print how often each control is rejected, as Markdown tables."""
     for kind in kinds or _KINDS:
         click.echo(f"\n{kind.capitalize()}\n")
-        for line in lines(kind, num_seeds, names):
+        for line in lines(_KINDS[kind], num_seeds, names):
             click.echo(line)
 
 

@@ -12,7 +12,8 @@ from ebm_ppl._text import printable
 from ebm_ppl.cli._say import heard_warnings, say
 from ebm_ppl.validation.report import view
 from ebm_ppl.validation.report._format import SYMBOLS, WORDS, duration, number, p_value
-from ebm_ppl.validation.results import CheckResult, Report, Row, Verdict
+from ebm_ppl.validation.report.document import Report
+from ebm_ppl.validation.results import CheckResult, Row, Verdict
 
 _LONGEST = 2000
 """Characters of a line: those about the whole run name what was asked."""

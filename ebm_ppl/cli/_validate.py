@@ -4,7 +4,7 @@ import contextlib
 import os
 import pathlib
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
@@ -41,18 +41,19 @@ def _event_shape(
     return shape
 
 
-@click.command(
-    epilog="\n\n".join(
-        [
-            listing("Kernels", names.kernels()),
-            listing("Built-in energies", names.energies()),
-            listing("Objectives", names.objectives()),
-            listing("Estimators", names.estimators()),
-        ]
-    )
-)
+def _options_of_kinds(command: Callable[..., None]) -> Callable[..., None]:
+    """An option for the names of each kind."""
+    for kind in reversed(names.ALL):
+        option = click.option(
+            kind.plural, kind.option, multiple=True, metavar="NAME", help=kind.help
+        )
+        command = option(command)
+    return command
+
+
+@click.command(epilog="\n\n".join(listing(kind.title, kind.known) for kind in names.ALL))
 @click.option(
-    "energies",
+    "own",
     "--energy",
     multiple=True,
     metavar="SOURCE",
@@ -67,30 +68,7 @@ def _event_shape(
     help="Shape of a point, for an --energy that is a function of one: 2, or 2,3, or the empty "
     "string for a scalar.",
 )
-@click.option(
-    "targets", "--target", multiple=True, metavar="NAME", help="A built-in energy. Repeatable."
-)
-@click.option(
-    "kernels",
-    "--kernel",
-    multiple=True,
-    metavar="NAME",
-    help="A kernel; all by default. Repeatable.",
-)
-@click.option(
-    "objectives",
-    "--objective",
-    multiple=True,
-    metavar="NAME",
-    help="A training objective; some by default. Repeatable.",
-)
-@click.option(
-    "estimators",
-    "--estimator",
-    multiple=True,
-    metavar="NAME",
-    help="An estimator of log Z; some by default. Repeatable.",
-)
+@_options_of_kinds
 @click.option(
     "--thorough",
     is_flag=True,
@@ -106,16 +84,13 @@ def _event_shape(
     help="Folder of the three reports: HTML, JSON and Markdown.",
 )
 def validate(
-    energies: tuple[str, ...],
+    own: tuple[str, ...],
     event_shape: tuple[int, ...] | None,
-    targets: tuple[str, ...],
-    kernels: tuple[str, ...],
-    objectives: tuple[str, ...],
-    estimators: tuple[str, ...],
     thorough: bool,
     full: bool,
     seed: int,
     out: pathlib.Path,
+    **chosen: tuple[str, ...],
 ) -> None:
     """Check that kernels sample energies correctly, and write a report.
 
@@ -126,21 +101,16 @@ def validate(
     """
     if thorough and full:
         raise click.UsageError("Give --thorough or --full, not both.")
-    check_names("--kernel", kernels, names.kernels())
-    check_names("--target", targets, names.energies())
-    check_names("--objective", objectives, names.objectives())
-    check_names("--estimator", estimators, names.estimators())
+    for kind in names.ALL:
+        check_names(kind.option, chosen[kind.plural], kind.known)
     with _leaving(), _folder(out), heard_warnings():
         outputs = Outputs([("--out", out / name) for name in REPORTS])
         say(f"Loading JAX; the report goes to {out}.", err=True)
         with outputs:
             passed = _run(
                 {
-                    "energy": _load(energies, event_shape) or None,
-                    "kernels": _distinct(kernels),
-                    "energies": _distinct(targets),
-                    "objectives": _distinct(objectives),
-                    "estimators": _distinct(estimators),
+                    "energy": _load(own, event_shape) or None,
+                    **{kind: _distinct(given) for kind, given in chosen.items()},
                     "mode": "full" if full else "thorough" if thorough else "quick",
                     "seed": seed,
                 },

@@ -1,8 +1,8 @@
 from .cases import KernelCase as KernelCase
+from .report import Report as Report
 from .report import load_json as load_json
 from .results import CheckResult as CheckResult
 from .results import Question as Question
-from .results import Report as Report
 from .results import Row as Row
 from .results import Trace as Trace
 from .results import Verdict as Verdict

@@ -5,36 +5,36 @@ against what the modules themselves say.
 """
 
 import ast
+import dataclasses
 import functools
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 _HERE = pathlib.Path(__file__).parent
 
 
-@functools.cache
-def kernels() -> tuple[str, ...]:
-    """Names of the kernels, in alphabetical order."""
-    return _names_of_cases("samplers", "KernelCase")
+@dataclasses.dataclass(frozen=True)
+class Names:
+    """How things of a kind are asked for, and which there are.
 
+    Attributes:
+        plural: Argument of `ebm_ppl.validation.run`.
+        option: Option of the command line.
+        title: Heading of the list of names.
+        help: What the option asks for.
+        read: Reads the names from the sources.
+    """
 
-@functools.cache
-def objectives() -> tuple[str, ...]:
-    """Names of the training objectives, in alphabetical order."""
-    return _names_of_cases("objectives", "ObjectiveCase")
+    plural: str
+    option: str
+    title: str
+    help: str
+    read: Callable[[], tuple[str, ...]]
 
-
-@functools.cache
-def estimators() -> tuple[str, ...]:
-    """Names of the estimators of log Z, in alphabetical order."""
-    return _names_of_cases("estimators", "EstimatorCase")
-
-
-@functools.cache
-def energies() -> tuple[str, ...]:
-    """Names of the built-in energies: those on real points, then those on states."""
-    folders = (_HERE / "targets", _HERE / "targets" / "discrete")
-    return tuple(name for folder in folders for tree in _modules(folder) for name in _keys(tree))
+    @functools.cached_property
+    def known(self) -> tuple[str, ...]:
+        """The names, in the order of a report."""
+        return self.read()
 
 
 def _names_of_cases(folder: str, kind: str) -> tuple[str, ...]:
@@ -64,3 +64,41 @@ def _keys(tree: ast.Module) -> Iterator[str]:
 def _modules(folder: pathlib.Path) -> Iterator[ast.Module]:
     for path in sorted(folder.glob("*.py")):
         yield ast.parse(path.read_text(encoding="utf-8"))
+
+
+def _names_of_energies() -> tuple[str, ...]:
+    """Names of energies on real points, then of those on states."""
+    folders = (_HERE / "targets", _HERE / "targets" / "discrete")
+    return tuple(name for folder in folders for tree in _modules(folder) for name in _keys(tree))
+
+
+ENERGIES = Names(
+    "energies",
+    "--target",
+    "Built-in energies",
+    "A built-in energy. Repeatable.",
+    _names_of_energies,
+)
+KERNELS = Names(
+    "kernels",
+    "--kernel",
+    "Kernels",
+    "A kernel; all by default. Repeatable.",
+    lambda: _names_of_cases("samplers", "KernelCase"),
+)
+OBJECTIVES = Names(
+    "objectives",
+    "--objective",
+    "Objectives",
+    "A training objective; some by default. Repeatable.",
+    lambda: _names_of_cases("objectives", "ObjectiveCase"),
+)
+ESTIMATORS = Names(
+    "estimators",
+    "--estimator",
+    "Estimators",
+    "An estimator of log Z; some by default. Repeatable.",
+    lambda: _names_of_cases("estimators", "EstimatorCase"),
+)
+ALL = (ENERGIES, KERNELS, OBJECTIVES, ESTIMATORS)
+"""In the order in which the command line offers them."""

@@ -2,12 +2,7 @@
 
 import dataclasses
 import enum
-import importlib
-import os
-import pathlib
 from collections.abc import Mapping
-from types import ModuleType
-from typing import Any
 
 import numpy as np
 
@@ -109,65 +104,3 @@ class Trace:
     truth_cdf: np.ndarray | None
     truth_energy_draws: np.ndarray | None
     diagnostics: Mapping[str, float]
-
-
-@dataclasses.dataclass(frozen=True)
-class Report:
-    """Everything that a validation run found.
-
-    Attributes:
-        title: Heading of the report.
-        mode: `"quick"`, `"thorough"` or `"full"`.
-        rows: One per energy, kernel and check, in the order in which they ran.
-        traces: One per energy and kernel that was sampled.
-        seed: The seed that all random keys come from.
-        false_alarm_budget: Upper bound of the probability that it rejects anything correct.
-        false_alarm_spent: Sum of the false-alarm rates of its checks.
-        versions: Package name to version, Python and platform included.
-        started: ISO 8601 time, UTC.
-        seconds: Wall-clock time of the run.
-        options: What was asked, and what was left out, with the reason.
-        interrupted: Whether the run was stopped before all was asked.
-    """
-
-    title: str
-    mode: str
-    rows: tuple[Row, ...]
-    traces: tuple[Trace, ...]
-    seed: int
-    false_alarm_budget: float
-    false_alarm_spent: float
-    versions: Mapping[str, str]
-    started: str
-    seconds: float
-    options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    interrupted: bool = False
-
-    @property
-    def passed(self) -> bool:
-        """Whether everything was asked and every row passed."""
-        asked = bool(self.rows) and not self.interrupted
-        return asked and all(row.result.passed for row in self.rows)
-
-    def counts(self) -> dict[Verdict, int]:
-        """Number of rows with each verdict."""
-        return {
-            verdict: sum(row.result.verdict is verdict for row in self.rows) for verdict in Verdict
-        }
-
-    def to_html(self, path: str | os.PathLike[str]) -> pathlib.Path:
-        """Write the report as one HTML page that needs no network; returns its path."""
-        return self._format().to_html(self, path)
-
-    def to_json(self, path: str | os.PathLike[str]) -> pathlib.Path:
-        """Write the report as JSON, which `ebm_ppl.validation.load_json` reads back; returns its path."""
-        return self._format().to_json(self, path)
-
-    def to_markdown(self, path: str | os.PathLike[str]) -> pathlib.Path:
-        """Write the report as Markdown; returns its path."""
-        return self._format().to_markdown(self, path)
-
-    @staticmethod
-    def _format() -> ModuleType:
-        # The formats rest on this module, and load Matplotlib and Jinja2: only once they are used.
-        return importlib.import_module("ebm_ppl.validation.report")

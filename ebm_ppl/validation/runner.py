@@ -9,12 +9,13 @@ from collections.abc import Callable, Mapping, Sequence
 
 from ebm_ppl._checks import check_count
 from ebm_ppl.energies import AbstractEnergy
-from ebm_ppl.validation import cases
 from ebm_ppl.validation.cases import KernelCase
 from ebm_ppl.validation.checks import error_rates
-from ebm_ppl.validation.questions import Questions, plan_of
-from ebm_ppl.validation.results import Report, Row
+from ebm_ppl.validation.report.document import Report
+from ebm_ppl.validation.results import Row
 from ebm_ppl.validation.subjects import built_in
+from ebm_ppl.validation.suite import ESTIMATORS, KERNELS, OBJECTIVES
+from ebm_ppl.validation.suite.questions import Questions, plan_of
 from ebm_ppl.validation.workers import Workers
 
 PACKAGES = ("ebm-ppl", "jax", "jaxlib", "numpyro", "equinox", "arviz", "numpy", "scipy")
@@ -39,17 +40,17 @@ def energy_names() -> list[str]:
 
 def kernel_names() -> list[str]:
     """Names of the kernels of ebm_ppl and of NumPyro that the suite knows."""
-    return list(cases.discover())
+    return list(KERNELS.cases())
 
 
 def objective_names() -> list[str]:
     """Names of the training objectives that the suite knows."""
-    return list(cases.discover_objectives())
+    return list(OBJECTIVES.cases())
 
 
 def estimator_names() -> list[str]:
     """Names of the estimators of log Z that the suite knows."""
-    return list(cases.discover_estimators())
+    return list(ESTIMATORS.cases())
 
 
 def run(
@@ -105,8 +106,8 @@ def run(
     started = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
     questions = Questions.chosen(
         energy,
-        kernels,
         energies=energies,
+        kernels=kernels,
         objectives=objectives,
         estimators=estimators,
         mode=mode,
@@ -127,7 +128,7 @@ def run(
 
     def report(*, interrupted: bool = False) -> Report:
         asked = {row.energy for row in workers.rows}
-        known = [s for s in questions.subjects if not interrupted or s.name in asked]
+        known = [s for s in questions.scope.subjects if not interrupted or s.name in asked]
         return Report(
             title="ebm_ppl validation report",
             mode=mode,

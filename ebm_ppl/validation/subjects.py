@@ -148,3 +148,8 @@ class _BuiltIn(Mapping[str, Subject]):
 def built_in() -> Mapping[str, Subject]:
     """All built-in targets as subjects, by name; each is made when it is first asked for."""
     return _BuiltIn()
+
+
+def is_built_in(subject: Subject) -> bool:
+    """Whether a subject is one of the suite's own."""
+    return subject.name in built_in() and built_in()[subject.name] is subject

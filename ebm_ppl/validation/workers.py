@@ -15,8 +15,8 @@ from typing import Any, NamedTuple, cast
 
 import jax
 
-from ebm_ppl.validation.jobs import Job, broken
 from ebm_ppl.validation.results import Question, Row, Trace
+from ebm_ppl.validation.suite.job import Job, broken
 
 NAME = "ebm-ppl validation"
 """Name of the threads."""

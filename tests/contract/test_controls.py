@@ -4,11 +4,11 @@ import functools
 
 import pytest
 
-from ebm_ppl.validation import controls, jobs
 from ebm_ppl.validation.checks.error_rates import SEQUENTIAL_LEVEL
 from ebm_ppl.validation.results import Question, Verdict
+from ebm_ppl.validation.suite import KERNELS
 
-CONTROLS = controls.discover()
+CONTROLS = KERNELS.controls()
 
 # Two of those that must pass; the quick ones are caught by every kind of check.
 STAND_FOR_THE_REST = {"another mass matrix", "energy plus a constant"} | {
@@ -18,7 +18,7 @@ STAND_FOR_THE_REST = {"another mass matrix", "energy plus a constant"} | {
 
 @functools.cache
 def judged(name):
-    return jobs.judge_control(CONTROLS[name], seed=0)
+    return KERNELS.judge(CONTROLS[name], seed=0)
 
 
 def test_there_are_enough_of_both_kinds():
@@ -65,7 +65,7 @@ def test_every_check_has_a_control_that_it_catches():
 def test_what_changes_efficiency_alone_is_measured_beside_the_correct_kernel():
     """A fifth less of the gradient is no other order of efficiency, and no thinning may hide what it is."""
     rows = []
-    jobs.control_job(CONTROLS["gradient scaled alike in proposal and ratio"], seed=0).run(
+    KERNELS.control_job(CONTROLS["gradient scaled alike in proposal and ratio"], seed=0).run(
         rows.append
     )
     figures = rows[0].result.components

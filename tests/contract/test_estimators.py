@@ -8,17 +8,17 @@ import pytest
 
 from ebm_ppl import partition
 from ebm_ppl.partition import LogPartitionEstimate
-from ebm_ppl.validation import cases, controls
 from ebm_ppl.validation.cases import EstimatorCase, Work
 from ebm_ppl.validation.checks.efficiency import MOST_WASTE, efficiency, waste_p_value
 from ebm_ppl.validation.checks.partition import decisive_runs, honest_error, spread_p_value
-from ebm_ppl.validation.estimator_jobs import checks_of, estimator_job, judge_estimator_control
-from ebm_ppl.validation.jobs import key_for
 from ebm_ppl.validation.partition_problems import Kind
 from ebm_ppl.validation.results import Question, Verdict
+from ebm_ppl.validation.suite import ESTIMATORS
+from ebm_ppl.validation.suite.estimators import checks_of, estimator_job
+from ebm_ppl.validation.suite.job import key_for
 
-CASES = cases.discover_estimators()
-CONTROLS = controls.discover_estimators()
+CASES = ESTIMATORS.cases()
+CONTROLS = ESTIMATORS.controls()
 ERROR = 0.01
 
 
@@ -207,5 +207,5 @@ def test_claims_hold(name):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", CONTROLS)
 def test_planted_bugs_are_caught(name):
-    result = judge_estimator_control(CONTROLS[name], 1)
+    result = ESTIMATORS.judge(CONTROLS[name], 1)
     assert result.passed, result.detail

@@ -4,17 +4,14 @@ import pytest
 
 import ebm_ppl.trainers
 from ebm_ppl.trainers import AbstractObjective, FisherScoreMatching
-from ebm_ppl.validation import cases, controls
+from ebm_ppl.validation.checks.training import every_example
 from ebm_ppl.validation.results import Question, Verdict
-from ebm_ppl.validation.training_jobs import (
-    every_example,
-    judge_objective_control,
-    objective_checks,
-)
+from ebm_ppl.validation.suite import OBJECTIVES
+from ebm_ppl.validation.suite.objectives import objective_checks
 
 SEED = 0
-CASES = cases.discover_objectives()
-CONTROLS = controls.discover_objectives()
+CASES = OBJECTIVES.cases()
+CONTROLS = OBJECTIVES.controls()
 
 # In the parameter, not in the data: tests/unit/trainers/test_fisher_score_matching.py. Its theory is no
 # estimator of a family on the line. Annealed denoising trains a ladder of energies, not one. Replicas
@@ -72,7 +69,7 @@ STAND_FOR_THE_REST = {"noise contrast: written out"} | {
     ],
 )
 def test_control_is_judged_rightly(name):
-    result = judge_objective_control(CONTROLS[name], SEED)
+    result = OBJECTIVES.judge(CONTROLS[name], SEED)
     assert result.verdict is Verdict.PASS, result.detail
     assert result.question is Question.CONTROL
 

@@ -19,9 +19,9 @@ from ebm_ppl.validation.checks import invariance
 from ebm_ppl.validation.checks.adaptation import frozen_adaptation
 from ebm_ppl.validation.checks.evaluations import evaluations
 from ebm_ppl.validation.controls.acceptance import _NeverMoves
-from ebm_ppl.validation.questions import Questions
 from ebm_ppl.validation.results import Question, Verdict
 from ebm_ppl.validation.subjects import built_in
+from ebm_ppl.validation.suite.questions import Questions
 
 
 def _raises(x):
@@ -174,7 +174,7 @@ def test_a_kernel_made_for_one_energy_is_asked_about_no_other():
     def where(energy, kernel):
         plan = Questions.chosen(
             energy,
-            [kernel],
+            kernels=[kernel],
             energies=None,
             objectives=None,
             estimators=None,

@@ -21,7 +21,7 @@ from ebm_ppl.cli._outputs import Outputs
 from ebm_ppl.cli.fitting.draws import write_draws
 from ebm_ppl.energies import Gaussian
 from ebm_ppl.streaming import stream
-from ebm_ppl.validation import report as _formats  # noqa: F401  # imported once, before the forks
+from ebm_ppl.validation.report import html, json_report, markdown  # noqa: F401  # once, before the forks
 from tests.unit.validation import fakes
 
 NUM_STEPS = 60

@@ -12,10 +12,15 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import ebm_ppl
-from ebm_ppl.validation import cases, estimator_jobs, jobs, training_jobs
-from ebm_ppl.validation.questions import QUICK_CHAINS
 from ebm_ppl.validation.results import Row, Verdict
 from ebm_ppl.validation.subjects import built_in
+from ebm_ppl.validation.suite import ESTIMATORS, KERNELS, OBJECTIVES
+from ebm_ppl.validation.suite.energies import energy_job
+from ebm_ppl.validation.suite.estimators import estimator_job
+from ebm_ppl.validation.suite.job import Job
+from ebm_ppl.validation.suite.kernel_jobs import claims_job, kernel_job
+from ebm_ppl.validation.suite.kernels import QUICK_CHAINS
+from ebm_ppl.validation.suite.objectives import loop_job, objective_job
 
 _SEED = 0
 _ROOT = pathlib.Path(ebm_ppl.__file__).parents[1]
@@ -39,7 +44,7 @@ def catalogue() -> dict[str, dict[str, Any]]:
         for kind in ("samplers", "objectives", "estimators")
     }
     kernels = found["kernels"] = found.pop("samplers")
-    for name, case in cases.discover().items():
+    for name, case in KERNELS.cases().items():
         kernels[name]["targets"] = [
             target
             for target, subject in targets.items()
@@ -75,22 +80,18 @@ def _files_of_energy(energy: object) -> set[str]:
     return {module.replace(".", "/") + ".py"}.union(*(_files_of_energy(part) for part in parts))
 
 
-def job_of(question: str) -> jobs.Job:
+def job_of(question: str) -> Job:
     """The job that answers a question, such as `"kernel/mala/gamma"`."""
     kind, *names = question.split("/")
-    makers: dict[str, Callable[..., jobs.Job]] = {
-        "energy": lambda target: jobs.energy_job(built_in()[target]),
-        "kernel": lambda kernel, target: jobs.kernel_job(
-            built_in()[target], cases.discover()[kernel], _SEED, QUICK_CHAINS
+    makers: dict[str, Callable[..., Job]] = {
+        "energy": lambda target: energy_job(built_in()[target]),
+        "kernel": lambda kernel, target: kernel_job(
+            built_in()[target], KERNELS.cases()[kernel], _SEED, QUICK_CHAINS
         ),
-        "claims": lambda kernel: jobs.claims_job(cases.discover()[kernel], _SEED),
-        "loop": training_jobs.loop_job,
-        "objective": lambda name: training_jobs.objective_job(
-            cases.discover_objectives()[name], _SEED, thorough=False
-        ),
-        "estimator": lambda name: estimator_jobs.estimator_job(
-            cases.discover_estimators()[name], _SEED
-        ),
+        "claims": lambda kernel: claims_job(KERNELS.cases()[kernel], _SEED),
+        "loop": loop_job,
+        "objective": lambda name: objective_job(OBJECTIVES.cases()[name], _SEED, thorough=False),
+        "estimator": lambda name: estimator_job(ESTIMATORS.cases()[name], _SEED),
     }
     return makers[kind](*names)
 

@@ -1,9 +1,8 @@
-"""A report as a page, as data and as text: pure functions of `ebm_ppl.validation.results.Report`."""
+"""A report as a page, as data and as text.
 
-from ebm_ppl.validation.report.html import render_html as render_html
-from ebm_ppl.validation.report.html import to_html as to_html
-from ebm_ppl.validation.report.json_report import load_json as load_json
-from ebm_ppl.validation.report.json_report import render_json as render_json
-from ebm_ppl.validation.report.json_report import to_json as to_json
-from ebm_ppl.validation.report.markdown import render_markdown as render_markdown
-from ebm_ppl.validation.report.markdown import to_markdown as to_markdown
+The names below load on first use: Matplotlib comes with the page, and not with the verdicts.
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

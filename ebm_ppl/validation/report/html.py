@@ -11,8 +11,9 @@ from markupsafe import Markup
 from ebm_ppl._text import DIRECTIONS
 from ebm_ppl.validation.report import _format, figures, view
 from ebm_ppl.validation.report._atomic import write_text
+from ebm_ppl.validation.report.document import Report
 from ebm_ppl.validation.report.json_report import render_json
-from ebm_ppl.validation.results import Question, Report
+from ebm_ppl.validation.results import Question
 
 _CONTROL_CHARACTERS = re.compile(rf"[\x00-\x08\x0b-\x1f\x7f-\x9f{DIRECTIONS}]")
 
@@ -38,8 +39,7 @@ def render_html(report: Report) -> str:
             correctness=correctness,
             beside=view.beside(report, correctness),
             mixing=view.matrix(pairs, Question.MIXING),
-            training=view.asked(pairs, Question.TRAINING),
-            estimation=view.asked(pairs, Question.ESTIMATION),
+            sections=view.sections(pairs),
             controls=view.controls(report),
             headline=view.headline(report),
             summaries=view.summaries(report),

@@ -22,7 +22,8 @@ import numpy as np
 from ebm_ppl._foreign import parse_json, read_bytes, unreadable
 from ebm_ppl._kinds import is_of
 from ebm_ppl.validation.report._atomic import write_text
-from ebm_ppl.validation.results import CheckResult, Question, Report, Row, Trace, Verdict
+from ebm_ppl.validation.report.document import Report
+from ebm_ppl.validation.results import CheckResult, Question, Row, Trace, Verdict
 
 SCHEMA = "ebm-ppl/validation-report/1"
 

@@ -18,7 +18,8 @@ from ebm_ppl.validation.report._format import (
     p_value,
     words,
 )
-from ebm_ppl.validation.results import CheckResult, Question, Report, Row, Trace
+from ebm_ppl.validation.report.document import Report
+from ebm_ppl.validation.results import CheckResult, Question, Row, Trace
 
 
 def to_markdown(report: Report, path: str | os.PathLike[str]) -> pathlib.Path:
@@ -53,14 +54,10 @@ def _lines(report: Report) -> Iterator[str]:
             yield from _matrix(matrix)
             if beside := view.beside(report, matrix):
                 yield from ("", escape(beside))
-    for heading, what, question in (
-        ("Does training follow its theory?", "objective", Question.TRAINING),
-        ("Are estimates of log Z honest?", "estimator", Question.ESTIMATION),
-    ):
-        if found := view.asked(pairs, question):
-            yield from ("", f"## {heading}", "")
-            lines = [[pair.kernel, _tally(question, tally)] for pair, tally in found]
-            yield from _table([what, "verdict"], lines)
+    for section, found in view.sections(pairs):
+        yield from ("", f"## {section.heading}", "")
+        lines = [[pair.kernel, _tally(section.question, tally)] for pair, tally in found]
+        yield from _table([section.column, "verdict"], lines)
     if controls := view.controls(report):
         yield from ("", "## Would the checks notice?", "")
         yield from _checks(controls)

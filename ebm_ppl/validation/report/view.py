@@ -4,7 +4,9 @@ import dataclasses
 from collections.abc import Iterable
 
 from ebm_ppl.validation.report._format import number
-from ebm_ppl.validation.results import Question, Report, Row, Trace, Verdict
+from ebm_ppl.validation.report.document import Report
+from ebm_ppl.validation.report.sections import SECTIONS, Section
+from ebm_ppl.validation.results import Question, Row, Trace, Verdict
 
 NO_KERNEL = "-"
 """Kernel of the rows that ask about an energy alone."""
@@ -109,8 +111,14 @@ def beside(report: Report, matrix: Matrix) -> str:
     return f"On {', '.join(others)} kernels were asked what they claim wherever they run."
 
 
-def asked(pairs: Iterable[Pair], question: Question) -> list[tuple[Pair, Tally]]:
-    """The objectives or estimators that were asked a question, with their verdicts."""
+def sections(pairs: Iterable[Pair]) -> list[tuple[Section, list[tuple[Pair, Tally]]]]:
+    """The kinds that were questioned by themselves, each with its cases and their verdicts."""
+    pairs = list(pairs)
+    found = [(section, _tallied(pairs, section.question)) for section in SECTIONS]
+    return [(section, tallies) for section, tallies in found if tallies]
+
+
+def _tallied(pairs: Iterable[Pair], question: Question) -> list[tuple[Pair, Tally]]:
     tallies = ((pair, pair.tally(question)) for pair in pairs)
     return [(pair, tally) for pair, tally in tallies if tally is not None]
 
@@ -168,8 +176,7 @@ def summaries(report: Report) -> list[tuple[Question, Tally, str]]:
     endings = {
         Question.CORRECTNESS: "correctness checks passed",
         Question.MIXING: "mixing checks passed",
-        Question.TRAINING: "checks of training passed",
-        Question.ESTIMATION: "checks of estimates of log Z passed",
+        **{section.question: section.ending for section in SECTIONS},
         Question.CONTROL: "controls came out as expected",
     }
     result = []

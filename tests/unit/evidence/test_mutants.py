@@ -196,7 +196,7 @@ def test_the_tests_that_concern_a_file(nearness):
 def test_files_belong_to_areas():
     assert area_of("ebm_ppl/_random.py") == "generator"
     assert area_of("ebm_ppl/samplers/mala.py") == "kernels"
-    assert area_of("ebm_ppl/validation/jobs.py") == ""
+    assert area_of("ebm_ppl/validation/suite/kernels.py") == ""
 
 
 def ended(status, *rows, output="", out_of_time=False):

@@ -6,7 +6,8 @@ import math
 import numpy as np
 from scipy import stats
 
-from ebm_ppl.validation.results import CheckResult, Question, Report, Row, Trace, Verdict
+from ebm_ppl.validation.report.document import Report
+from ebm_ppl.validation.results import CheckResult, Question, Row, Trace, Verdict
 
 HOSTILE = "<script>alert('pwn')</script>\"><img src=x onerror=alert(1)> | `a` [b](c)\n\x1b[31m"
 

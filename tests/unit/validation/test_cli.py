@@ -17,8 +17,10 @@ from ebm_ppl.cli._width import wrapped
 from ebm_ppl.energies import AbstractEnergy
 from ebm_ppl.validation import names
 from ebm_ppl.validation import report as formats
-from ebm_ppl.validation.results import Question, Report, Row, Verdict
+from ebm_ppl.validation.report.document import Report
+from ebm_ppl.validation.results import Question, Row, Verdict
 from ebm_ppl.validation.runner import RunInterrupted
+from ebm_ppl.validation.suite import KINDS
 from tests.unit.validation import fakes
 
 Invoke = Callable[..., Result]
@@ -241,15 +243,15 @@ def test_lines_break_between_words_where_the_terminal_ends(monkeypatch: pytest.M
 
 
 def test_names_are_those_of_the_modules() -> None:
-    assert list(names.kernels()) == validation.kernel_names()
-    assert list(names.energies()) == validation.energy_names()
-    assert list(names.objectives()) == validation.objective_names()
-    assert list(names.estimators()) == validation.estimator_names()
+    assert list(names.ENERGIES.known) == validation.energy_names()
+    assert [kind.names for kind in KINDS] == [one for one in names.ALL if one is not names.ENERGIES]
+    for kind in KINDS:
+        assert list(kind.names.known) == list(kind.cases())
 
 
 def test_help_lists_every_name() -> None:
     text = CliRunner().invoke(main, ["validate", "--help"]).output
-    known = {*names.kernels(), *names.energies(), *names.objectives(), *names.estimators()}
+    known = {name for kind in names.ALL for name in kind.known}
     assert [name for name in known if name not in text] == []
 
 

@@ -19,7 +19,7 @@ from ebm_ppl.energies import (
 from ebm_ppl.potentials import EnergyPotential
 from ebm_ppl.quadrature import QuadratureDensity, _rules, normalize
 from ebm_ppl.quadrature._chart import Chart
-from ebm_ppl.validation import cases, jobs
+from ebm_ppl.validation import cases
 from ebm_ppl.validation.checks.detailed_balance import detailed_balance
 from ebm_ppl.validation.checks.gradients import resolution
 from ebm_ppl.validation.checks.normalizer import normalizer, overlooked
@@ -27,6 +27,7 @@ from ebm_ppl.validation.controls._base import AlteredPotential
 from ebm_ppl.validation.results import Verdict
 from ebm_ppl.validation.sampling import SamplingRun
 from ebm_ppl.validation.subjects import built_in
+from ebm_ppl.validation.suite import kernel_jobs
 
 
 class Beside(AlteredPotential):
@@ -140,12 +141,12 @@ def test_the_kernel_that_finds_a_mode_fails_the_energy_in_the_report(
     )
     monkeypatch.setattr(type(subject), "density", blind)
     run = SamplingRun(draws, np.ones((4, 500)), None, 0.5, 1.0, 0.9, 1.0, MALA(potential_fn=abs))
-    monkeypatch.setattr(jobs, "run_kernel", lambda *_: run)
-    monkeypatch.setattr(jobs.tables, "trace", lambda *_, **__: None)
+    monkeypatch.setattr(kernel_jobs, "run_kernel", lambda *_: run)
+    monkeypatch.setattr(kernel_jobs.tables, "trace", lambda *_, **__: None)
     rows = []
     case = dataclasses.replace(next(iter(cases.discover().values())), exact=False)
-    jobs.kernel_job(subject, case, 0).run(rows.append)
+    kernel_jobs.kernel_job(subject, case, 0).run(rows.append)
     found = [row for row in rows if row.result.check == "normaliser"]
     assert [(row.energy, row.kernel, row.result.verdict) for row in found] == [
-        (subject.name, jobs.NO_KERNEL, Verdict.FAIL)
+        (subject.name, kernel_jobs.NO_KERNEL, Verdict.FAIL)
     ]

@@ -9,13 +9,14 @@ from scipy import signal, stats
 
 from ebm_ppl.energies import TiltedDoubleWell
 from ebm_ppl.quadrature import normalize
-from ebm_ppl.validation import controls, jobs
+from ebm_ppl.validation import controls
 from ebm_ppl.validation.checks import agreement
 from ebm_ppl.validation.checks.error_rates import bonferroni
 from ebm_ppl.validation.checks.mixing import degenerate, is_slow, mixing
 from ebm_ppl.validation.diagnostics import convergence
 from ebm_ppl.validation.results import Verdict
 from ebm_ppl.validation.subjects import built_in
+from ebm_ppl.validation.suite.kernel_jobs import kernel_job
 
 CHAINS, SAMPLES = 4, 1000
 
@@ -112,7 +113,7 @@ def test_what_is_right_and_slow_mixes(name):
     control = controls.discover()[name]
     rows = []
     case = dataclasses.replace(control.case, name=name)
-    jobs.kernel_job(built_in()[control.target], case, 0, num_chains=10_000).run(rows.append)
+    kernel_job(built_in()[control.target], case, 0, num_chains=10_000).run(rows.append)
     assert [row.result.verdict for row in rows] == [Verdict.PASS] * 3
 
 

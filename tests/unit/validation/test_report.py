@@ -23,8 +23,10 @@ from ebm_ppl.validation.report import (
     render_markdown,
     view,
 )
+from ebm_ppl.validation.report.document import Report
 from ebm_ppl.validation.report.json_report import SCHEMA
-from ebm_ppl.validation.results import Question, Report, Row, Verdict
+from ebm_ppl.validation.report.sections import SECTIONS
+from ebm_ppl.validation.results import Question, Row, Verdict
 from tests.unit.validation import fakes
 
 MAKERS = {"ordinary": fakes.report, "hostile": fakes.hostile_report}
@@ -356,3 +358,30 @@ def test_only_a_regular_file_is_read_as_a_report(tmp_path: pathlib.Path) -> None
     path.write_text("[" * 100_000)
     with pytest.raises(UnreadableFileError, match="is no JSON that a report is written in"):
         load_json(path)
+
+
+def test_every_question_has_a_place_and_every_section_stands_in_both_texts() -> None:
+    elsewhere = {Question.CORRECTNESS, Question.MIXING, Question.CONTROL}
+    assert elsewhere | {section.question for section in SECTIONS} == set(Question)
+    base = fakes.report()
+    rows = [
+        dataclasses.replace(
+            base.rows[0],
+            energy="the world",
+            kernel=f"the {section.column}",
+            result=dataclasses.replace(base.rows[0].result, question=section.question),
+        )
+        for section in SECTIONS
+    ]
+    report = dataclasses.replace(base, rows=tuple(rows), traces=())
+    page, text = Page(render_html(report)), render_markdown(report)
+    headings = [section.heading for section in SECTIONS]
+    assert [line for line in page.text if line in headings] == headings
+    assert [line[3:] for line in text.splitlines() if line[3:] in headings] == headings
+    for section in SECTIONS:
+        assert ("href", f"#{section.question}") in page.attributes
+        assert ("id", str(section.question)) in page.attributes
+        assert f"| the {section.column} |" in text
+        assert f"1 of 1 {section.ending}" in text
+    untrained = render_html(dataclasses.replace(report, rows=report.rows[1:]))
+    assert SECTIONS[0].heading not in untrained

@@ -14,8 +14,8 @@ import pytest
 from ebm_ppl import validation
 from ebm_ppl.energies import from_callable
 from ebm_ppl.validation import faults
-from ebm_ppl.validation.jobs import Emit, Job, guarded
 from ebm_ppl.validation.results import Question, Row, Trace, Verdict
+from ebm_ppl.validation.suite.job import Emit, Job, guarded
 from ebm_ppl.validation.workers import Workers
 from tests.unit.validation import fakes
 

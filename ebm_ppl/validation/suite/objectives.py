@@ -1,18 +1,16 @@
-"""Which checks follow from what a training objective claims."""
+"""Training objectives: what follows from their claims, and the loop that trains by them."""
 
 import dataclasses
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from ebm_ppl.trainers import AbstractObjective, Trainer
-from ebm_ppl.validation import cases
+from ebm_ppl.validation import cases, controls, names
 from ebm_ppl.validation.cases import ObjectiveCase
 from ebm_ppl.validation.checks.training import every_example, expected_gradient, mode_mass, recovery
 from ebm_ppl.validation.controls import ObjectiveControl
-from ebm_ppl.validation.jobs import Emit, Job, guarded, judged, key_for
 from ebm_ppl.validation.problems import (
     LINE_THETA,
     TRUE_THETA,
@@ -21,7 +19,9 @@ from ebm_ppl.validation.problems import (
     plane_problem,
     true_problem,
 )
-from ebm_ppl.validation.results import CheckResult, Question, Row, Trace, Verdict
+from ebm_ppl.validation.results import CheckResult, Question, Row, Trace
+from ebm_ppl.validation.suite.job import Checks, Emit, Job, guarded, key_for
+from ebm_ppl.validation.suite.kind import Kind, Scope
 
 TRAINING = "training"
 """What stands in a report's column of energies beside objectives."""
@@ -29,10 +29,11 @@ TRAINING = "training"
 LOOP = "the loop"
 """What stands in the column of objectives for the loop itself."""
 
+IN_THE_PLANE = "expected gradient in the plane"
+"""Name of a check, beside that on the line."""
+
 _LOG_Z_OFFSET = 0.1
 """How far from the truth log Z is questioned, so that its gradient is not 0."""
-
-Checks = Iterator[tuple[str, Callable[[], CheckResult]]]
 
 
 def objective_checks(
@@ -72,9 +73,10 @@ def objective_checks(
 
     def in_the_plane() -> CheckResult:
         assert case.plane_gradient is not None
-        return expected_gradient(
+        result = expected_gradient(
             objective, plane_problem(), case.plane_gradient, key, question=question, **common
         )
+        return dataclasses.replace(result, check=IN_THE_PLANE)
 
     def recovered() -> CheckResult:
         truth: np.ndarray = case.theory.complete(TRUE_THETA, nodes)
@@ -82,7 +84,7 @@ def objective_checks(
 
     yield "expected gradient", on_the_line
     if case.plane_gradient is not None:
-        yield "expected gradient in the plane", in_the_plane
+        yield IN_THE_PLANE, in_the_plane
     if case.holds_chains:
         yield "mass of modes", lambda: mode_mass(objective, key, question=question)
     if case.recovers and thorough:
@@ -95,7 +97,7 @@ def objective_job(case: ObjectiveCase, seed: int, *, thorough: bool) -> Job:
     def run(emit: Emit) -> Sequence[Trace]:
         for check, compute in objective_checks(case, case.objective, seed, thorough=thorough):
             result = guarded(check, Question.TRAINING, compute)
-            emit(Row(TRAINING, case.name, dataclasses.replace(result, check=check)))
+            emit(Row(TRAINING, case.name, result))
         return ()
 
     return Job(f"training: {case.name}", TRAINING, case.name, run)
@@ -112,33 +114,6 @@ def loop_job() -> Job:
     return Job("training: loop", TRAINING, LOOP, run)
 
 
-def objective_control_job(control: ObjectiveControl, seed: int) -> Job:
-    """Run a control of training until a check rejects it; an equivalent variant passes them all."""
-
-    def run(emit: Emit) -> Sequence[Trace]:
-        emit(Row(TRAINING, f"control: {control.name}", judge_objective_control(control, seed)))
-        return ()
-
-    return Job(f"control: {control.name}", TRAINING, control.name, run)
-
-
-def judge_objective_control(control: ObjectiveControl, seed: int) -> CheckResult:
-    """PASS if a check caught the planted bug, or if an equivalent variant passed all of them."""
-    began = time.perf_counter()
-    last: CheckResult | None = None
-    for check, compute in control_checks(control, seed):
-        last = dataclasses.replace(guarded(check, Question.CONTROL, compute), check=check)
-        if last.verdict is not Verdict.PASS:
-            break
-    assert last is not None  # every control meets a check
-    return judged(
-        last,
-        control.wrong_because,
-        equivalent=control.equivalent,
-        seconds=time.perf_counter() - began,
-    )
-
-
 def control_checks(control: ObjectiveControl, seed: int) -> Checks:
     """The checks that a control meets, as a correct objective or loop would."""
     case = cases.discover_objectives()[control.like]
@@ -147,3 +122,26 @@ def control_checks(control: ObjectiveControl, seed: int) -> Checks:
         return
     objective = case.objective if control.objective is None else control.objective
     yield from objective_checks(case, objective, seed, thorough=False, question=Question.CONTROL)
+
+
+def jobs(objectives: Sequence[ObjectiveCase], scope: Scope) -> list[Job]:
+    """The loop, then each objective."""
+    if not objectives:
+        return []
+    thorough = scope.mode == "full"
+    return [
+        loop_job(),
+        *(objective_job(case, scope.seed, thorough=thorough) for case in objectives),
+    ]
+
+
+OBJECTIVES = Kind(
+    names=names.OBJECTIVES,
+    cases=cases.discover_objectives,
+    controls=controls.discover_objectives,
+    jobs=jobs,
+    control_checks=control_checks,
+    place_of=lambda _control: TRAINING,
+    concerns=lambda control, objectives: control.like in {case.name for case in objectives},
+    quick=("noise_contrastive", "score_matching"),
+)
