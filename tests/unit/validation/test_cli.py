@@ -168,7 +168,7 @@ def test_a_function_of_a_point_takes_an_event_shape(
         (("--energy", "mine:three"), ("--energy", "int", "energy or a callable")),
         (("--energy", "mine:broken"), ("--energy", "RuntimeError at", "mine.py:9", "no such luck")),
         (("--energy", "mine:number"), ("--energy", "AbstractEnergy", "int")),
-        (("--energy", "mine:conditional"), ("--energy", "ConditionalGaussian", "given")),
+        (("--energy", "mine:conditional"), ("--energy", "ConditionalGaussian", "fixed")),
         (("--energy", "mine:point_energy"), ("--energy", "point_energy", "--event-shape")),
         (("--energy", "mine:energy", "--event-shape", "2"), ("--event-shape", "function")),
         (("--event-shape", "2"), ("--event-shape", "function")),
