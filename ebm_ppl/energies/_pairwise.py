@@ -102,5 +102,5 @@ class AbstractPairwiseEnergy(AbstractLinearEnergy):
 def check_weights(name: str, value: Array, shape: tuple[int, ...]) -> None:
     """Refuse weights that are neither one number for all nor one for each, or not finite."""
     if value.shape not in ((), shape):
-        refuse_shape(name, f"() or {shape}", value.shape, rank=len(shape))
+        refuse_shape(name, f"() or {shape}", value.shape, rank=0)
     check_finite(name, value)

@@ -2,7 +2,7 @@
 
 import contextlib
 import dataclasses
-from typing import Any, NoReturn
+from typing import Any, NoReturn, get_args
 
 import equinox as eqx
 import jax
@@ -85,12 +85,14 @@ def _is_part(node: Any, module: eqx.Module) -> bool:
 
 def _check_rank(name: str, value: Any, annotation: Any) -> None:
     """Hold an array against the axes that its annotation names, whatever they and its numbers are."""
-    axes = getattr(annotation, "dim_str", None)
-    if (
-        axes is None
-        or not isinstance(value, jax.Array)
-        or isinstance(value, Shaped[jax.Array, axes])
-    ):
+    kinds = [kind for kind in (annotation, *get_args(annotation)) if hasattr(kind, "dim_str")]
+    if not kinds or not isinstance(value, jax.Array):
         return
-    names = axes.split()
-    refuse_shape(name, _written(tuple(names)), value.shape, rank=len(names))
+    if not any(_has_axes(value, kind.dim_str) for kind in kinds):
+        axes = tuple(kinds[0].dim_str.split())
+        refuse_shape(name, _written(axes), value.shape, rank=len(axes))
+
+
+def _has_axes(value: Any, axes: str) -> bool:
+    kind: Any = Shaped[jax.Array, axes]
+    return isinstance(value, kind)
