@@ -141,8 +141,8 @@ class EnergyDistribution(Distribution):
 
         Its samplers (`DiscreteGibbs`, `DiscreteHMCGibbs`, `MixedHMC`) propose just these integers, $K$ the
         number of states, to each coordinate by itself: spins, intervals that begin elsewhere and vectors they
-        would sample wrongly, so here it is false for all of those, and NumPyro refuses them.
-        `enumerate_support` gives the states of these too.
+        would sample wrongly, so here it is false for all of those, and NumPyro refuses them. So it is above
+        $2^{20}$ states, which are too many for memory. `enumerate_support` gives the states of all others.
         """
         space = StateSpace.of(self.energy) if self.event_shape == () else None
         return space is not None and space.is_counted_from_zero and space.total <= MOST_STATES
