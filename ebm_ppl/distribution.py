@@ -26,6 +26,8 @@ from ebm_ppl._numpyro import asking_laws, promote_batch_shape, validate_sample
 from ebm_ppl._types import PRNGKey, Scalar
 from ebm_ppl.energies import AbstractEnergy
 from ebm_ppl.energies._described import in_place_of_energy
+from ebm_ppl.energies._states import StateSpace
+from ebm_ppl.energies._unbatched import check_one_law
 from ebm_ppl.quadrature import (
     GridTable,
     QuadratureDensity,
@@ -35,6 +37,7 @@ from ebm_ppl.quadrature import (
     normalize,
 )
 from ebm_ppl.quadrature._known import KnownLaw
+from ebm_ppl.quadrature._states import MOST_STATES, tabulated_space
 
 LogZ: TypeAlias = Any
 """A normaliser: `None`, a number, an object with a `log_z` attribute, or a callable `energy -> log_z`."""
@@ -78,7 +81,8 @@ class EnergyDistribution(Distribution):
 
     Raises:
         TypeError: If `energy` is not an `AbstractEnergy`.
-        ValueError: If a numeric `log_z` is not a finite scalar.
+        ValueError: If a numeric `log_z` is not a finite scalar, or `energy` holds several laws at once, as
+            what `jax.vmap` returns does, or is not one number.
 
     Examples:
         >>> import jax
@@ -106,6 +110,7 @@ class EnergyDistribution(Distribution):
             raise TypeError(
                 f"`energy` must be an AbstractEnergy; got {in_place_of_energy(energy)}."
             )
+        check_one_law(energy)
         self.energy = energy
         self.log_z = _as_normalizer(log_z)
         is_law = isinstance(log_z, (QuadratureDensity, StateTable))
@@ -129,6 +134,46 @@ class EnergyDistribution(Distribution):
         """
         is_tabulated = isinstance(self.log_z, QuadratureNormalizer)
         return is_tabulated and not self.support.is_discrete and self.energy.event_size <= 2
+
+    @property
+    def has_enumerate_support(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
+        r"""Whether NumPyro may enumerate the states: one coordinate with the values $0, \dots, K - 1$.
+
+        Its samplers (`DiscreteGibbs`, `DiscreteHMCGibbs`, `MixedHMC`) propose just these integers, $K$ the
+        number of states, to each coordinate by itself: spins, intervals that begin elsewhere and vectors they
+        would sample wrongly, so here it is false for all of those, and NumPyro refuses them. So it is above
+        $2^{20}$ states, which are too many for memory. `enumerate_support` gives the states of all others.
+        """
+        space = StateSpace.of(self.energy) if self.event_shape == () else None
+        return space is not None and space.is_counted_from_zero and space.total <= MOST_STATES
+
+    def enumerate_support(self, expand: bool = True) -> Array:  # noqa: ARG002
+        r"""All states of one event, to sum over: $\sum_x p(x) f(x)$.
+
+        Args:
+            expand: As with NumPyro's laws, whether states are repeated over the batch shape. This law has
+                none; that of `expand([n])` on scalar events repeats them, or not.
+
+        Returns:
+            The states, of shape `(num_states, *event_shape)` and the precision of draws; vectors and arrays
+            in the order of their digits, of which the last changes fastest.
+
+        Raises:
+            ValueError: If the number of states is not finite, or above $2^{20}$: all are held in memory.
+
+        Examples:
+            >>> import jax
+            >>> from ebm_ppl import EnergyDistribution
+            >>> from ebm_ppl.energies import BoltzmannMachine, Graph
+            >>> pair = EnergyDistribution(BoltzmannMachine(2.0, 0.0, Graph.complete(2)))
+            >>> states = pair.enumerate_support()
+            >>> states.tolist()
+            [[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]]
+            >>> print(f"{jax.nn.logsumexp(pair.log_prob(states)):.4f}")  # log Z = log(3 + e²)
+            2.3408
+        """
+        space = tabulated_space(self.energy)
+        return space.states(jnp.arange(space.total))
 
     def log_normalizer(self) -> Scalar:
         r"""The log partition function $\log Z$ in use; 0 where there is none and none is needed.

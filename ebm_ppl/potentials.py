@@ -14,6 +14,7 @@ from ebm_ppl.distribution import EnergyDistribution, LogZ
 from ebm_ppl.energies import AbstractEnergy
 from ebm_ppl.energies._described import in_place_of_energy
 from ebm_ppl.energies._supports import unconstraining
+from ebm_ppl.energies._unbatched import check_one_law
 
 
 class EnergyPotential(eqx.Module):
@@ -88,6 +89,8 @@ def potential_fn(energy: AbstractEnergy) -> EnergyPotential:
     Raises:
         TypeError: If `energy` is not an `AbstractEnergy`; adapters in `ebm_ppl.energies` make one of a
             plain function, a log density or a Flax NNX module.
+        ValueError: If `energy` holds several laws at once, as what `jax.vmap` returns does, or is not one
+            number.
 
     Examples:
         >>> import jax
@@ -140,6 +143,8 @@ def as_model(energy: AbstractEnergy, name: str = "x", log_z: LogZ = None) -> Ene
 
     Raises:
         TypeError: If `energy` is not an `AbstractEnergy`.
+        ValueError: If `energy` holds several laws at once, as what `jax.vmap` returns does, or is not one
+            number.
 
     Examples:
         >>> import jax
@@ -168,3 +173,4 @@ def _check_energy(energy: object) -> None:
             f"`energy` must be an AbstractEnergy; got {in_place_of_energy(energy)}. Make one with "
             "ebm_ppl.energies.from_callable, from_logdensity or from_nnx."
         )
+    check_one_law(energy)

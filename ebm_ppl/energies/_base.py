@@ -13,6 +13,7 @@ from numpyro.distributions.constraints import Constraint
 from ebm_ppl._checks import check_shape, is_traced
 from ebm_ppl._types import Event, Scalar
 from ebm_ppl.energies._tracing import written_in_jax
+from ebm_ppl.energies._unbatched import check_unbatched
 
 
 def as_parameter(value: Any) -> Array:
@@ -99,7 +100,7 @@ class AbstractEnergy(eqx.Module):
         # States of a discrete energy come as truth values and integers too.
         with written_in_jax(type(self).__name__):
             value = self._energy(x if jnp.issubdtype(x.dtype, jnp.floating) else x.astype(float))
-        check_shape("_energy(x)", value, ())
+        check_unbatched("_energy(x)", value, ())
         return value
 
     def score(self, x: Any) -> Event:

@@ -8,8 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ebm_ppl._checks import check_shape
 from ebm_ppl._types import Scalar
+from ebm_ppl.energies._unbatched import check_unbatched
 
 
 def split_callable(name: str, fn: Callable[..., Any]) -> tuple[Any, Any]:
@@ -30,5 +30,5 @@ def as_scalar(name: str, value: Any) -> Scalar:
         ValueError: If it has any axis.
     """
     value = jnp.asarray(value)
-    check_shape(name, value, ())
+    check_unbatched(name, value, ())
     return value if jnp.issubdtype(value.dtype, jnp.floating) else value.astype(float)

@@ -8,6 +8,7 @@ from jaxtyping import Array, Float
 
 from ebm_ppl._checks import check_finite, check_positive, check_shape, is_traced
 from ebm_ppl.energies._base import as_parameter
+from ebm_ppl.energies._unbatched import check_unbatched
 
 
 def as_condition(value: Any) -> Float[Array, "..."]:
@@ -40,7 +41,7 @@ def as_null_condition(value: Any, condition_shape: tuple[int, ...] | None) -> Ar
         raise ValueError(
             f"`null_condition` must be None where `condition_shape` is; got {value!r}."
         )
-    check_shape("null_condition", value, condition_shape)
+    check_unbatched("null_condition", value, condition_shape)
     check_finite("null_condition", value)
     return as_parameter(value)
 
@@ -77,11 +78,11 @@ def check_given(energy: Any, y: Any, sigma: Any) -> None:
     if y is not None:
         if energy.condition_shape is None:
             raise ValueError(f"`y` must be None for {named(energy)}; got {y!r}.")
-        check_shape("y", y, energy.condition_shape)
+        check_unbatched("y", y, energy.condition_shape)
     if sigma is not None:
         if not energy.noise_conditional:
             raise ValueError(f"`sigma` must be None for {named(energy)}; got {sigma!r}.")
-        check_shape("sigma", sigma, ())
+        check_unbatched("sigma", sigma, ())
         check_positive("sigma", sigma)
 
 

@@ -12,6 +12,7 @@ from ebm_ppl._random import fast_key
 from ebm_ppl._types import Event, PRNGKey, Scalar
 from ebm_ppl.energies._draws import as_thresholds
 from ebm_ppl.energies._graph import Graph
+from ebm_ppl.energies._unbatched import refuse_shape
 from ebm_ppl.energies.blockwise import AbstractLinearEnergy
 
 
@@ -101,5 +102,5 @@ class AbstractPairwiseEnergy(AbstractLinearEnergy):
 def check_weights(name: str, value: Array, shape: tuple[int, ...]) -> None:
     """Refuse weights that are neither one number for all nor one for each, or not finite."""
     if value.shape not in ((), shape):
-        raise ValueError(f"Expected `{name}` of shape () or {shape}; got {value.shape}.")
+        refuse_shape(name, f"() or {shape}", value.shape, rank=0)
     check_finite(name, value)

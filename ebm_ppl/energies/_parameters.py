@@ -7,21 +7,22 @@ import numpy as np
 from jax.scipy.linalg import solve_triangular
 from jaxtyping import Array, Float
 
-from ebm_ppl._checks import check_count, check_finite, check_positive, check_shape, is_traced
+from ebm_ppl._checks import check_count, check_finite, check_positive, is_traced
 from ebm_ppl.energies._base import as_parameter
+from ebm_ppl.energies._unbatched import check_unbatched
 
 
 def check_scalars(**values: Any) -> None:
     """Refuse a parameter that is not a finite scalar; of a traced one, check the shape only."""
     for name, value in values.items():
-        check_shape(name, value, ())
+        check_unbatched(name, value, ())
         check_finite(name, value)
 
 
 def check_positive_scalars(**values: Any) -> None:
     """Refuse a parameter that is not a positive scalar; of a traced one, check the shape only."""
     for name, value in values.items():
-        check_shape(name, value, ())
+        check_unbatched(name, value, ())
         check_positive(name, value)
 
 

@@ -57,6 +57,11 @@ class StateSpace:
         """Number of states."""
         return math.prod(self.sizes)
 
+    @property
+    def is_counted_from_zero(self) -> bool:
+        """Whether the values of each coordinate are 0, 1, 2 and so on."""
+        return self.step == 1 and not any(self.lowest)
+
     def states(self, index: Int[Array, " n"]) -> Float[Array, "n ..."]:
         """States by their number, of shape `(n,) + event_shape`."""
         columns: list[Event] = []

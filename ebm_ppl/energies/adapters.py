@@ -8,12 +8,12 @@ import jax
 import jax.numpy as jnp
 from numpyro.distributions import constraints
 
-from ebm_ppl._checks import check_shape
 from ebm_ppl._types import Event, Scalar
 from ebm_ppl.energies._base import AbstractEnergy
 from ebm_ppl.energies._callable import as_scalar, split_callable
 from ebm_ppl.energies._parameters import as_shape
 from ebm_ppl.energies._supports import covering_support, real_support
+from ebm_ppl.energies._unbatched import check_unbatched
 
 
 class CallableEnergy(AbstractEnergy):
@@ -67,7 +67,7 @@ class _NegatedLogDensity(eqx.Module):
 
     def __call__(self, x: Event) -> Scalar:
         value = jnp.asarray(self.logdensity_fn(x))
-        check_shape("logdensity_fn(x)", value, ())
+        check_unbatched("logdensity_fn(x)", value, ())
         return -value
 
 

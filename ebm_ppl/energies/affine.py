@@ -8,10 +8,11 @@ import numpy as np
 from jaxtyping import Array, Float
 from numpyro.distributions import constraints
 
-from ebm_ppl._checks import check_finite, check_shape, is_traced
+from ebm_ppl._checks import check_finite, is_traced
 from ebm_ppl._types import Event, Scalar
 from ebm_ppl.energies._base import AbstractEnergy, as_parameter
 from ebm_ppl.energies._supports import real_support, same_support
+from ebm_ppl.energies._unbatched import check_unbatched
 
 
 class AffineEnergy(AbstractEnergy):
@@ -44,7 +45,7 @@ class AffineEnergy(AbstractEnergy):
 
     def __init__(self, energy: AbstractEnergy, loc: Any, scale: Any) -> None:
         for name, value in (("loc", loc), ("scale", scale)):
-            check_shape(name, value, energy.event_shape)
+            check_unbatched(name, value, energy.event_shape)
             if is_traced(value):
                 raise ValueError(
                     f"`{name}` must be constant, not random, optimised or otherwise traced by JAX; got "

@@ -7,11 +7,12 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 from numpyro.distributions import constraints
 
-from ebm_ppl._checks import check_finite, check_shape, is_traced
+from ebm_ppl._checks import check_finite, is_traced
 from ebm_ppl._types import Event, Scalar
 from ebm_ppl.energies._base import as_parameter
 from ebm_ppl.energies._conditions import as_null_condition
 from ebm_ppl.energies._parameters import inverse_cholesky
+from ebm_ppl.energies._unbatched import check_unbatched
 from ebm_ppl.energies.conditional import AbstractConditionalEnergy
 from ebm_ppl.energies.gaussian import half_squared_norm
 
@@ -63,17 +64,13 @@ class ConditionalGaussian(AbstractConditionalEnergy):
         null_condition: Any = None,
     ) -> None:
         matrix = as_parameter(coefficients)
-        if matrix.ndim != 2 or matrix.size == 0:
-            raise ValueError(
-                "Expected `coefficients` of shape (dim, condition_dim), both at least 1; got "
-                f"{matrix.shape}."
-            )
+        check_unbatched("coefficients", matrix, ("dim", "condition_dim"))
         dim, condition_dim = matrix.shape
-        check_shape("intercept", intercept, (dim,))
+        check_unbatched("intercept", intercept, (dim,))
         covariance = covariance_matrix
         if is_traced(covariance):
             covariance = as_parameter(covariance)
-        check_shape("covariance_matrix", covariance, (dim, dim))
+        check_unbatched("covariance_matrix", covariance, (dim, dim))
         check_finite("coefficients", matrix)
         check_finite("intercept", intercept)
         self.coefficients = matrix

@@ -12,6 +12,7 @@ from ebm_ppl._checks import check_finite, check_shape, is_traced
 from ebm_ppl._types import Event, Scalar
 from ebm_ppl.energies._base import AbstractEnergy, as_parameter
 from ebm_ppl.energies._supports import coordinate_support
+from ebm_ppl.energies._unbatched import check_unbatched
 
 
 class ConditionedEnergy(AbstractEnergy):
@@ -68,7 +69,7 @@ class ConditionedEnergy(AbstractEnergy):
                 f"`fixed` and `free` must name each of {dim} coordinates once; got {self.fixed} and "
                 f"{self.free}."
             )
-        check_shape("values", self.values, (len(self.fixed),))
+        check_unbatched("values", self.values, (len(self.fixed),))
         check_finite("values", self.values)
         support = self.energy.support
         inside = coordinate_support(support, self.fixed, dim)(self.values)

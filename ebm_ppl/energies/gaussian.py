@@ -7,10 +7,11 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 from numpyro.distributions import constraints
 
-from ebm_ppl._checks import check_finite, check_shape, is_traced
+from ebm_ppl._checks import check_finite, is_traced
 from ebm_ppl._types import Event, Scalar
 from ebm_ppl.energies._base import AbstractEnergy, as_parameter
 from ebm_ppl.energies._parameters import inverse_cholesky
+from ebm_ppl.energies._unbatched import check_unbatched
 
 
 class Gaussian(AbstractEnergy):
@@ -47,12 +48,11 @@ class Gaussian(AbstractEnergy):
 
     def __init__(self, loc: Any, covariance_matrix: Any) -> None:
         location = as_parameter(loc)
-        if location.ndim != 1 or location.size == 0:
-            raise ValueError(f"Expected `loc` of shape (dim,) with dim >= 1; got {location.shape}.")
+        check_unbatched("loc", location, ("dim",))
         covariance = covariance_matrix
         if is_traced(covariance):
             covariance = as_parameter(covariance)
-        check_shape("covariance_matrix", covariance, (location.size, location.size))
+        check_unbatched("covariance_matrix", covariance, (location.size, location.size))
         check_finite("loc", location)
         self.loc = location
         self.whitening = inverse_cholesky("covariance_matrix", covariance)

@@ -10,12 +10,13 @@ import numpy as np
 from jaxtyping import Array, Float
 from numpyro.distributions import constraints
 
-from ebm_ppl._checks import check_count, check_finite, check_positive, check_shape
+from ebm_ppl._checks import check_count, check_finite, check_positive
 from ebm_ppl._random import fast_key
 from ebm_ppl._types import Event, PRNGKey, Scalar
 from ebm_ppl.energies._base import AbstractEnergy, as_parameter
 from ebm_ppl.energies._draws import draw_bernoulli
 from ebm_ppl.energies._layers import check_layers, product
+from ebm_ppl.energies._unbatched import check_unbatched
 from ebm_ppl.energies.blockwise import AbstractLatentEnergy
 
 
@@ -75,7 +76,7 @@ class GaussianBernoulliRBM(AbstractLatentEnergy):
 
     def __check_init__(self) -> None:
         check_layers(self.weights, self.visible_bias, self.hidden_bias)
-        check_shape("log_scale", self.log_scale, self.visible_bias.shape)
+        check_unbatched("log_scale", self.log_scale, self.visible_bias.shape)
         check_finite("log_scale", self.log_scale)
 
     @classmethod

@@ -7,10 +7,11 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 from numpyro.distributions import constraints
 
-from ebm_ppl._checks import check_finite, check_shape, is_traced
+from ebm_ppl._checks import check_finite, is_traced
 from ebm_ppl._types import Event, Scalar
 from ebm_ppl.energies._base import AbstractEnergy, as_parameter
 from ebm_ppl.energies._parameters import inverse_cholesky
+from ebm_ppl.energies._unbatched import check_unbatched
 
 
 class GaussianMixture(AbstractEnergy):
@@ -56,16 +57,14 @@ class GaussianMixture(AbstractEnergy):
 
     def __init__(self, weights: Any, locs: Any, covariance_matrices: Any) -> None:
         mass = as_parameter(weights)
-        if mass.ndim != 1 or mass.size == 0:
-            raise ValueError(f"Expected `weights` of shape (k,) with k >= 1; got {mass.shape}.")
+        check_unbatched("weights", mass, ("k",))
         centers = as_parameter(locs)
-        if centers.ndim != 2 or centers.shape[0] != mass.size or centers.shape[1] == 0:
-            raise ValueError(f"Expected `locs` of shape ({mass.size}, dim); got {centers.shape}.")
+        check_unbatched("locs", centers, (mass.size, "dim"))
         covariances = covariance_matrices
         if is_traced(covariances):
             covariances = as_parameter(covariances)
         dim = centers.shape[1]
-        check_shape("covariance_matrices", covariances, (mass.size, dim, dim))
+        check_unbatched("covariance_matrices", covariances, (mass.size, dim, dim))
         check_finite("weights", mass)
         check_finite("locs", centers)
         if not is_traced(mass) and min(mass.tolist()) <= 0:

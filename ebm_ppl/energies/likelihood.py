@@ -11,6 +11,7 @@ from ebm_ppl._checks import check_finite
 from ebm_ppl._types import Event, Scalar
 from ebm_ppl.energies._base import AbstractEnergy
 from ebm_ppl.energies._conditions import as_condition, named
+from ebm_ppl.energies._unbatched import refuse_shape
 from ebm_ppl.energies.conditional import AbstractConditionalEnergy
 
 
@@ -53,7 +54,7 @@ class LikelihoodEnergy(AbstractEnergy):
             )
         if len(shape) == 0 or shape[1:] != condition_shape or shape[0] == 0:
             expected = ", ".join(("num_observations >= 1", *map(str, condition_shape)))
-            raise ValueError(f"Expected `observations` of shape ({expected}); got {shape}.")
+            refuse_shape("observations", f"({expected})", shape, rank=1 + len(condition_shape))
         check_finite("observations", self.observations)
 
     @property

@@ -8,13 +8,14 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from ebm_ppl._checks import check_count, check_finite, check_shape
+from ebm_ppl._checks import check_count, check_finite
 from ebm_ppl._random import fast_key
 from ebm_ppl._types import Event, PRNGKey, Scalar
 from ebm_ppl.energies._base import as_parameter
 from ebm_ppl.energies._draws import choose_category
 from ebm_ppl.energies._graph import Graph
 from ebm_ppl.energies._pairwise import check_weights
+from ebm_ppl.energies._unbatched import check_unbatched
 from ebm_ppl.energies.blockwise import AbstractLinearEnergy
 from ebm_ppl.energies.categorical import AbstractCategoricalEnergy
 
@@ -63,7 +64,7 @@ class Potts(AbstractLinearEnergy, AbstractCategoricalEnergy):
     def __check_init__(self) -> None:
         check_count("num_states", self.num_states, 2)
         check_weights("coupling", self.coupling, (self.graph.num_edges,))
-        check_shape("field", self.field, (self.num_states - 1,))
+        check_unbatched("field", self.field, (self.num_states - 1,))
         check_finite("field", self.field)
 
     @property

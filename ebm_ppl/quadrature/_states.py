@@ -15,7 +15,8 @@ from ebm_ppl._types import PRNGKey
 from ebm_ppl.energies._base import AbstractEnergy
 from ebm_ppl.energies._states import StateSpace
 
-_MOST_STATES = 2**20
+MOST_STATES = 2**20
+"""Most states of a table: those of 20 spins, 160 MB in double precision."""
 _BLOCK = 2**14
 
 
@@ -118,12 +119,7 @@ def enumerate_states(energy: AbstractEnergy) -> StateTable:
         >>> table.states.tolist(), table.probs.round(3).tolist()
         ([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]], [0.177, 0.2, 0.33, 0.293])
     """
-    space = _space_of(energy)
-    if space.total > _MOST_STATES:
-        raise ValueError(
-            f"`energy` must have at most {_MOST_STATES} states to be tabulated; got {space.total}. "
-            "Beyond, sample it by MCMC with BlockGibbs or GibbsWithGradients."
-        )
+    space = tabulated_space(energy)
     with jax.ensure_compile_time_eval(), float64():
         exact = to_float64(energy)
         parts = [
@@ -134,6 +130,21 @@ def enumerate_states(energy: AbstractEnergy) -> StateTable:
     lowest = energies.min()
     log_z = float(np.log(np.sum(np.exp(lowest - energies))) - lowest)
     return StateTable(energy, states, -energies - log_z, log_z)
+
+
+def tabulated_space(energy: AbstractEnergy) -> StateSpace:
+    """The states of an energy that has few enough for all of them to be held in memory.
+
+    Raises:
+        ValueError: If the energy has no finite number of states, or more than $2^{20}$.
+    """
+    space = _space_of(energy)
+    if space.total > MOST_STATES:
+        raise ValueError(
+            f"`energy` must have at most {MOST_STATES} states to be tabulated; got {space.total}. "
+            "Beyond, sample it by MCMC with BlockGibbs or GibbsWithGradients."
+        )
+    return space
 
 
 def _space_of(energy: AbstractEnergy) -> StateSpace:

@@ -157,3 +157,19 @@ def test_steps_of_a_large_energy_error_diverge_along_gradients_alone(cls: Any) -
     mcmc.run(jax.random.key(0), init_params=jnp.full(2, 0.1))
     is_blind = cls is samplers.RandomWalkMetropolis
     assert bool(np.all(mcmc.get_extra_fields()["diverging"])) != is_blind
+
+
+@pytest.mark.parametrize("shape", [(), (3,)])
+def test_discrete_sites_are_summed_over_as_those_of_numpyro(shape: tuple[int, ...]) -> None:
+    probs = jnp.array([0.2, 0.5, 0.3])
+    energy = ebm.energies.from_callable(
+        lambda x: -jnp.log(probs)[x.astype(int)], (), dist.constraints.integer_interval(0, 2)
+    )
+    ours = ebm.EnergyDistribution(energy, log_z=0.0).expand(shape)
+    theirs = dist.Categorical(probs).expand(shape)
+    assert ours.has_enumerate_support == theirs.has_enumerate_support
+    for expand in (False, True):
+        states = ours.enumerate_support(expand)
+        np.testing.assert_array_equal(states, theirs.enumerate_support(expand))
+        numbers = states.astype(int)  # by which NumPyro's law looks probabilities up
+        np.testing.assert_allclose(ours.log_prob(states), theirs.log_prob(numbers), rtol=1e-5)
