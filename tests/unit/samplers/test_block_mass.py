@@ -6,9 +6,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.flatten_util import ravel_pytree
 from numpyro.infer import MCMC, NUTS
 
 from ebm_ppl.samplers import MALA, MCLMC, ChEESHMC, ReplicaExchange, UnderdampedLangevin
+from ebm_ppl.samplers._warmup import Adaptation, mask_of_blocks, merge
 
 BLOCKS = [("y", "a")]
 START = {"y": jnp.zeros(2), "a": jnp.zeros(1), "m": jnp.zeros(1)}
@@ -19,9 +21,7 @@ def potential(z: Any) -> jax.Array:
 
 
 def init(start: Any = START, **options: Any) -> Any:
-    kernel = MALA(
-        potential_fn=lambda z: jnp.sum(jax.flatten_util.ravel_pytree(z)[0] ** 2), **options
-    )
+    kernel = MALA(potential_fn=lambda z: jnp.sum(ravel_pytree(z)[0] ** 2), **options)
     return kernel.init(jax.random.key(0), 0, start).adaptation
 
 
@@ -46,7 +46,8 @@ def test_warmup_learns_the_covariance_within_blocks_alone(cls: Any) -> None:
     )
     start = jax.tree.map(lambda leaf: jnp.zeros((4, *leaf.shape)), START)
     mcmc.run(jax.random.key(0), init_params=start)
-    matrix = np.asarray(mcmc.last_state.adaptation.inverse_mass_matrix)
+    state: Any = mcmc.last_state
+    matrix = np.asarray(state.adaptation.inverse_mass_matrix)
     is_zero = np.zeros((4, 4), dtype=bool)
     is_zero[1, [0, 2, 3]] = is_zero[[0, 2, 3], 1] = True
     np.testing.assert_array_equal(matrix == 0, is_zero)
@@ -84,13 +85,27 @@ def test_a_position_without_sites_has_no_blocks() -> None:
         init(jnp.zeros(2), dense_mass=BLOCKS)
 
 
+def test_a_window_ends_with_the_covariance_within_blocks() -> None:
+    mask = mask_of_blocks(BLOCKS, START)
+    positions = jax.random.normal(jax.random.key(1), (50, 4)) @ jnp.tril(jnp.ones((4, 4)))
+    tuning = Adaptation(
+        adapt_step_size=False, adapt_mass_matrix=True, target_accept_prob=0.5, mask=mask
+    )
+    state = tuning.init(100, jnp.asarray(1.0), jnp.eye(4), positions)
+    state = tuning._end_window(state._replace(moments=merge(state.moments, positions)))
+    covariance = np.cov(positions, rowvar=False) * 50 / 55 + 1e-3 * 5 / 55 * np.eye(4)
+    within = [[1, 0, 1, 1], [0, 1, 0, 0], [1, 0, 1, 1], [1, 0, 1, 1]]
+    np.testing.assert_allclose(state.inverse_mass_matrix, covariance * within, rtol=1e-4)
+    root = state.inverse_mass_matrix_sqrt
+    np.testing.assert_allclose(root @ root.T, state.inverse_mass_matrix, rtol=1e-4, atol=1e-5)
+
+
 def test_blocks_are_those_of_nuts() -> None:
     block = jnp.array([[2.0, 0.1, 0.2], [0.1, 3.0, 0.3], [0.2, 0.3, 4.0]])
-    nuts = NUTS(
-        potential_fn=potential, dense_mass=list(BLOCKS), inverse_mass_matrix={BLOCKS[0]: block}
-    )
+    options: dict[str, Any] = {"dense_mass": BLOCKS, "inverse_mass_matrix": {BLOCKS[0]: block}}
+    nuts = NUTS(potential_fn=potential, **options)
     theirs = nuts.init(jax.random.key(0), 0, START, (), {}).adapt_state.inverse_mass_matrix
-    ours = init(dense_mass=BLOCKS, inverse_mass_matrix={BLOCKS[0]: block}).inverse_mass_matrix
+    ours = init(**options).inverse_mass_matrix
     order = np.array([2, 3, 0])
     np.testing.assert_allclose(ours[np.ix_(order, order)], theirs[BLOCKS[0]], rtol=1e-6)
 
