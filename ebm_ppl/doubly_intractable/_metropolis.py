@@ -14,6 +14,7 @@ from ebm_ppl.doubly_intractable._sites import EnergySite, energy_sites
 from ebm_ppl.samplers import AbstractKernel, Point, Settings, Transition, WhitenedTarget
 from ebm_ppl.samplers._contract import accept_or_stay
 from ebm_ppl.samplers._numpyro import ModelArgs, ModelKwargs
+from ebm_ppl.samplers._warmup import DenseMass
 
 Sites = dict[str, EnergySite]
 
@@ -40,7 +41,7 @@ class AbstractDoublyIntractableKernel(AbstractKernel):
         inverse_mass_matrix: Any = None,
         adapt_step_size: bool = True,
         adapt_mass_matrix: bool = True,
-        dense_mass: bool = False,
+        dense_mass: DenseMass = False,
         target_accept_prob: float = 0.3,
         init_strategy: Callable = init_to_uniform,
     ) -> None:

@@ -12,6 +12,7 @@ from ebm_ppl._types import PRNGKey, Scalar
 from ebm_ppl.doubly_intractable._auxiliary import Auxiliary, ends_of_chains
 from ebm_ppl.doubly_intractable._metropolis import AbstractDoublyIntractableKernel, Sites
 from ebm_ppl.samplers import Moves
+from ebm_ppl.samplers._warmup import DenseMass
 
 
 class Exchange(AbstractDoublyIntractableKernel):
@@ -41,7 +42,9 @@ class Exchange(AbstractDoublyIntractableKernel):
         inverse_mass_matrix: Initial inverse mass matrix; `None` for the identity.
         adapt_step_size: Whether warm-up tunes the step size to `target_accept_prob`.
         adapt_mass_matrix: Whether warm-up tunes the mass matrix.
-        dense_mass: Whether the mass matrix is dense rather than diagonal.
+        dense_mass: Whether the mass matrix is dense rather than diagonal, or the blocks of sites
+            within which it is, such as `[("w",), ("x", "y")]`; `inverse_mass_matrix` may then be a
+            dictionary with the blocks for keys, whose sites it has in the order of the key.
         target_accept_prob: Acceptance probability to tune to.
         init_strategy: NumPyro initialisation strategy.
 
@@ -95,7 +98,7 @@ class Exchange(AbstractDoublyIntractableKernel):
         inverse_mass_matrix: Any = None,
         adapt_step_size: bool = True,
         adapt_mass_matrix: bool = True,
-        dense_mass: bool = False,
+        dense_mass: DenseMass = False,
         target_accept_prob: float = 0.3,
         init_strategy: Callable = init_to_uniform,
     ) -> None:

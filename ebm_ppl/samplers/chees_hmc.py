@@ -15,7 +15,7 @@ from ebm_ppl.samplers._contract import (
     Point,
     WhitenedTarget,
 )
-from ebm_ppl.samplers._warmup import Trajectory, apply
+from ebm_ppl.samplers._warmup import DenseMass, Trajectory, apply
 
 
 class _Phase(NamedTuple):
@@ -68,7 +68,9 @@ class ChEESHMC(AbstractSharedTrajectoryKernel):
         adapt_step_size: Whether warm-up tunes the step size.
         adapt_trajectory_length: Whether warm-up tunes the trajectory length.
         adapt_mass_matrix: Whether warm-up tunes the mass matrix.
-        dense_mass: Whether the mass matrix is dense rather than diagonal.
+        dense_mass: Whether the mass matrix is dense rather than diagonal, or the blocks of sites
+            within which it is, such as `[("w",), ("x", "y")]`; `inverse_mass_matrix` may then be a
+            dictionary with the blocks for keys, whose sites it has in the order of the key.
         target_accept_prob: Acceptance probability to tune the step size to. For many independent
             coordinates 0.651 is optimal (Beskos et al. 2013); where the curvature varies, chains stick
             at steps as long as that. Trajectories that diverge in the second half of warm-up raise it, up to
@@ -121,7 +123,7 @@ class ChEESHMC(AbstractSharedTrajectoryKernel):
         adapt_step_size: bool = True,
         adapt_trajectory_length: bool = True,
         adapt_mass_matrix: bool = True,
-        dense_mass: bool = False,
+        dense_mass: DenseMass = False,
         target_accept_prob: float = 0.8,
         init_strategy: Callable = init_to_uniform,
     ) -> None:

@@ -18,6 +18,7 @@ from ebm_ppl.samplers._contract import (
     Settings,
     WhitenedTarget,
 )
+from ebm_ppl.samplers._warmup import DenseMass
 
 
 class Langevin(AbstractUnadjustedKernel):
@@ -38,7 +39,9 @@ class Langevin(AbstractUnadjustedKernel):
         inverse_mass_matrix: Initial $M^{-1}$ of shape `(dim,)` or, if `dense_mass`, `(dim, dim)`;
             `None` for the identity.
         adapt_mass_matrix: Whether warm-up tunes the mass matrix.
-        dense_mass: Whether the mass matrix is dense rather than diagonal.
+        dense_mass: Whether the mass matrix is dense rather than diagonal, or the blocks of sites
+            within which it is, such as `[("w",), ("x", "y")]`; `inverse_mass_matrix` may then be a
+            dictionary with the blocks for keys, whose sites it has in the order of the key.
         noise_scale: Standard deviation $\sigma$ of the noise; `None` for $\sqrt{2 \epsilon}$.
         init_strategy: NumPyro initialisation strategy for models.
 
@@ -76,7 +79,7 @@ class Langevin(AbstractUnadjustedKernel):
         step_size: Any = 0.01,
         inverse_mass_matrix: Any = None,
         adapt_mass_matrix: bool = False,
-        dense_mass: bool = False,
+        dense_mass: DenseMass = False,
         noise_scale: Any = None,
         init_strategy: Callable = init_to_uniform,
     ) -> None:

@@ -9,6 +9,7 @@ from numpyro.infer import init_to_uniform
 
 from ebm_ppl._types import PotentialFn, Scalar
 from ebm_ppl.samplers._contract import AbstractMetropolisKernel, Point
+from ebm_ppl.samplers._warmup import DenseMass
 
 
 class MALA(AbstractMetropolisKernel):
@@ -34,7 +35,9 @@ class MALA(AbstractMetropolisKernel):
             `None` for the identity.
         adapt_step_size: Whether warm-up tunes the step size.
         adapt_mass_matrix: Whether warm-up tunes the mass matrix.
-        dense_mass: Whether the mass matrix is dense rather than diagonal.
+        dense_mass: Whether the mass matrix is dense rather than diagonal, or the blocks of sites
+            within which it is, such as `[("w",), ("x", "y")]`; `inverse_mass_matrix` may then be a
+            dictionary with the blocks for keys, whose sites it has in the order of the key.
         target_accept_prob: Acceptance probability to tune to; 0.574 is optimal in many dimensions.
         init_strategy: NumPyro initialisation strategy for models.
 
@@ -76,7 +79,7 @@ class MALA(AbstractMetropolisKernel):
         inverse_mass_matrix: Any = None,
         adapt_step_size: bool = True,
         adapt_mass_matrix: bool = True,
-        dense_mass: bool = False,
+        dense_mass: DenseMass = False,
         target_accept_prob: float = 0.574,
         init_strategy: Callable = init_to_uniform,
     ) -> None:

@@ -16,7 +16,7 @@ from ebm_ppl.samplers._contract import (
     WhitenedTarget,
 )
 from ebm_ppl.samplers._microcanonical import LEAST_SIZE, Turned, kick, normalised, speed
-from ebm_ppl.samplers._warmup import Trajectory, apply
+from ebm_ppl.samplers._warmup import DenseMass, Trajectory, apply
 
 
 class _Phase(NamedTuple):
@@ -65,7 +65,9 @@ class MAMS(AbstractSharedTrajectoryKernel):
         adapt_step_size: Whether warm-up tunes the step size.
         adapt_trajectory_length: Whether warm-up tunes the trajectory length.
         adapt_mass_matrix: Whether warm-up tunes the mass matrix.
-        dense_mass: Whether the mass matrix is dense rather than diagonal.
+        dense_mass: Whether the mass matrix is dense rather than diagonal, or the blocks of sites
+            within which it is, such as `[("w",), ("x", "y")]`; `inverse_mass_matrix` may then be a
+            dictionary with the blocks for keys, whose sites it has in the order of the key.
         target_accept_prob: Acceptance probability to tune the step size to. Trajectories that diverge in the
             second half of warm-up raise it, up to 0.99.
         init_strategy: NumPyro initialisation strategy for models.
@@ -111,7 +113,7 @@ class MAMS(AbstractSharedTrajectoryKernel):
         adapt_step_size: bool = True,
         adapt_trajectory_length: bool = True,
         adapt_mass_matrix: bool = True,
-        dense_mass: bool = False,
+        dense_mass: DenseMass = False,
         target_accept_prob: float = 0.9,
         init_strategy: Callable = init_to_uniform,
     ) -> None:

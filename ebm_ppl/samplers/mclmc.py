@@ -15,7 +15,14 @@ from ebm_ppl.samplers._contract import (
     WhitenedTarget,
 )
 from ebm_ppl.samplers._microcanonical import Turned, draw_direction, kick, refresh, speed
-from ebm_ppl.samplers._warmup import POOLED, UNITS_OF_ROUNDING, Adaptation, FlowSettings, FlowWarmup
+from ebm_ppl.samplers._warmup import (
+    POOLED,
+    UNITS_OF_ROUNDING,
+    Adaptation,
+    DenseMass,
+    FlowSettings,
+    FlowWarmup,
+)
 
 _OUTER = 0.1931833275037836
 """Share of a step in each outer kick: the root of smallest error (McLachlan 1995, Table 2)."""
@@ -71,7 +78,9 @@ class MCLMC(AbstractUnadjustedKernel):
         adapt_step_size: Whether warm-up tunes the step size.
         adapt_length: Whether warm-up tunes the length.
         adapt_mass_matrix: Whether warm-up tunes the mass matrix.
-        dense_mass: Whether the mass matrix is dense rather than diagonal.
+        dense_mass: Whether the mass matrix is dense rather than diagonal, or the blocks of sites
+            within which it is, such as `[("w",), ("x", "y")]`; `inverse_mass_matrix` may then be a
+            dictionary with the blocks for keys, whose sites it has in the order of the key.
         init_strategy: NumPyro initialisation strategy for models.
 
     Raises:
@@ -121,7 +130,7 @@ class MCLMC(AbstractUnadjustedKernel):
         adapt_step_size: bool = True,
         adapt_length: bool = True,
         adapt_mass_matrix: bool = True,
-        dense_mass: bool = False,
+        dense_mass: DenseMass = False,
         init_strategy: Callable = init_to_uniform,
     ) -> None:
         super().__init__(

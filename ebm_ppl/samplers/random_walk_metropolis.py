@@ -9,6 +9,7 @@ from numpyro.infer import init_to_uniform
 
 from ebm_ppl._types import PotentialFn, Scalar
 from ebm_ppl.samplers._contract import AbstractMetropolisKernel, Point
+from ebm_ppl.samplers._warmup import DenseMass
 
 
 def _optimal_accept_prob(dim: int) -> float:
@@ -30,7 +31,9 @@ class RandomWalkMetropolis(AbstractMetropolisKernel):
             `None` for the identity.
         adapt_step_size: Whether warm-up tunes the step size.
         adapt_mass_matrix: Whether warm-up tunes the mass matrix.
-        dense_mass: Whether the mass matrix is dense rather than diagonal.
+        dense_mass: Whether the mass matrix is dense rather than diagonal, or the blocks of sites
+            within which it is, such as `[("w",), ("x", "y")]`; `inverse_mass_matrix` may then be a
+            dictionary with the blocks for keys, whose sites it has in the order of the key.
         target_accept_prob: Acceptance probability to tune to; `None` for the optimum, 0.44 in one
             dimension and 0.234 in more.
         init_strategy: NumPyro initialisation strategy for models.
@@ -67,7 +70,7 @@ class RandomWalkMetropolis(AbstractMetropolisKernel):
         inverse_mass_matrix: Any = None,
         adapt_step_size: bool = True,
         adapt_mass_matrix: bool = True,
-        dense_mass: bool = False,
+        dense_mass: DenseMass = False,
         target_accept_prob: float | None = None,
         init_strategy: Callable = init_to_uniform,
     ) -> None:

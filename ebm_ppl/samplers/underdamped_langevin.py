@@ -11,6 +11,7 @@ from numpyro.infer import init_to_uniform
 from ebm_ppl._checks import check_positive
 from ebm_ppl._types import PotentialFn, PRNGKey
 from ebm_ppl.samplers._contract import AbstractUnadjustedKernel, Point, Settings, WhitenedTarget
+from ebm_ppl.samplers._warmup import DenseMass
 
 
 class UnderdampedLangevin(AbstractUnadjustedKernel):
@@ -36,7 +37,9 @@ class UnderdampedLangevin(AbstractUnadjustedKernel):
         inverse_mass_matrix: Initial $M^{-1}$ of shape `(dim,)` or, if `dense_mass`, `(dim, dim)`;
             `None` for the identity.
         adapt_mass_matrix: Whether warm-up tunes the mass matrix.
-        dense_mass: Whether the mass matrix is dense rather than diagonal.
+        dense_mass: Whether the mass matrix is dense rather than diagonal, or the blocks of sites
+            within which it is, such as `[("w",), ("x", "y")]`; `inverse_mass_matrix` may then be a
+            dictionary with the blocks for keys, whose sites it has in the order of the key.
         init_strategy: NumPyro initialisation strategy for models.
 
     Raises:
@@ -69,7 +72,7 @@ class UnderdampedLangevin(AbstractUnadjustedKernel):
         friction: Any = 1.0,
         inverse_mass_matrix: Any = None,
         adapt_mass_matrix: bool = False,
-        dense_mass: bool = False,
+        dense_mass: DenseMass = False,
         init_strategy: Callable = init_to_uniform,
     ) -> None:
         super().__init__(

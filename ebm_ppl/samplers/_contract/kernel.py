@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.flatten_util import ravel_pytree
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 from numpyro.infer import init_to_uniform
 
 from ebm_ppl._checks import check_count, check_flag, check_interval, check_positive
@@ -42,11 +42,15 @@ from ebm_ppl.samplers._warmup import (
     WARMUP_MEMORY,
     AbstractWarmup,
     Adaptation,
+    DenseMass,
     Observed,
     Pace,
     as_inverse_mass_matrix,
-    check_unstructured,
+    assemble,
+    check_dense_mass,
+    check_names,
     distance_itself,
+    mask_of_blocks,
 )
 
 _CLAIMS = (
@@ -144,7 +148,7 @@ class AbstractKernel(AbstractModelKernel):
         inverse_mass_matrix: Any = None,
         adapt_step_size: bool = False,
         adapt_mass_matrix: bool = False,
-        dense_mass: bool = False,
+        dense_mass: DenseMass = False,
         target_accept_prob: float | Callable[[int], float] = 0.5,
         init_strategy: Callable = init_to_uniform,
         pace: Pace = STAN,
@@ -162,7 +166,9 @@ class AbstractKernel(AbstractModelKernel):
                 identity.
             adapt_step_size: Whether warm-up tunes the step size to `target_accept_prob`.
             adapt_mass_matrix: Whether warm-up tunes the mass matrix.
-            dense_mass: Whether the mass matrix is dense rather than diagonal.
+            dense_mass: Whether the mass matrix is dense rather than diagonal, or the blocks of sites
+                within which it is, such as `[("w",), ("x", "y")]`; `inverse_mass_matrix` may then be
+                a dictionary with the blocks for keys, whose sites it has in the order of the key.
             target_accept_prob: Acceptance probability to tune to, or a function of the dimension.
             init_strategy: NumPyro initialisation strategy for models.
             pace: How fast warm-up learns.
@@ -176,14 +182,14 @@ class AbstractKernel(AbstractModelKernel):
         """
         uses_gradient = self.gradient_evaluations_per_step > 0
         super().__init__(model, potential_fn, init_strategy, uses_gradient)
-        check_unstructured(dense_mass, inverse_mass_matrix)
         flags = {
             "adapt_step_size": adapt_step_size,
             "adapt_mass_matrix": adapt_mass_matrix,
-            "dense_mass": dense_mass,
         }
         for name, flag in flags.items():
             check_flag(name, flag)
+        check_dense_mass(dense_mass)
+        check_names(inverse_mass_matrix)
         check_positive("step_size", step_size)
         if not callable(target_accept_prob):
             check_interval("target_accept_prob", target_accept_prob, 0.0, 1.0)
@@ -333,7 +339,15 @@ class AbstractKernel(AbstractModelKernel):
 
         position = ravel_pytree(one_z)[0]
         auxiliary = over_chains(lambda key: self.init_auxiliary(key, position))(key_auxiliary)
-        matrix = as_inverse_mass_matrix(self._inverse_mass_matrix, self._dense_mass, position)
+        mask, matrix = mask_of_blocks(self._dense_mass, one_z), self._inverse_mass_matrix
+        if isinstance(matrix, dict):
+            matrix = assemble(matrix, self._dense_mass, one_z, position)
+        elif mask is not None and matrix is not None and jnp.ndim(matrix) == 2:
+            raise ValueError(
+                "`inverse_mass_matrix` must be a dictionary or a diagonal with blocks in `dense_mass`; "
+                f"got shape {jnp.shape(matrix)}."
+            )
+        matrix = as_inverse_mass_matrix(matrix, bool(self._dense_mass), position)
         step_size = jnp.asarray(self._step_size, dtype=position.dtype)
         zeros = jnp.zeros_like(potential_energy)
         return KernelState(
@@ -346,7 +360,7 @@ class AbstractKernel(AbstractModelKernel):
             auxiliary=auxiliary,
             rng_key=rng_key,
             iteration=jnp.asarray(0),
-            adaptation=self.tuning(position.size).init(
+            adaptation=self.tuning(position.size, mask).init(
                 num_warmup, step_size, matrix, flat_positions(z, potential_energy.shape)
             ),
             health=self._healthy(position, zeros, num_warmup),
@@ -371,7 +385,8 @@ class AbstractKernel(AbstractModelKernel):
         context = self.context(model_args, model_kwargs)
         adaptation = state.adaptation
         starts = flat_positions(state.z, state.potential_energy.shape)
-        tuning = self.tuning(starts.shape[1])
+        mask = mask_of_blocks(self._dense_mass, state.z, state.potential_energy.ndim)
+        tuning = self.tuning(starts.shape[1], mask)
         settings = tuning.settings(adaptation, state.iteration)
 
         def step(
@@ -476,8 +491,8 @@ class AbstractKernel(AbstractModelKernel):
             record,
         )
 
-    def tuning(self, dim: int) -> AbstractWarmup:
-        """What tunes the kernel for a target of so many coordinates."""
+    def tuning(self, dim: int, mask: Bool[np.ndarray, "dim dim"] | None = None) -> AbstractWarmup:
+        """What tunes the kernel for a target of so many coordinates, and for blocks of its mass matrix."""
         target = self._target_accept_prob
         return self.warmup(
             Adaptation(
@@ -487,6 +502,7 @@ class AbstractKernel(AbstractModelKernel):
                 self._pace,
                 self._step_for,
                 self.remedy_for_divergences is not None,
+                mask,
             )
         )
 

@@ -12,8 +12,9 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from ebm_ppl._numpyro import build_adaptation_schedule
 from ebm_ppl._types import Scalar
@@ -101,6 +102,7 @@ class Adaptation(AbstractWarmup):
         pace: How fast warm-up learns.
         step_for: The step size with which a chain moves so far in whitened coordinates.
         avoids_divergences: Whether divergences raise the acceptance probability that is aimed at.
+        mask: Where the mass matrix may differ from 0; `None` for everywhere.
     """
 
     adapt_step_size: bool
@@ -109,6 +111,7 @@ class Adaptation(AbstractWarmup):
     pace: Pace = STAN
     step_for: Callable[[Scalar], Scalar] = distance_itself
     avoids_divergences: bool = False
+    mask: Bool[np.ndarray, "dim dim"] | None = None
 
     def init(
         self,
@@ -204,6 +207,8 @@ class Adaptation(AbstractWarmup):
     def _end_window(self, state: AdaptationState) -> AdaptationState:
         """Take over the window's covariance, and search anew for the step size that fits it."""
         matrix = regularised_covariance(state.moments)
+        if self.mask is not None:
+            matrix = jnp.where(self.mask, matrix, 0.0)
         root = matrix_sqrt(matrix)
         # An overflowed estimate, or one that is not positive definite in finite precision, is no
         # better than the one in use.

@@ -72,25 +72,6 @@ def regularised_covariance(state: MomentsState) -> Matrix:
     ).astype(covariance.dtype)
 
 
-def check_unstructured(dense_mass: Any, inverse_mass_matrix: Any) -> None:
-    """Refuse blocks of sites, of which NumPyro's HMC and NUTS make mass matrices.
-
-    Raises:
-        ValueError: If `dense_mass` lists sites, or `inverse_mass_matrix` is a dictionary.
-    """
-    given = {"dense_mass": dense_mass, "inverse_mass_matrix": inverse_mass_matrix}
-    for name, value in given.items():
-        if isinstance(value, (list, tuple, dict)) and _names_sites(value):
-            raise ValueError(
-                f"`{name}` must be that of the whole position; got {value!r}. Mass matrices by blocks of "
-                "sites are for NumPyro's HMC and NUTS alone; `dense_mass=True` includes them."
-            )
-
-
-def _names_sites(value: Any) -> bool:
-    return isinstance(value, dict) or any(isinstance(leaf, str) for leaf in jax.tree.leaves(value))
-
-
 def as_inverse_mass_matrix(matrix: Any, dense: bool, position: Float[Array, " dim"]) -> Matrix:
     """The initial inverse mass matrix in the shape and precision of the run.
 
