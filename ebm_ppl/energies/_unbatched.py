@@ -1,5 +1,6 @@
 """One energy is one law: what is said where arrays hold the parameters of several."""
 
+import collections
 import contextlib
 import dataclasses
 from typing import Any, NoReturn, get_args
@@ -47,19 +48,42 @@ def _written(expected: tuple[int | str, ...]) -> str:
     return f"{shape} with {', '.join(names)} >= 1" if names else shape
 
 
+_passed: collections.OrderedDict[Any, None] = collections.OrderedDict()
+_MOST_REMEMBERED = 64
+
+
 def check_one_law(energy: Any) -> None:
     """Refuse an energy that holds the parameters of several, as one that `jax.vmap` returns does.
 
     No constructor has seen its shapes. Nothing is computed: JAX traces the checks and the energy, which takes
-    milliseconds.
+    milliseconds, once for energies that differ in their numbers alone.
 
     Raises:
         ValueError: If an array has another rank than its annotation says, the class refuses its shapes, or
             the energy is not one number.
         TypeError: If JAX cannot trace the energy.
     """
+    kind = _kind(energy)
+    if kind in _passed:
+        return
     eqx.filter_eval_shape(_check_module, energy)
     jax.eval_shape(energy, jax.ShapeDtypeStruct(energy.event_shape, jnp.result_type(float)))
+    if kind is not None:
+        _passed[kind] = None
+    while len(_passed) > _MOST_REMEMBERED:
+        _passed.popitem(last=False)
+
+
+def _kind(energy: Any) -> Any:
+    """What energies have in common that differ in their numbers alone; `None` where that cannot be told."""
+    leaves, structure = jax.tree.flatten(energy)
+    if not all(map(eqx.is_array, leaves)):
+        return None
+    kind = structure, tuple((leaf.shape, leaf.dtype) for leaf in leaves), jnp.result_type(float)
+    with contextlib.suppress(TypeError):  # somebody's own fields need not be hashable
+        hash(kind)
+        return kind
+    return None
 
 
 def _check_module(module: eqx.Module) -> None:
