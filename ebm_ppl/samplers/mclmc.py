@@ -1,5 +1,6 @@
 """Microcanonical Langevin Monte Carlo, unadjusted."""
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -142,8 +143,7 @@ class MCLMC(AbstractUnadjustedKernel):
             dense_mass=dense_mass,
             init_strategy=init_strategy,
             pace=POOLED,
-            # In the units of rounding below which steps are not tuned.
-            bearable_energy_error=lambda dim: (energy_variance * dim) ** 0.5 / UNITS_OF_ROUNDING,
+            bearable_energy_error=functools.partial(_bearable_energy_error, energy_variance),
         )
         check_positive("length", length)
         check_positive("energy_variance", energy_variance)
@@ -227,3 +227,8 @@ class MCLMC(AbstractUnadjustedKernel):
     def turn_back(self, auxiliary: Moving) -> Moving:
         """The opposite direction, and no error."""
         return Moving(-auxiliary.direction, jnp.zeros_like(auxiliary.energy_error))
+
+
+def _bearable_energy_error(energy_variance: Any, dim: int) -> Any:
+    """The energy error of a step, in the units of rounding below which steps are not tuned."""
+    return (energy_variance * dim) ** 0.5 / UNITS_OF_ROUNDING
