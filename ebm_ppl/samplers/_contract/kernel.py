@@ -45,11 +45,10 @@ from ebm_ppl.samplers._warmup import (
     DenseMass,
     Observed,
     Pace,
-    as_inverse_mass_matrix,
-    assemble,
     check_dense_mass,
     check_names,
     distance_itself,
+    first_matrix,
     mask_of_blocks,
 )
 
@@ -339,15 +338,8 @@ class AbstractKernel(AbstractModelKernel):
 
         position = ravel_pytree(one_z)[0]
         auxiliary = over_chains(lambda key: self.init_auxiliary(key, position))(key_auxiliary)
-        mask, matrix = mask_of_blocks(self._dense_mass, one_z), self._inverse_mass_matrix
-        if isinstance(matrix, dict):
-            matrix = assemble(matrix, self._dense_mass, one_z, position)
-        elif mask is not None and matrix is not None and jnp.ndim(matrix) == 2:
-            raise ValueError(
-                "`inverse_mass_matrix` must be a dictionary or a diagonal with blocks in `dense_mass`; "
-                f"got shape {jnp.shape(matrix)}."
-            )
-        matrix = as_inverse_mass_matrix(matrix, bool(self._dense_mass), position)
+        mask = mask_of_blocks(self._dense_mass, one_z)
+        matrix = first_matrix(self._inverse_mass_matrix, self._dense_mass, one_z, position)
         step_size = jnp.asarray(self._step_size, dtype=position.dtype)
         zeros = jnp.zeros_like(potential_energy)
         return KernelState(

@@ -7,15 +7,14 @@ from ebm_ppl.samplers._warmup.adaptation import Adaptation as Adaptation
 from ebm_ppl.samplers._warmup.adaptation import Pace as Pace
 from ebm_ppl.samplers._warmup.adaptation import distance_itself as distance_itself
 from ebm_ppl.samplers._warmup.blocks import DenseMass as DenseMass
-from ebm_ppl.samplers._warmup.blocks import assemble as assemble
 from ebm_ppl.samplers._warmup.blocks import check_dense_mass as check_dense_mass
 from ebm_ppl.samplers._warmup.blocks import check_names as check_names
+from ebm_ppl.samplers._warmup.blocks import first_matrix as first_matrix
 from ebm_ppl.samplers._warmup.blocks import mask_of_blocks as mask_of_blocks
 from ebm_ppl.samplers._warmup.early import follow_acceptance as follow_acceptance
 from ebm_ppl.samplers._warmup.mass_matrix import Matrix as Matrix
 from ebm_ppl.samplers._warmup.mass_matrix import MomentsState as MomentsState
 from ebm_ppl.samplers._warmup.mass_matrix import apply as apply
-from ebm_ppl.samplers._warmup.mass_matrix import as_inverse_mass_matrix as as_inverse_mass_matrix
 from ebm_ppl.samplers._warmup.mass_matrix import merge as merge
 from ebm_ppl.samplers._warmup.mass_matrix import no_moments as no_moments
 from ebm_ppl.samplers._warmup.mass_matrix import solve as solve

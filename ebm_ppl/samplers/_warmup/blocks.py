@@ -10,6 +10,7 @@ from jaxtyping import Array, Bool, Float
 
 from ebm_ppl._checks import check_flag
 from ebm_ppl._types import Position
+from ebm_ppl.samplers._warmup.mass_matrix import Matrix, as_inverse_mass_matrix
 
 DenseMass = bool | list[tuple[str, ...]]
 """Whether a mass matrix is dense, or the blocks of sites within which it is."""
@@ -64,7 +65,34 @@ def mask_of_blocks(
     return mask
 
 
-def assemble(
+def first_matrix(
+    given: Any, dense_mass: DenseMass, z: Position, like: Float[Array, " dim"]
+) -> Matrix:
+    """The inverse mass matrix before the first step, of whatever a kernel was given.
+
+    Args:
+        given: An array, a dictionary of blocks, or `None` for the identity.
+        dense_mass: Whether the whole is dense, or the blocks within which it is.
+        z: Unconstrained position.
+        like: The same, flat.
+
+    Returns:
+        The diagonal, or the matrix where any of it is dense.
+
+    Raises:
+        ValueError: If it does not fit the position or `dense_mass`.
+    """
+    if isinstance(given, dict):
+        given = _assemble(given, dense_mass, z, like)
+    elif isinstance(dense_mass, list) and dense_mass and given is not None and jnp.ndim(given) == 2:
+        raise ValueError(
+            "`inverse_mass_matrix` must be a dictionary or a diagonal with blocks in `dense_mass`; "
+            f"got shape {jnp.shape(given)}."
+        )
+    return as_inverse_mass_matrix(given, bool(dense_mass), like)
+
+
+def _assemble(
     blocks: dict[tuple[str, ...], Any],
     dense_mass: DenseMass,
     z: Position,
