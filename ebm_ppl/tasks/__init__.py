@@ -1,4 +1,4 @@
-"""What people do with energies: find anomalies, compare points, and judge draws."""
+"""What people do with energies: find anomalies, predict, restore, compare points, and judge draws."""
 
 from ebm_ppl.tasks.anomaly import anomaly_score as anomaly_score
 from ebm_ppl.tasks.classifier_two_sample import ClassifierTest as ClassifierTest
@@ -16,3 +16,11 @@ from ebm_ppl.tasks.kernel_two_sample import KernelTest as KernelTest
 from ebm_ppl.tasks.kernel_two_sample import kernel_two_sample_test as kernel_two_sample_test
 from ebm_ppl.tasks.manifolds import PrecisionRecall as PrecisionRecall
 from ebm_ppl.tasks.manifolds import precision_recall as precision_recall
+from ebm_ppl.tasks.prediction import Prediction as Prediction
+from ebm_ppl.tasks.prediction import predict as predict
+from ebm_ppl.tasks.regression import Regression as Regression
+from ebm_ppl.tasks.regression import regress as regress
+from ebm_ppl.tasks.restoration import Restoration as Restoration
+from ebm_ppl.tasks.restoration import RestorationModel as RestorationModel
+from ebm_ppl.tasks.restoration import restoration_model as restoration_model
+from ebm_ppl.tasks.restoration import restore as restore

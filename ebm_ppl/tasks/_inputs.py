@@ -122,7 +122,7 @@ def law_at(energy: Energy, y: Any, sigma: Any) -> AbstractEnergy:
     return energy.at(y=y, sigma=sigma)
 
 
-def in_chunks(program: Callable[..., Array], energy: Energy, *batches: Any) -> Array:
+def in_chunks(program: Callable[..., Array], energy: Any, *batches: Any) -> Array:
     """What a program makes of an energy and batches, so many points at a time."""
     num = len(batches[0])
     if num <= CHUNK:
@@ -135,7 +135,7 @@ def in_chunks(program: Callable[..., Array], energy: Energy, *batches: Any) -> A
 
 
 def _chunk(
-    program: Callable[..., Array], energy: Energy, batches: tuple[Any, ...], rows: slice
+    program: Callable[..., Array], energy: Any, batches: tuple[Any, ...], rows: slice
 ) -> Array:
     """Results for some rows; the last chunk is filled up, so that one program serves all."""
     parts = jax.tree.map(lambda batch: batch[rows], batches)

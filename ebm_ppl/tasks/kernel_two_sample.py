@@ -1,6 +1,5 @@
 """Do two samples follow one law? A test by the mean distance that a kernel sees."""
 
-import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -102,7 +101,7 @@ def _bandwidths(bandwidths: Any, squares: Float[np.ndarray, "num num"]) -> tuple
         for width in widths.tolist():
             check_positive("bandwidths", width)
         return tuple(float(width) for width in widths)
-    median = math.sqrt(float(np.median(squares[np.triu_indices(len(squares), 1)])))
+    median = float(np.median(np.sqrt(squares[np.triu_indices(len(squares), 1)])))
     if median == 0:
         raise ValueError(
             "`bandwidths` must be given where half of all pairs of points are one point, as the median "

@@ -105,7 +105,8 @@ def test_the_statistic_of_the_kernel_test_is_that_of_its_formula():
     median = np.median(
         [np.linalg.norm(a - b) for i, a in enumerate([*x, *y]) for b in [*x, *y][:i]]
     )
-    np.testing.assert_allclose(first.bandwidths, (median * np.array([0.25, 0.5, 1.0, 2.0, 4.0]))
+    scales = [0.25, 0.5, 1.0, 2.0, 4.0]
+    np.testing.assert_allclose(first.bandwidths, np.multiply(median, scales))
 
 
 def test_the_squared_discrepancy_of_normal_laws_is_met_on_average():
