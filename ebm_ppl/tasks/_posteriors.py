@@ -140,8 +140,10 @@ def warn_of_slow_mixing(mixing: Mixing, what: str, stacklevel: int = 3) -> None:
 def summarised(
     draws: Float[Array, "num chains samples *event"], probability: float
 ) -> tuple[Array, Array, Array, Array]:
-    """Mean, standard deviation and both ends of the interval."""
-    pooled = draws.reshape(len(draws), -1, *draws.shape[3:])
-    ends = jnp.array([0.5 - 0.5 * probability, 0.5 + 0.5 * probability])
-    lower, upper = jnp.quantile(pooled, ends, axis=1)
-    return pooled.mean(axis=1), pooled.std(axis=1), lower, upper
+    """Mean, standard deviation and both ends of the interval, summed up in double precision."""
+    pooled = np.asarray(draws, np.float64).reshape(len(draws), -1, *draws.shape[3:])
+    ends = [0.5 - 0.5 * probability, 0.5 + 0.5 * probability]
+    lower, upper = np.quantile(pooled, ends, axis=1)
+    summaries = pooled.mean(axis=1), pooled.std(axis=1), lower, upper
+    mean, spread, lower, upper = (jnp.asarray(one, dtype=float) for one in summaries)
+    return mean, spread, lower, upper

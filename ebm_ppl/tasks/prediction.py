@@ -54,17 +54,17 @@ def predict(
     $$P(y \mid x) \propto P(y)\, \frac{e^{-E(x \mid y)}}{Z(y)} \qquad \text{or} \qquad
     P(y \mid x) \propto e^{-E(x, y)}.$$
 
-    $Z(y)$ differs from class to class, and a class whose $\log Z$ is left out wins or loses by it. A joint energy
-    $E(x, y)$ has one $Z$ for all, which drops out, and its own prior: write it as a conditional energy whose
-    `_energy` is $E(x, y)$, and say `log_z=0.0`.
+    $Z(y)$ differs from class to class, and a class whose $\log Z$ is left out wins or loses by it. A joint
+    energy $E(x, y)$ has one $Z$ for all, which drops out, and its own prior: write it as a conditional energy
+    whose `_energy` is $E(x, y)$, and say `log_z=0.0`.
 
     Args:
         energy: The energy $E(x \mid y)$ or $E(x, y)$.
         x: Points, shape `(num, *event_shape)`.
         classes: The condition that stands for each class, shape `(num_classes, *condition_shape)`, such as
             `jnp.eye(10)` for one-hot vectors.
-        log_z: $\log Z(y)$ of each class, shape `(num_classes,)`; a callable from an energy to its $\log Z$, such
-            as `QuadratureNormalizer`; or a number where all are equal.
+        log_z: $\log Z(y)$ of each class, shape `(num_classes,)`; a callable from an energy to its $\log Z$,
+            such as `QuadratureNormalizer`; or a number where all are equal.
         log_prior: $\log P(y)$ of each class, up to a constant, shape `(num_classes,)`; `None` for equal ones.
         sigma: Level of noise of an energy that has levels, a number.
 

@@ -80,10 +80,10 @@ def regress(
 ) -> Regression:
     r"""Predict real quantities $x$ from conditions $y$, by an energy over $x$.
 
-    The energy is the whole law, $p(x \mid y) \propto \exp(-E(x \mid y))$, with as many modes as it likes. It is
-    drawn from, for all conditions in one compiled program, and searched for its mode
-    $\operatorname{argmin}_x E(x \mid y)$ by BFGS from the best draw of each chain. What is certain about $x$ is told
-    in two ways, at one probability $\pi$:
+    The energy is the whole law, $p(x \mid y) \propto \exp(-E(x \mid y))$, with as many modes as it likes. It
+    is drawn from, for all conditions in one compiled program, and searched for its mode
+    $\operatorname{argmin}_x E(x \mid y)$ by BFGS from the best draw of each chain. What is certain about $x$
+    is told in two ways, at one probability $\pi$:
 
     - the central interval of each coordinate, between the quantiles $(1 \mp \pi) / 2$ of its draws;
     - the region of highest density, $\{x : E(x \mid y) \le e\}$, with the quantile $\pi$ of the energies
@@ -122,11 +122,11 @@ def regress(
         >>> [round(x, 3) for x in found.mode[:, 0].tolist()]
         [2.0, 10.0]
         >>> print(f"[{found.lower[0, 0]:.1f}, {found.upper[0, 0]:.1f}]")
-        [0.4, 3.6]
+        [0.4, 3.7]
 
     References:
-        Y. LeCun, S. Chopra, R. Hadsell, M. Ranzato and F. J. Huang (2006). A tutorial on energy-based learning.
-        *Predicting Structured Data*. MIT Press.
+        Y. LeCun, S. Chopra, R. Hadsell, M. Ranzato and F. J. Huang (2006). A tutorial on energy-based
+        learning. *Predicting Structured Data*. MIT Press.
         F. K. Gustafsson, M. Danelljan, G. Bhat and T. B. Schön (2020). Energy-based models for deep
         probabilistic regression. *European Conference on Computer Vision*.
         R. J. Hyndman (1996). Computing and graphing highest density regions. *The American Statistician* 50.
