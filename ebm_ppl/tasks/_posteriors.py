@@ -128,7 +128,7 @@ def warn_of_slow_mixing(mixing: Mixing, what: str, stacklevel: int = 3) -> None:
     slow = int(np.sum(worst > R_HAT_LIMIT))
     if slow > 0:
         warnings.warn(
-            f"R-hat is above {R_HAT_LIMIT} in {slow} of {len(worst)} {what}, and {np.max(worst):.3g} in "
+            f"R-hat is above {R_HAT_LIMIT} in {slow} of {len(worst)} {what}, and {np.max(worst):.4g} in "
             f"number {np.argmax(worst)}: its chains have not mixed, and means and intervals may be off. "
             "More steps (`num_warmup`, `num_samples`) help chains that are slow; chains in different modes "
             "need a `kernel` that crosses between them, such as ReplicaExchange.",

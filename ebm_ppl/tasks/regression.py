@@ -97,7 +97,8 @@ def regress(
         rng_key: Random key.
         sigma: Level of noise of an energy that has levels, a number.
         kernel: What makes a kernel of a model: a kernel's class, or a function. By default HMC with one
-            trajectory length for all chains of a condition.
+            trajectory length for all chains of a condition; `lambda model: ReplicaExchange(MALA(model))`
+            for laws with modes far apart.
         num_warmup: Steps of warm-up.
         num_samples: Draws of each chain.
         num_chains: Chains for each condition.

@@ -68,7 +68,9 @@ class RestorationModel(eqx.Module):
     def _given_exactly(self) -> Event:
         law = ConditionedEnergy(FlatEnergy(self.energy), self.values, self.seen)
         free = jnp.asarray(numpyro.sample("free", EnergyDistribution(law, self.log_z)))
-        return numpyro.deterministic("x", joined(free, self.values, self.seen, self.shape))
+        x = joined(free, self.values, self.seen, self.shape)
+        numpyro.deterministic("x", x)
+        return x
 
 
 def restoration_model(
@@ -201,7 +203,8 @@ def restore(
         operator: A function that maps an array of shape `event_shape` to one of shape `observed_shape`, or a
             matrix of shape `(observed_size, event_size)`.
         kernel: What makes a kernel of a model: a kernel's class, or a function. By default HMC with one
-            trajectory length for all chains of an array.
+            trajectory length for all chains of an array; `lambda model: ReplicaExchange(MALA(model))`
+            for laws with modes far apart.
         num_warmup: Steps of warm-up.
         num_samples: Draws of each chain.
         num_chains: Chains for each array.

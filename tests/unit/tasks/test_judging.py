@@ -189,6 +189,22 @@ def test_the_accuracy_of_a_classifier_is_that_of_the_best_one():
     assert (low, high) == pytest.approx((interval.low, interval.high))
 
 
+@pytest.mark.parametrize("classifier", ["nearest_neighbours", "logistic"])
+def test_points_are_classified_by_what_was_trained_without_them(classifier):
+    """Equal laws in 20 dimensions, 20 runs of 120 points: above a half by at most five standard errors."""
+    found = [
+        classifier_two_sample_test(
+            normals(seed, 60, 20),
+            normals(10_000 + seed, 60, 20),
+            rng_key=KEY,
+            classifier=classifier,
+            num_permutations=1,
+        ).accuracy
+        for seed in range(20)
+    ]
+    assert np.mean(found) < 0.5 + 5 * 0.5 / np.sqrt(20 * 120)
+
+
 def test_logistic_regression_is_that_of_scikit_learn():
     x = normals(0, 80, 3)
     x = np.concatenate([x, np.ones((80, 1))], axis=1)

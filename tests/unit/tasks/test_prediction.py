@@ -116,6 +116,9 @@ def test_regression_by_a_normal_law():
 
 
 @pytest.mark.usefixtures("light_compilation")
+@pytest.mark.filterwarnings(
+    "ignore::ebm_ppl.partition.SlowMixingWarning"
+)  # weights are not asked for
 def test_the_mode_is_that_of_the_deeper_well_and_the_region_has_two_pieces():
     def wells(x, y):
         logits = jnp.stack([-((x - y) ** 2) / 0.5, jnp.log(0.6) - ((x + y) ** 2) / 0.5])
