@@ -5,6 +5,7 @@ from . import quadrature as quadrature
 from . import samplers as samplers
 from . import serialization as serialization
 from . import streaming as streaming
+from . import tasks as tasks
 from . import trainers as trainers
 from . import validation as validation
 from ._errors import DoublyIntractableError as DoublyIntractableError

@@ -18,6 +18,7 @@ IN_THE_REFERENCE = (
     "ebm_ppl.quadrature",
     "ebm_ppl.samplers",
     "ebm_ppl.streaming",
+    "ebm_ppl.tasks",
     "ebm_ppl.validation",
 )
 
