@@ -25,6 +25,7 @@ from ebm_ppl.energies._supports import real_support, same_support
 from ebm_ppl.trainers import _checkpoint
 from ebm_ppl.trainers._base import AbstractObjective, Model
 from ebm_ppl.trainers._batch import Batch
+from ebm_ppl.trainers._callback import Callback
 from ebm_ppl.trainers._checkpoint import Checkpoint
 from ebm_ppl.trainers._data import as_batch
 from ebm_ppl.trainers._decay import sparing_learned
@@ -119,6 +120,7 @@ def fit(
     ema_decay: float | Callable[[Array], Any] | None = None,
     validation: Validation | None = None,
     checkpoint: Checkpoint | None = None,
+    callback: Callback | None = None,
     max_refused: int = 10,
     standardise: bool = False,
     progress_bar: bool = True,
@@ -127,7 +129,7 @@ def fit(
 
     Each step draws what the objective needs, takes the gradient of the mean loss of a batch and hands it
     to the optimiser. All steps between two looks from Python (the progress bar, an evaluation, a
-    checkpoint) are one call of a compiled loop. A step of which anything is not finite is refused, and a
+    checkpoint, a callback) are one call of a compiled loop. A step of which anything is not finite is refused, and a
     warning at the end says how many were; others, that no parameter changed, that chains hardly moved, or
     that evaluations were not finite. Weight decay is for the energy alone: a log partition function that is
     learned beside it is left out. Fits whose steps do the same to arrays of the same shapes share one
@@ -153,6 +155,8 @@ def fit(
             schedule of the number of averaged steps, such as `polyak_averaging(start)`; `None` for none.
         validation: Evaluation on held-out data and early stopping.
         checkpoint: File for the complete state, from which the same call goes on if it was stopped.
+        callback: Function that is shown, every so many steps, the step, the model, the metrics and the
+            chains. It changes no bit of the fit.
         max_refused: Number of refused steps in a row that stops the fit.
         standardise: Whether to train in standard units: on columns less their means, in units of their
             standard deviations, found in double precision. `energy`, the objective's own settings and
@@ -191,7 +195,7 @@ def fit(
         >>> bool(jnp.abs(fit.energy.loc - data.mean()) < 0.2)
         True
     """
-    _check_kinds(energy, objective, optimizer, validation, checkpoint)
+    _check_kinds(energy, objective, optimizer, validation, checkpoint, callback)
     check_key("rng_key", rng_key)
     check_count("max_refused", max_refused)
     check_flag("standardise", standardise)
@@ -204,6 +208,7 @@ def fit(
             max_refused=max_refused,
             progress_bar=bool(progress_bar),
             checkpoint=checkpoint and (os.fspath(checkpoint.path), checkpoint.every),
+            callback=callback and callback.every,
         )
         processes.check_copies(rng_key=rng_key, energy=energy, data=given[1:])
         units = _units(energy, data) if standardise else None
@@ -257,7 +262,8 @@ def fit(
                     f"`num_steps` must be at least the {step} of the checkpoint; got {num_steps}."
                 )
 
-            boundaries = [part.every for part in (validation, checkpoint) if part is not None]
+            looks = (validation, checkpoint, callback)
+            boundaries = [part.every for part in looks if part is not None]
             lengths = ChunkLengths(boundaries, num_steps, hurried=progress_bar)
             stopped = watch is not None and watch.is_over(best)
             is_hidden = not (progress_bar and processes.is_first)
@@ -285,6 +291,8 @@ def fit(
                     is_due = checkpoint is not None and step % checkpoint.every == 0
                     if keeper is not None and (is_last or is_due):
                         keeper.keep(step, (state, best), recorder.to_arrays())
+                    if callback is not None and (is_last or callback.is_due(step)):
+                        callback.show(trainer, state, recorder, units)
                     if progress_bar:
                         bar.update(count)
                         bar.set_postfix_str(_summary(metrics), refresh=False)
@@ -335,7 +343,7 @@ def _units(energy: Any, data: Any) -> Units:
 
 
 def _check_kinds(
-    energy: Any, objective: Any, optimizer: Any, validation: Any, checkpoint: Any
+    energy: Any, objective: Any, optimizer: Any, validation: Any, checkpoint: Any, callback: Any
 ) -> None:
     """Refuse what is easily given in place of something else, such as a class or a number."""
     kinds = (AbstractEnergy, AbstractConditionalEnergy)
@@ -345,6 +353,8 @@ def _check_kinds(
     check_instance("optimizer", optimizer, transformations, "an Optax transformation")
     check_instance("validation", validation, (Validation, type(None)), "a `Validation` or None")
     check_instance("checkpoint", checkpoint, (Checkpoint, type(None)), "a `Checkpoint` or None")
+    bound = "a `Callback(function, every=...)` or None"
+    check_instance("callback", callback, (Callback, type(None)), bound)
 
 
 def _objective_bound(objective: Any) -> str:
