@@ -42,6 +42,7 @@ from ebm_ppl.trainers._history import History, Recorder
 from ebm_ppl.trainers._loop import ChunkLengths, raise_diverged, raise_troubled, run_chunk
 from ebm_ppl.trainers._standard_errors import StandardErrors, standard_errors
 from ebm_ppl.trainers._step import Optimizer, Trainer, TrainState
+from ebm_ppl.trainers._transform import Transform
 from ebm_ppl.trainers._units import Units
 
 _DEFAULT_BATCH_SIZE = 256
@@ -61,6 +62,7 @@ class Fit:
         objective: The objective.
         data: The examples that it learned from; in `units`, as `state` is.
         units: The means and standard deviations by which the data were standardised, or `None`.
+        transform: What was done to the examples of each step, or `None`.
     """
 
     energy: Any
@@ -71,6 +73,7 @@ class Fit:
     objective: AbstractObjective
     data: Batch
     units: Units | None = None
+    transform: Transform | None = None
 
     @property
     def num_refused(self) -> int:
@@ -101,6 +104,7 @@ class Fit:
             carried=state.carried,
             step=int(state.step),
             num_averaged=num_averaged,
+            transform=self.transform,
         )
 
 
@@ -123,17 +127,18 @@ def fit(
     callback: Callback | None = None,
     max_refused: int = 10,
     standardise: bool = False,
+    transform: Transform | None = None,
     progress_bar: bool = True,
 ) -> Fit:
     r"""Train an energy on data.
 
     Each step draws what the objective needs, takes the gradient of the mean loss of a batch and hands it
     to the optimiser. All steps between two looks from Python (the progress bar, an evaluation, a
-    checkpoint, a callback) are one call of a compiled loop. A step of which anything is not finite is refused, and a
-    warning at the end says how many were; others, that no parameter changed, that chains hardly moved, or
-    that evaluations were not finite. Weight decay is for the energy alone: a log partition function that is
-    learned beside it is left out. Fits whose steps do the same to arrays of the same shapes share one
-    compiled program, whatever objects they were given.
+    checkpoint, a callback) are one call of a compiled loop. A step of which anything is not finite is
+    refused, and a warning at the end says how many were; others, that no parameter changed, that chains
+    hardly moved, or that evaluations were not finite. Weight decay is for the energy alone: a log partition
+    function that is learned beside it is left out. Fits whose steps do the same to arrays of the same shapes
+    share one compiled program, whatever objects they were given.
 
     Args:
         energy: The energy to start from; a conditional one if `condition` or `sigma` is given.
@@ -163,6 +168,11 @@ def fit(
             the metric of `validation` then refer to standard units. The energy of the fit is an
             `AffineEnergy` in the units of the data, and so is a learned log Z; standard errors are those
             of the parameters, which stay in standard units.
+        transform: What is done to the points of each step before the objective sees them, such as
+            augmentation or fresh dequantisation noise: a pure function `(rng_key, x) -> x` of a key of the
+            step and of any number of points, shape `(num_points, *event_shape)`, that keeps their shape and
+            type. A step of which it makes something not finite is refused. Held-out examples stay as they
+            are.
         progress_bar: Whether to show progress, with the loss, the energy gap where the objective has
             one, and the gradient norm.
 
@@ -199,6 +209,7 @@ def fit(
     check_key("rng_key", rng_key)
     check_count("max_refused", max_refused)
     check_flag("standardise", standardise)
+    _check_transform(transform, standardise)
     given = (energy, data, condition, sigma, None if validation is None else validation.data)
     with together(fit.__name__, given) as processes:
         processes.check_alike(
@@ -222,7 +233,7 @@ def fit(
             examples, held_out = validation.hold_out(energy, examples, key_split)
         if batch_size is None:
             batch_size = min(_DEFAULT_BATCH_SIZE, examples.num_examples)
-        trainer = Trainer(objective, optimizer, batch_size, condition_dropout, ema_decay)
+        trainer = Trainer(objective, optimizer, batch_size, condition_dropout, ema_decay, transform)
         num_steps = _checked_num_steps(num_steps, num_epochs, examples.num_examples // batch_size)
         # A fit of refused steps alone has learned nothing.
         max_refused = min(max_refused, num_steps)
@@ -233,7 +244,8 @@ def fit(
         layout = layout_of(state)
         start = state.model
         check_parameters(start)
-        warn_of_constant_data(energy, examples)
+        if transform is None:  # which may be the noise that a column lacks
+            warn_of_constant_data(energy, examples)
         trainer = dataclasses.replace(trainer, optimizer=sparing_learned(optimizer, start))
         best = placed_like(Best.none_yet(trainer.averaged_model(state)), examples)
         recorder = Recorder()
@@ -320,6 +332,7 @@ def fit(
             objective=objective,
             data=examples,
             units=units,
+            transform=transform,
         )
 
 
@@ -340,6 +353,21 @@ def _units(energy: Any, data: Any) -> Units:
     with jax.enable_x64(True):  # reads the data as they are, and refuses what is no data set
         as_batch(energy, data)
     return Units.of(data, energy.event_shape)
+
+
+def _check_transform(transform: Any, standardise: bool) -> None:
+    """Refuse what is no function, and one that would be given points in other units than it expects."""
+    if transform is None:
+        return
+    if not callable(transform):
+        raise ValueError(
+            f"`transform` must be a function of a random key and points, or None; got {transform!r}."
+        )
+    if standardise:
+        raise ValueError(
+            "`transform` must be None with `standardise=True`, which changes the units of the points; got "
+            f"{transform!r}. Standardise the data yourself, and write the transform in those units."
+        )
 
 
 def _check_kinds(

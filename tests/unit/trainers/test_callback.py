@@ -144,7 +144,9 @@ def test_chains_are_those_of_the_objective(objective, energy, data, shape):
 
 def test_bad_settings_are_refused_by_name(monkeypatch):
     monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
-    with pytest.raises(ValueError, match="`function` must be a function of a `FitProgress`; got 'p"):
+    with pytest.raises(
+        ValueError, match="`function` must be a function of a `FitProgress`; got 'p"
+    ):
         Callback("print")
     with pytest.raises(ValueError, match="`every` must be an integer of at least 1; got 0"):
         Callback(print, 0)
