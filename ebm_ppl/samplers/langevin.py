@@ -106,7 +106,7 @@ class Langevin(AbstractUnadjustedKernel):
         noise_scale: Any = None,
         init_strategy: Callable = init_to_uniform,
         max_gradient: Any = None,
-        box: tuple[float, float] | None = None,
+        box: tuple[float | int, float | int] | None = None,
     ) -> None:
         super().__init__(
             model,

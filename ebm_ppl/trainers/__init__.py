@@ -1,5 +1,6 @@
 """Training without knowing the partition function: one loop, one objective a file."""
 
+from ebm_ppl.trainers import recipes as recipes
 from ebm_ppl.trainers._base import AbstractObjective as AbstractObjective
 from ebm_ppl.trainers._base import Model as Model
 from ebm_ppl.trainers._base import Prepared as Prepared
