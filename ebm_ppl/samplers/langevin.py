@@ -211,10 +211,8 @@ def _checked_box(box: Any, dense_mass: DenseMass) -> tuple[float, float]:
             f"`box` must be None with a dense mass matrix; got {box!r}. A diagonal one leaves the law of the "
             "box as it is."
         )
-    is_pair = isinstance(box, (tuple, list)) and len(box) == 2
-    ends = tuple(float(end) for end in box) if is_pair else ()
-    if not (is_pair and all(map(math.isfinite, ends)) and ends[0] < ends[1]):
-        raise ValueError(
-            f"`box` must be two finite numbers (low, high), low below high; got {box!r}."
-        )
-    return ends
+    if isinstance(box, (tuple, list)) and len(box) == 2:
+        low, high = float(box[0]), float(box[1])
+        if math.isfinite(low) and math.isfinite(high) and low < high:
+            return low, high
+    raise ValueError(f"`box` must be two finite numbers (low, high), low below high; got {box!r}.")

@@ -88,10 +88,10 @@ class Callback:
             units: Units in which the fit learns, if they are not those of the data.
         """
         step = int(state.step)
-        models = trainer.averaged_model(state), state.model
+        model, current = trainer.averaged_model(state), state.model
         chains = trainer.objective.chains(state.carried)
         if units is not None:
-            models = tuple(units.restored(model) for model in models)
+            model, current = units.restored(model), units.restored(current)
             chains = None if chains is None else units.restore(chains)
         metrics = recorder.since((step - 1) // self.every * self.every)
-        self.function(FitProgress(step, *models, metrics, chains))
+        self.function(FitProgress(step, model, current, metrics, chains))

@@ -94,10 +94,10 @@ def nijkamp(event_shape: tuple[int, ...], num_chains: int = 100) -> ReplayBuffer
 
     The numbers are those of `cifar10_nonconvergent.json` in the authors' code: 150 moves $x - \nabla E$ with
     noise of standard deviation 0.01, all chains started afresh at each step, uniform on [-1, 1]; nothing is
-    clipped, kept in a box or penalised. The energy there is in units of $\epsilon^2 / 2$, so
-    that $U = 2 E / \epsilon^2$ is sampled at a temperature of 1, and $E$ at $0.01^2 / 2 = 5 \times 10^{-5}$. The data
-    have noise of standard deviation 0.03 (`fit`'s `transform` adds it), and the optimiser beside it is Adam of
-    rate 1e-4, for batches of 100.
+    clipped, kept in a box or penalised. The network there is $\epsilon^2 / 2$ times the energy, so that the
+    latter is sampled at a temperature of 1, and the network, which is $E$ here, at $0.01^2 / 2 = 5 \times
+    10^{-5}$. The data have noise of standard deviation 0.03 (`fit`'s `transform` adds it), and the optimiser
+    beside it is Adam of rate 1e-4, for batches of 100.
 
     Args:
         event_shape: Shape of an image.
@@ -124,10 +124,10 @@ def nijkamp(event_shape: tuple[int, ...], num_chains: int = 100) -> ReplayBuffer
 def grathwohl(event_shape: tuple[int, ...], buffer_size: int = 10_000) -> ReplayBufferCD:
     r"""The negative phase of Grathwohl et al. (2020), for pixels in [-1, 1].
 
-    The numbers are the defaults of the authors' code: 20 moves $x - \nabla E$ with noise of standard deviation
-    0.01, a buffer of 10,000 chains that start uniform on [-1, 1], and a chain begun afresh with probability
-    0.05; nothing is clipped, kept in a box or penalised. The effective temperature is $0.01^2 / 2 = 5 \times
-    10^{-5}$. The data have noise of standard deviation 0.03 (`fit`'s `transform` adds it), and the optimiser
+    The numbers are the defaults of the authors' code: 20 moves $x - \nabla E$ with noise of standard
+    deviation 0.01, a buffer of 10,000 chains that start uniform on [-1, 1], and a chain begun afresh with
+    probability 0.05; nothing is clipped, kept in a box or penalised. The effective temperature is
+    $0.01^2 / 2 = 5 \times 10^{-5}$. The data have noise of standard deviation 0.03 (`fit`'s `transform` adds it), and the optimiser
     beside it is Adam of rate 1e-4, for batches of 64.
 
     Args:
