@@ -127,8 +127,8 @@ def grathwohl(event_shape: tuple[int, ...], buffer_size: int = 10_000) -> Replay
     The numbers are the defaults of the authors' code: 20 moves $x - \nabla E$ with noise of standard
     deviation 0.01, a buffer of 10,000 chains that start uniform on [-1, 1], and a chain begun afresh with
     probability 0.05; nothing is clipped, kept in a box or penalised. The effective temperature is
-    $0.01^2 / 2 = 5 \times 10^{-5}$. The data have noise of standard deviation 0.03 (`fit`'s `transform` adds it), and the optimiser
-    beside it is Adam of rate 1e-4, for batches of 64.
+    $0.01^2 / 2 = 5 \times 10^{-5}$. The data have noise of standard deviation 0.03 (`fit`'s `transform` adds
+    it), and the optimiser beside it is Adam of rate 1e-4, for batches of 64.
 
     Args:
         event_shape: Shape of an image.
