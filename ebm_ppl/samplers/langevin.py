@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 from numpyro.infer import init_to_uniform
 
 from ebm_ppl._checks import check_positive, is_traced
-from ebm_ppl._types import PotentialFn
+from ebm_ppl._types import PotentialFn, Scalar
 from ebm_ppl.samplers._contract import (
     AbstractUnadjustedKernel,
     KernelState,
@@ -32,6 +32,18 @@ class Langevin(AbstractUnadjustedKernel):
     / T)$ at the effective temperature $T = \sigma^2 / (2 \epsilon)$, which is the target only if $T
     = 1$.
 
+    Two more settings of that literature change the law, and say so (`invariant_law`, `bias_order`):
+
+    - `max_gradient` $c$ puts $\max(-c, \min(c, \nabla U))$, coordinate by coordinate, in the place of the
+      gradient. As the step size vanishes the law becomes that of a drift which is seldom a gradient; on
+      the line it is that of the potential whose slope is the clipped one.
+    - `box` $(a, b)$ puts every coordinate that a move takes outside $[a, b]$ on its nearer end. As the step
+      size vanishes, at a temperature of 1, the law becomes the target restricted to the box, which for a
+      target on the whole space is another law; the ends hold atoms of mass $O(\sqrt{\epsilon})$, so the
+      bias is of that order.
+
+    The history of a fit has the shares of moves and coordinates that they change, and the temperature.
+
     Args:
         model: NumPyro model; exactly one of `model` and `potential_fn` is given.
         potential_fn: Potential energy of an unconstrained position, an array or a pytree.
@@ -43,11 +55,16 @@ class Langevin(AbstractUnadjustedKernel):
             within which it is, such as `[("w",), ("x", "y")]`; `inverse_mass_matrix` may then be a
             dictionary with the blocks for keys, whose sites it has in the order of the key.
         noise_scale: Standard deviation $\sigma$ of the noise; `None` for $\sqrt{2 \epsilon}$.
+        max_gradient: Largest absolute value $c$ of a coordinate of the gradient that a move follows, in
+            whitened coordinates, which are those of the position unless there is a mass matrix; `None`
+            for no bound.
+        box: Ends `(low, high)` of the interval in which every unconstrained coordinate is kept; `None`
+            for all reals. Chains may start outside.
         init_strategy: NumPyro initialisation strategy for models.
 
     Raises:
-        ValueError: If not exactly one of `model` and `potential_fn` is given, or an argument is
-            outside its bounds.
+        ValueError: If not exactly one of `model` and `potential_fn` is given, an argument is outside its
+            bounds, or there is a box with a dense mass matrix, whose reflected diffusion has another law.
 
     Warns:
         UserWarning: If the effective temperature is not 1.
@@ -68,6 +85,12 @@ class Langevin(AbstractUnadjustedKernel):
         Parisi (1981). Correlation functions and computer simulations. Nuclear Physics B 180.
         Roberts & Tweedie (1996). Exponential convergence of Langevin distributions and their
         discrete approximations. Bernoulli 2.
+        Costantini, Pacchiarotti & Sartoretto (1998). Numerical approximation for functionals of
+        reflecting diffusion processes. SIAM Journal on Applied Mathematics 58. (Of the box: order 1/2.)
+        Bubeck, Eldan & Lehec (2018). Sampling from a log-concave distribution with projected Langevin
+        Monte Carlo. Discrete & Computational Geometry 59.
+        Du & Mordatch (2019). Implicit generation and modeling with energy based models. Advances in
+        Neural Information Processing Systems 32. (Gradients clipped by coordinate, pixels in a box.)
     """
 
     bias_order = 1
@@ -82,6 +105,8 @@ class Langevin(AbstractUnadjustedKernel):
         dense_mass: DenseMass = False,
         noise_scale: Any = None,
         init_strategy: Callable = init_to_uniform,
+        max_gradient: Any = None,
+        box: tuple[float | int, float | int] | None = None,
     ) -> None:
         super().__init__(
             model,
@@ -93,11 +118,18 @@ class Langevin(AbstractUnadjustedKernel):
             init_strategy=init_strategy,
         )
         self._noise_scale = noise_scale
-        if noise_scale is None:
-            return
-        check_positive("noise_scale", noise_scale)
+        self._max_gradient = max_gradient
+        self._box = None if box is None else _checked_box(box, dense_mass)
+        if max_gradient is not None:
+            check_positive("max_gradient", max_gradient)
+        if noise_scale is not None:
+            check_positive("noise_scale", noise_scale)
         temperature = self.effective_temperature
-        if not is_traced(temperature) and not math.isclose(temperature, 1.0, rel_tol=1e-6):
+        is_at_one = not is_traced(temperature) and math.isclose(temperature, 1.0, rel_tol=1e-6)
+        if not (is_at_one and max_gradient is None and box is None):
+            # What the class claims, this kernel does not.
+            self.bias_order = None  # pyright: ignore[reportAttributeAccessIssue]
+        if not is_traced(temperature) and not is_at_one:
             warnings.warn(
                 f"`noise_scale={noise_scale}` with `step_size={step_size}` samples approximately "
                 f"exp(-U / T) at the temperature T = {float(temperature):.6g}, not exp(-U).",
@@ -117,12 +149,31 @@ class Langevin(AbstractUnadjustedKernel):
             return 1.0
         return self._noise_scale**2 / (2 * self._step_size)
 
+    @property
+    def invariant_law(self) -> str:
+        r"""The law that chains of small steps have, in words; "exp(-U)" without any of the settings.
+
+        With a clipped gradient in more than one dimension nobody knows it.
+        """
+        law = "exp(-U)"
+        if self._noise_scale is not None and is_traced(self.effective_temperature):
+            law = "exp(-U / T)"
+        elif self.effective_temperature != 1:
+            law = f"exp(-U / T) at T = {float(self.effective_temperature):.3g}"
+        if self._max_gradient is not None:
+            law = f"{law}, but of the drift of a gradient clipped at {self._max_gradient} by coordinate"
+        if self._box is not None:
+            law = f"{law}, restricted to [{self._box[0]:g}, {self._box[1]:g}] in each coordinate"
+        return law
+
     def get_diagnostics_str(self, state: KernelState) -> str:
-        """Step size and share of finite steps, and the temperature where it is not 1."""
+        """Step size and share of finite steps, and what changes the law: temperature, clipping and box."""
         text = super().get_diagnostics_str(state)
-        if self._noise_scale is None:
-            return text
-        return f"{text}. temperature={float(self.effective_temperature):.3g}"
+        if self._noise_scale is not None:
+            text = f"{text}. temperature={float(self.effective_temperature):.3g}"
+        if self._max_gradient is not None:
+            text = f"{text}. max. gradient={float(self._max_gradient):.3g}"
+        return text if self._box is None else f"{text}. box={self._box}"
 
     def move(
         self,
@@ -132,8 +183,36 @@ class Langevin(AbstractUnadjustedKernel):
         auxiliary: tuple[()],
         settings: Settings,
     ) -> tuple[Point, tuple[()]]:
-        r"""$w - \epsilon \nabla U(w) + \sigma \xi$."""
+        r"""$w - \epsilon \nabla U(w) + \sigma \xi$, with the gradient clipped and the end in the box."""
         step_size = settings.step_size
         scale = jnp.sqrt(2 * step_size) if self._noise_scale is None else self._noise_scale
-        position = start.position - step_size * start.gradient + scale * noise
-        return target.evaluate(position), auxiliary
+        gradient, bound = start.gradient, self._max_gradient
+        if bound is not None:
+            gradient = jnp.clip(gradient, -bound, bound)
+        position = start.position - step_size * gradient + scale * noise
+        if self._box is None:
+            return target.evaluate(position), auxiliary
+        return target.evaluate_at(jnp.clip(target.unwhitened(position), *self._box)), auxiliary
+
+    def departures(self, start: Point, end: Point) -> dict[str, Scalar]:
+        """`clipped_moves`, whether the gradient was clipped; `at_box`, the share of coordinates there."""
+        shares = {}
+        if self._max_gradient is not None:
+            shares["clipped_moves"] = jnp.any(jnp.abs(start.gradient) > self._max_gradient)
+        if self._box is not None:
+            shares["at_box"] = jnp.mean((end.z <= self._box[0]) | (end.z >= self._box[1]))
+        return {name: share.astype(end.z.dtype) for name, share in shares.items()}
+
+
+def _checked_box(box: Any, dense_mass: DenseMass) -> tuple[float, float]:
+    """The ends of a box; with a dense mass matrix there is none."""
+    if dense_mass is not False:
+        raise ValueError(
+            f"`box` must be None with a dense mass matrix; got {box!r}. A diagonal one leaves the law of the "
+            "box as it is."
+        )
+    if isinstance(box, (tuple, list)) and len(box) == 2:
+        low, high = float(box[0]), float(box[1])
+        if math.isfinite(low) and math.isfinite(high) and low < high:
+            return low, high
+    raise ValueError(f"`box` must be two finite numbers (low, high), low below high; got {box!r}.")

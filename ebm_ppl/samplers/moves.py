@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from ebm_ppl._checks import check_count, check_positive
 from ebm_ppl._schedule import Schedule, check_positive_schedule, value_at
 from ebm_ppl._types import Position, PotentialFn, PRNGKey, Scalar
-from ebm_ppl.samplers._contract import run_short_chain
+from ebm_ppl.samplers._contract import run_recorded_chain
 
 Kernels: TypeAlias = Any
 """A kernel class, any callable that takes `potential_fn=` and returns a kernel, `Moves`, or a sequence of
@@ -128,19 +128,40 @@ class Moves(eqx.Module):
         Returns:
             The position after, and the mean acceptance probability of all turns.
         """
+        z, record = self.run_recorded(potential_fn, z, rng_key, step)
+        return z, record["accept_prob"]
+
+    def run_recorded(
+        self, potential_fn: PotentialFn, z: Position, rng_key: PRNGKey, step: Any = 0
+    ) -> tuple[Position, dict[str, Scalar]]:
+        """As `run`, with all that is to be known of the steps.
+
+        Args:
+            potential_fn: The potential.
+            z: Unconstrained position.
+            rng_key: Random key.
+            step: Where schedules are read.
+
+        Returns:
+            The position after, and means by name: `accept_prob` over all turns, and the departures of
+            unadjusted kernels, such as `clipped_moves` and `at_box` of `Langevin`, over the turns that
+            have them.
+        """
         if not (self.take_turns or callable(self.num_steps)):
             [kernel] = self.kernels(potential_fn, step)
-            return run_short_chain(kernel, z, self.num_steps, rng_key)
+            return run_recorded_chain(kernel, z, self.num_steps, rng_key)
 
-        def sweep(number: Any, carry: tuple[Position, Scalar]) -> tuple[Position, Scalar]:
+        def sweep(number: Any, carry: tuple[Position, Any]) -> tuple[Position, Any]:
             z, total = carry
             key = jax.random.fold_in(rng_key, number)
-            z, accept_prob = self._sweep(potential_fn, z, key, step)
-            return z, total + accept_prob
+            z, record = self._sweep(potential_fn, z, key, step)
+            return z, jax.tree.map(jnp.add, total, record)
 
         count = self._count_at(step)
-        z, total = jax.lax.fori_loop(0, count, sweep, (z, jnp.zeros(())))
-        return z, total / count
+        shapes = jax.eval_shape(lambda z: self._sweep(potential_fn, z, rng_key, step)[1], z)
+        zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
+        z, total = jax.lax.fori_loop(0, count, sweep, (z, zeros))
+        return z, jax.tree.map(lambda value: value / count, total)
 
     def repeated(self, num_times: int) -> "Moves":
         """All of these moves, so many times.
@@ -154,17 +175,17 @@ class Moves(eqx.Module):
 
     def _sweep(
         self, potential_fn: PotentialFn, z: Position, rng_key: PRNGKey, step: Any
-    ) -> tuple[Position, Scalar]:
+    ) -> tuple[Position, dict[str, Scalar]]:
         """One step of the kernel, or one turn of each."""
         if not self.take_turns:
             [kernel] = self.kernels(potential_fn, step)
-            return run_short_chain(kernel, z, 1, rng_key)
-        accept_probs = []
+            return run_recorded_chain(kernel, z, 1, rng_key)
+        records = []
         keys = jax.random.split(rng_key, len(self.kernel))
         for turn, key in zip(self.kernel, keys, strict=True):
-            z, accept_prob = turn.run(potential_fn, z, key, step)
-            accept_probs.append(accept_prob)
-        return z, jnp.mean(jnp.stack(accept_probs))
+            z, record = turn.run_recorded(potential_fn, z, key, step)
+            records.append(record)
+        return z, _means(records)
 
     def _count_at(self, step: Any) -> Any:
         """How many steps or sweeps, where schedules are read."""
@@ -195,6 +216,13 @@ def as_moves(kernel: Kernels, num_steps: int) -> Moves:
     check_count("num_steps", num_steps)
     moves = kernel if isinstance(kernel, Moves) else Moves(kernel)
     return moves.repeated(num_steps)
+
+
+def _means(records: Sequence[dict[str, Scalar]]) -> dict[str, Scalar]:
+    """The mean of each name over the records that have it."""
+    names = {name: None for record in records for name in record}
+    found = {name: [record[name] for record in records if name in record] for name in names}
+    return {name: jnp.mean(jnp.stack(values)) for name, values in found.items()}
 
 
 def _as_turns(kernel: Kernels) -> Any:

@@ -1,5 +1,6 @@
 """Training without knowing the partition function: one loop, one objective a file."""
 
+from ebm_ppl.trainers import recipes as recipes
 from ebm_ppl.trainers._base import AbstractObjective as AbstractObjective
 from ebm_ppl.trainers._base import Model as Model
 from ebm_ppl.trainers._base import Prepared as Prepared
@@ -8,6 +9,8 @@ from ebm_ppl.trainers._batch import Condition as Condition
 from ebm_ppl.trainers._batch import at as at
 from ebm_ppl.trainers._batch import energies_of as energies_of
 from ebm_ppl.trainers._batch import per_example as per_example
+from ebm_ppl.trainers._callback import Callback as Callback
+from ebm_ppl.trainers._callback import FitProgress as FitProgress
 from ebm_ppl.trainers._centring import centred as centred
 from ebm_ppl.trainers._checkpoint import Checkpoint as Checkpoint
 from ebm_ppl.trainers._checkpoint import CheckpointWarning as CheckpointWarning

@@ -50,7 +50,7 @@ class AbstractObjective(eqx.Module):
     To write an objective, subclass, declare its settings as fields, state the claims, implement
     `losses`, and override what else it needs: `init` if it learns or carries something, `prepare` if
     it draws something, `sensitivity` if what it draws follows a law that depends on the model,
-    `for_held_out` if what it carries belongs to single examples. One
+    `for_held_out` if what it carries belongs to single examples, `chains` if it carries some. One
     example is one energy and one point: `per_example` maps over the batch and takes a conditional
     energy at each example's condition, so an objective that is written with it serves both.
 
@@ -153,6 +153,17 @@ class AbstractObjective(eqx.Module):
             By default what the fit carries; something else if that belongs to the fit's own examples.
         """
         return carried
+
+    def chains(self, carried: Any) -> Array | None:
+        """The points of the chains that are carried, for whoever looks at a running fit.
+
+        Args:
+            carried: What the fit carries.
+
+        Returns:
+            Points, the event shape last; by default `None`.
+        """
+        return None
 
     def trouble(self, metrics: Mapping[str, np.ndarray]) -> str | None:
         """What the metrics of some steps say against going on; a fit is stopped with it.

@@ -49,11 +49,25 @@ def as_batch(energy: Any, data: Any, condition: Any = None, sigma: Any = None) -
     """
     points = _as_examples("data", data, energy.event_shape)
     if not is_traced(points):
-        inside = _per_row(energy.support, points)
-        _check_rows("data", points, inside, f"lie in the energy's support {energy.support!r}")
+        _check_support("data", energy, points)
     y, levels = _conditions(energy, condition, len(points)), _levels(energy, sigma, len(points))
     conditions = None if y is None and levels is None else Condition(y, levels)
     return Batch(points, conditions, jnp.arange(len(points)))
+
+
+def check_points(name: str, energy: Any, points: Array) -> None:
+    """Refuse points of which one is not finite or outside an energy's support.
+
+    Args:
+        name: What to call them.
+        energy: An energy, or a conditional one.
+        points: Points, shape `(num_points, *event_shape)`.
+
+    Raises:
+        ValueError: If one is; it names the first.
+    """
+    _check_finite(name, points, points)
+    _check_support(name, energy, points)
 
 
 def split_off(data: Batch, fraction: float, rng_key: PRNGKey) -> tuple[Batch, Batch]:
@@ -142,10 +156,21 @@ def _as_examples(name: str, values: Any, shape: tuple[int, ...]) -> Array:
     with np.errstate(over="ignore"):  # what is too large for the precision is refused below
         points = jnp.array(array, dtype=float, copy=not isinstance(array, jax.Array))
     if not is_traced(points):
-        is_finite = jnp.isfinite if spans(points) else np.isfinite
-        _check_rows(name, values, _per_row(is_finite, points), "be finite everywhere")
+        _check_finite(name, values, points)
         check_resolution(name, array if spans(array) else np.asarray(array), points.dtype)
     return points
+
+
+def _check_finite(name: str, values: Any, points: Array) -> None:
+    """Refuse points that are not finite; `values` is what they were made of."""
+    is_finite = jnp.isfinite if spans(points) else np.isfinite
+    _check_rows(name, values, _per_row(is_finite, points), "be finite everywhere")
+
+
+def _check_support(name: str, energy: Any, points: Array) -> None:
+    """Refuse points outside an energy's support."""
+    inside = _per_row(energy.support, points)
+    _check_rows(name, points, inside, f"lie in the energy's support {energy.support!r}")
 
 
 def _per_row(test: Callable[[Any], Any], points: Array) -> np.ndarray:

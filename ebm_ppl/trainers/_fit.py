@@ -25,6 +25,7 @@ from ebm_ppl.energies._supports import real_support, same_support
 from ebm_ppl.trainers import _checkpoint
 from ebm_ppl.trainers._base import AbstractObjective, Model
 from ebm_ppl.trainers._batch import Batch
+from ebm_ppl.trainers._callback import Callback
 from ebm_ppl.trainers._checkpoint import Checkpoint
 from ebm_ppl.trainers._data import as_batch
 from ebm_ppl.trainers._decay import sparing_learned
@@ -41,6 +42,7 @@ from ebm_ppl.trainers._history import History, Recorder
 from ebm_ppl.trainers._loop import ChunkLengths, raise_diverged, raise_troubled, run_chunk
 from ebm_ppl.trainers._standard_errors import StandardErrors, standard_errors
 from ebm_ppl.trainers._step import Optimizer, Trainer, TrainState
+from ebm_ppl.trainers._transform import Transform
 from ebm_ppl.trainers._units import Units
 
 _DEFAULT_BATCH_SIZE = 256
@@ -60,6 +62,7 @@ class Fit:
         objective: The objective.
         data: The examples that it learned from; in `units`, as `state` is.
         units: The means and standard deviations by which the data were standardised, or `None`.
+        transform: What was done to the examples of each step, or `None`.
     """
 
     energy: Any
@@ -70,6 +73,7 @@ class Fit:
     objective: AbstractObjective
     data: Batch
     units: Units | None = None
+    transform: Transform | None = None
 
     @property
     def num_refused(self) -> int:
@@ -100,6 +104,7 @@ class Fit:
             carried=state.carried,
             step=int(state.step),
             num_averaged=num_averaged,
+            transform=self.transform,
         )
 
 
@@ -119,19 +124,21 @@ def fit(
     ema_decay: float | Callable[[Array], Any] | None = None,
     validation: Validation | None = None,
     checkpoint: Checkpoint | None = None,
+    callback: Callback | None = None,
     max_refused: int = 10,
     standardise: bool = False,
+    transform: Transform | None = None,
     progress_bar: bool = True,
 ) -> Fit:
     r"""Train an energy on data.
 
     Each step draws what the objective needs, takes the gradient of the mean loss of a batch and hands it
     to the optimiser. All steps between two looks from Python (the progress bar, an evaluation, a
-    checkpoint) are one call of a compiled loop. A step of which anything is not finite is refused, and a
-    warning at the end says how many were; others, that no parameter changed, that chains hardly moved, or
-    that evaluations were not finite. Weight decay is for the energy alone: a log partition function that is
-    learned beside it is left out. Fits whose steps do the same to arrays of the same shapes share one
-    compiled program, whatever objects they were given.
+    checkpoint, a callback) are one call of a compiled loop. A step of which anything is not finite is
+    refused, and a warning at the end says how many were; others, that no parameter changed, that chains
+    hardly moved, or that evaluations were not finite. Weight decay is for the energy alone: a log partition
+    function that is learned beside it is left out. Fits whose steps do the same to arrays of the same shapes
+    share one compiled program, whatever objects they were given.
 
     Args:
         energy: The energy to start from; a conditional one if `condition` or `sigma` is given.
@@ -153,12 +160,19 @@ def fit(
             schedule of the number of averaged steps, such as `polyak_averaging(start)`; `None` for none.
         validation: Evaluation on held-out data and early stopping.
         checkpoint: File for the complete state, from which the same call goes on if it was stopped.
+        callback: Function that is shown, every so many steps, the step, the model, the metrics and the
+            chains. It changes no bit of the fit.
         max_refused: Number of refused steps in a row that stops the fit.
         standardise: Whether to train in standard units: on columns less their means, in units of their
             standard deviations, found in double precision. `energy`, the objective's own settings and
             the metric of `validation` then refer to standard units. The energy of the fit is an
             `AffineEnergy` in the units of the data, and so is a learned log Z; standard errors are those
             of the parameters, which stay in standard units.
+        transform: What is done to the points of each step before the objective sees them, such as
+            augmentation or fresh dequantisation noise: a pure function `(rng_key, x) -> x` of a key of the
+            step and of any number of points, shape `(num_points, *event_shape)`, that keeps their shape and
+            type. A step of which it makes something not finite is refused. Held-out examples stay as they
+            are.
         progress_bar: Whether to show progress, with the loss, the energy gap where the objective has
             one, and the gradient norm.
 
@@ -191,10 +205,11 @@ def fit(
         >>> bool(jnp.abs(fit.energy.loc - data.mean()) < 0.2)
         True
     """
-    _check_kinds(energy, objective, optimizer, validation, checkpoint)
+    _check_kinds(energy, objective, optimizer, validation, checkpoint, callback)
     check_key("rng_key", rng_key)
     check_count("max_refused", max_refused)
     check_flag("standardise", standardise)
+    _check_transform(transform, standardise)
     given = (energy, data, condition, sigma, None if validation is None else validation.data)
     with together(fit.__name__, given) as processes:
         processes.check_alike(
@@ -204,6 +219,7 @@ def fit(
             max_refused=max_refused,
             progress_bar=bool(progress_bar),
             checkpoint=checkpoint and (os.fspath(checkpoint.path), checkpoint.every),
+            callback=callback and callback.every,
         )
         processes.check_copies(rng_key=rng_key, energy=energy, data=given[1:])
         units = _units(energy, data) if standardise else None
@@ -217,7 +233,7 @@ def fit(
             examples, held_out = validation.hold_out(energy, examples, key_split)
         if batch_size is None:
             batch_size = min(_DEFAULT_BATCH_SIZE, examples.num_examples)
-        trainer = Trainer(objective, optimizer, batch_size, condition_dropout, ema_decay)
+        trainer = Trainer(objective, optimizer, batch_size, condition_dropout, ema_decay, transform)
         num_steps = _checked_num_steps(num_steps, num_epochs, examples.num_examples // batch_size)
         # A fit of refused steps alone has learned nothing.
         max_refused = min(max_refused, num_steps)
@@ -228,7 +244,8 @@ def fit(
         layout = layout_of(state)
         start = state.model
         check_parameters(start)
-        warn_of_constant_data(energy, examples)
+        if transform is None:  # which may be the noise that a column lacks
+            warn_of_constant_data(energy, examples)
         trainer = dataclasses.replace(trainer, optimizer=sparing_learned(optimizer, start))
         best = placed_like(Best.none_yet(trainer.averaged_model(state)), examples)
         recorder = Recorder()
@@ -257,7 +274,8 @@ def fit(
                     f"`num_steps` must be at least the {step} of the checkpoint; got {num_steps}."
                 )
 
-            boundaries = [part.every for part in (validation, checkpoint) if part is not None]
+            looks = (validation, checkpoint, callback)
+            boundaries = [part.every for part in looks if part is not None]
             lengths = ChunkLengths(boundaries, num_steps, hurried=progress_bar)
             stopped = watch is not None and watch.is_over(best)
             is_hidden = not (progress_bar and processes.is_first)
@@ -285,6 +303,8 @@ def fit(
                     is_due = checkpoint is not None and step % checkpoint.every == 0
                     if keeper is not None and (is_last or is_due):
                         keeper.keep(step, (state, best), recorder.to_arrays())
+                    if callback is not None and (is_last or callback.is_due(step)):
+                        callback.show(trainer, state, recorder, units)
                     if progress_bar:
                         bar.update(count)
                         bar.set_postfix_str(_summary(metrics), refresh=False)
@@ -312,6 +332,7 @@ def fit(
             objective=objective,
             data=examples,
             units=units,
+            transform=transform,
         )
 
 
@@ -334,8 +355,23 @@ def _units(energy: Any, data: Any) -> Units:
     return Units.of(data, energy.event_shape)
 
 
+def _check_transform(transform: Any, standardise: bool) -> None:
+    """Refuse what is no function, and one that would be given points in other units than it expects."""
+    if transform is None:
+        return
+    if not callable(transform):
+        raise ValueError(
+            f"`transform` must be a function of a random key and points, or None; got {transform!r}."
+        )
+    if standardise:
+        raise ValueError(
+            "`transform` must be None with `standardise=True`, which changes the units of the points; got "
+            f"{transform!r}. Standardise the data yourself, and write the transform in those units."
+        )
+
+
 def _check_kinds(
-    energy: Any, objective: Any, optimizer: Any, validation: Any, checkpoint: Any
+    energy: Any, objective: Any, optimizer: Any, validation: Any, checkpoint: Any, callback: Any
 ) -> None:
     """Refuse what is easily given in place of something else, such as a class or a number."""
     kinds = (AbstractEnergy, AbstractConditionalEnergy)
@@ -345,6 +381,8 @@ def _check_kinds(
     check_instance("optimizer", optimizer, transformations, "an Optax transformation")
     check_instance("validation", validation, (Validation, type(None)), "a `Validation` or None")
     check_instance("checkpoint", checkpoint, (Checkpoint, type(None)), "a `Checkpoint` or None")
+    bound = "a `Callback(function, every=...)` or None"
+    check_instance("callback", callback, (Callback, type(None)), bound)
 
 
 def _objective_bound(objective: Any) -> str:

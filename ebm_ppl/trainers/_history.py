@@ -35,10 +35,11 @@ class History(Mapping[str, np.ndarray]):
         steps: Mapping[str, np.ndarray],
         evaluation_steps: Any = (),
         evaluations: Any = (),
+        first_step: int = 0,
     ) -> None:
         self.data_vars = {name: ("step", np.asarray(values)) for name, values in steps.items()}
         length = len(next(iter(steps.values()))) if steps else 0
-        self.coords = {"step": np.arange(length)}
+        self.coords = {"step": first_step + np.arange(length)}
         if len(evaluation_steps):
             self.data_vars["validation"] = ("evaluation_step", np.asarray(evaluations))
             self.coords["evaluation_step"] = np.asarray(evaluation_steps)
@@ -89,6 +90,21 @@ class Recorder:
         self._chunks = [joined] if joined else []
         return History(joined, self._evaluation_steps, self._evaluations)
 
+    def since(self, first_step: int) -> History:
+        """What was recorded of the steps from one on, and the evaluations after them."""
+        steps: dict[str, list[np.ndarray]] = {name: [] for name in self._chunks[0]}
+        count = sum(map(_length, self._chunks)) - first_step
+        for chunk in reversed(self._chunks):
+            if count <= 0:
+                break
+            for name, values in chunk.items():
+                steps[name].append(values[-count:])
+            count -= _length(chunk)
+        joined = {name: np.concatenate(parts[::-1]) for name, parts in steps.items()}
+        evaluations = zip(self._evaluation_steps, self._evaluations, strict=True)
+        later = [(at, value) for at, value in evaluations if at > first_step]
+        return History(joined, *zip(*later, strict=True), first_step=first_step)
+
     def to_arrays(self) -> dict[str, np.ndarray]:
         """All that was recorded as flat arrays, for a checkpoint."""
         history = self.history()
@@ -117,6 +133,11 @@ class Recorder:
         recorder._evaluation_steps = arrays["evaluation_steps"].tolist()
         recorder._evaluations = arrays["evaluations"].tolist()
         return recorder
+
+
+def _length(chunk: Mapping[str, np.ndarray]) -> int:
+    """Number of steps of a chunk."""
+    return len(next(iter(chunk.values())))
 
 
 def _check_record(arrays: Mapping[str, np.ndarray]) -> None:

@@ -42,17 +42,19 @@ def move_chains(
         rng_key: Random key.
 
     Returns:
-        Where the chains stand then, and metrics: the mean acceptance probability and, if a Langevin
-        kernel has noise of its own, its effective temperature.
+        Where the chains stand then, and metrics: the mean acceptance probability and, for Langevin
+        kernels, the largest effective temperature of those with noise of their own (`temperature`), the
+        share of moves along a clipped gradient (`clipped_moves`) and that of coordinates at the sides of a
+        box (`at_box`).
     """
 
-    def move(rng_key: PRNGKey, x: Array, condition: Condition | None) -> tuple[Array, Array]:
+    def move(rng_key: PRNGKey, x: Array, condition: Condition | None) -> tuple[Array, Any]:
         potential = potential_fn(at(energy, condition))
-        z, accept_prob = moves.run(potential, potential.unconstrain(x), rng_key, step)
-        return potential.constrain(z), accept_prob
+        z, record = moves.run_recorded(potential, potential.unconstrain(x), rng_key, step)
+        return potential.constrain(z), record
 
-    x, accept_prob = jax.vmap(move)(jax.random.split(rng_key, len(x)), x, condition)
-    metrics = {"accept_prob": jnp.mean(accept_prob)}
+    x, records = jax.vmap(move)(jax.random.split(rng_key, len(x)), x, condition)
+    metrics = jax.tree.map(jnp.mean, records)
     temperature = _temperature(moves, _first_potential(energy, condition), step)
     return x, metrics if temperature is None else metrics | {"temperature": temperature}
 

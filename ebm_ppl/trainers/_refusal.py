@@ -11,9 +11,11 @@ from jaxtyping import Array, Bool, Float
 class Checked(NamedTuple):
     """What a step computes and what must be finite of it, in the order in which it is computed.
 
-    Of each leaf of the gradient it is the sum of squares, which the metrics need anyway.
+    Of the transform it is what that made of the points, if there is one; of each leaf of the gradient the sum
+    of squares, which the metrics need anyway.
     """
 
+    transform: Any
     draws: Any
     loss: Float[Array, ""]
     gradient: Any

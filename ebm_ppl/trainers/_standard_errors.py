@@ -12,6 +12,7 @@ from ebm_ppl._checks import check_count
 from ebm_ppl._types import PRNGKey
 from ebm_ppl.trainers._base import AbstractObjective, Model
 from ebm_ppl.trainers._batch import Batch
+from ebm_ppl.trainers._transform import Transform, key_of_transform, transformed
 
 _MOST_PARAMETERS = 1000
 _UNSEEN = 1e-3
@@ -50,6 +51,7 @@ def standard_errors(
     step: int = 0,
     num_draws: int = 16,
     num_averaged: int | None = None,
+    transform: Transform | None = None,
 ) -> StandardErrors:
     r"""Sandwich standard errors of the parameters that minimise an objective.
 
@@ -76,6 +78,7 @@ def standard_errors(
             chains go on from one to the next. An objective that draws nothing needs none.
         num_averaged: Number $m$ of draws over which the fit averaged the noise of each example; `None`
             for so many that nothing of it is left.
+        transform: What the fit did to the points of each step: noise like any other that is drawn afresh.
 
     Returns:
         The standard errors; NaN for parameters that the objective does not identify.
@@ -106,7 +109,7 @@ def standard_errors(
         check_count("num_averaged", num_averaged)
     share = jnp.asarray(0.0 if num_averaged is None else 1 / num_averaged)
     return _standard_errors(
-        objective, model, data, rng_key, carried, jnp.asarray(step), num_draws, share
+        objective, model, data, rng_key, carried, jnp.asarray(step), num_draws, share, transform
     )
 
 
@@ -120,6 +123,7 @@ def _standard_errors(
     step: Array,
     num_draws: int,
     noise_share: Array,
+    transform: Transform | None,
 ) -> StandardErrors:
     parameters, constants = eqx.partition(model, eqx.is_inexact_array)
     flat, unravel = ravel_pytree(parameters)
@@ -128,18 +132,21 @@ def _standard_errors(
             f"`model` must have at most {_MOST_PARAMETERS} parameters; got {flat.size}."
         )
 
-    def losses(flat: Array, sample: Any) -> Float[Array, " num_examples"]:
-        return objective.losses(eqx.combine(unravel(flat), constants), data, sample)
+    def losses(flat: Array, batch: Batch, sample: Any) -> Float[Array, " num_examples"]:
+        return objective.losses(eqx.combine(unravel(flat), constants), batch, sample)
 
     def draw(carried: Any, rng_key: PRNGKey) -> tuple[Any, tuple[Array, Array]]:
         """Gradients of all examples and the slope of their mean, for one draw."""
-        prepared = objective.prepare(model, data, carried, step, rng_key)
-        gradients = jax.jacfwd(losses)(flat, prepared.sample)
-        slope = jax.hessian(lambda flat: jnp.mean(losses(flat, prepared.sample)))(flat)
-        slope += objective.sensitivity(gradients, model, data, prepared.sample)
+        rng_key, key_transform = key_of_transform(transform, rng_key)
+        batch = transformed(transform, data, key_transform)
+        prepared = objective.prepare(model, batch, carried, step, rng_key)
+        gradients = jax.jacfwd(losses)(flat, batch, prepared.sample)
+        slope = jax.hessian(lambda flat: jnp.mean(losses(flat, batch, prepared.sample)))(flat)
+        slope += objective.sensitivity(gradients, model, batch, prepared.sample)
         return prepared.carried, (gradients - jnp.mean(gradients, axis=0), slope)
 
-    draws_nothing = objective.prepare(model, data, carried, step, rng_key).sample is None
+    sample = objective.prepare(model, data, carried, step, rng_key).sample
+    draws_nothing = sample is None and transform is None
     if draws_nothing:
         _, (gradients, bread) = draw(carried, rng_key)
         products = gradients.T @ gradients

@@ -18,6 +18,7 @@ from ebm_ppl.trainers._base import AbstractObjective, Model
 from ebm_ppl.trainers._batch import Batch, levels_are_open
 from ebm_ppl.trainers._minibatch import minibatch, order_at, with_dropped_conditions
 from ebm_ppl.trainers._refusal import Checked, changed, taken_or_kept, where_finite_before
+from ebm_ppl.trainers._transform import Transform, first_look, key_of_transform, transformed
 
 Optimizer: TypeAlias = optax.GradientTransformation | optax.MultiSteps
 
@@ -77,6 +78,8 @@ class Trainer(eqx.Module):
         condition_dropout: Probability with which an example's condition is dropped.
         ema_decay: Weight of the old average in the new one, a number or a schedule of the number of
             averaged steps; `None` for no average. With a number, the average starts as a plain mean.
+        transform: What is done to the points of each step, a pure function of a key and of any number of
+            points; `None` for nothing.
 
     Examples:
         >>> import jax, jax.numpy as jnp, optax
@@ -96,6 +99,7 @@ class Trainer(eqx.Module):
     batch_size: int | None = eqx.field(static=True, default=None)
     condition_dropout: float = eqx.field(static=True, default=0.0)
     ema_decay: float | Callable[[Array], Any] | None = eqx.field(static=True, default=None)
+    transform: Transform | None = None
 
     def __check_init__(self) -> None:
         if self.batch_size is not None:
@@ -120,7 +124,9 @@ class Trainer(eqx.Module):
         Raises:
             ValueError: If the batch is larger than the data, conditions are to be dropped where there
                 are none, or the objective does not fit the energy or the data; also if the energy depends
-                on a level of noise that the examples do not have and the objective does not set, or both do.
+                on a level of noise that the examples do not have and the objective does not set, or both do;
+                or if the transform does not keep shapes and types, or leads to points that are not finite
+                or outside the energy's support.
         """
         if self.batch_size is not None and self.batch_size > data.num_examples:
             raise ValueError(
@@ -134,7 +140,9 @@ class Trainer(eqx.Module):
             )
         _check_levels(self.objective, energy, data)
         rng_key, key_objective = jax.random.split(rng_key)
-        learned, carried = self.objective.init(energy, data, key_objective)
+        key_objective, key_transform = key_of_transform(self.transform, key_objective)
+        seen = first_look(self.transform, energy, data, key_transform)
+        learned, carried = self.objective.init(energy, seen, key_objective)
         model = _owned(Model(energy, _trainable(learned)))
         parameters = eqx.filter(model, eqx.is_inexact_array)
         is_full = self.batch_size is None or self.batch_size == data.num_examples
@@ -202,6 +210,8 @@ class Trainer(eqx.Module):
         batch = data
         if order is not None and self.batch_size is not None:
             batch = minibatch(data, order, state.step, self.batch_size)
+        key_dropout, key_transform = key_of_transform(self.transform, key_dropout)
+        batch = transformed(self.transform, batch, key_transform)
         batch = with_dropped_conditions(batch, self.condition_dropout, key_dropout)
         objective, model = self.objective, state.model
         prepared = objective.prepare(model, batch, state.carried, state.step, key_objective)
@@ -229,6 +239,7 @@ class Trainer(eqx.Module):
             optimizer_state=optimizer_state,
             carried=prepared.carried,
             checked=Checked(
+                None if self.transform is None else batch.x,
                 prepared.sample,
                 loss,
                 squares,

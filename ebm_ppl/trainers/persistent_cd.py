@@ -89,6 +89,10 @@ class PersistentCD(AbstractObjective):
         gap = -jnp.mean(self.losses(model, batch, ends))
         return Prepared(ends, carried, metrics | {"energy_gap": gap})
 
+    def chains(self, carried: Array) -> Array:
+        """All chains; with conditions, those of all examples, and those without their condition."""
+        return carried
+
     def losses(
         self, model: Model, batch: Batch, sample: Float[Array, "num_chains *event"]
     ) -> Float[Array, " num_examples"]:

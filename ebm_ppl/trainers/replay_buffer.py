@@ -137,6 +137,10 @@ class ReplayBufferCD(AbstractObjective):
         gap = jnp.mean(negative) - jnp.mean(energies_of(model.energy, batch))
         return Prepared(ends, carried, metrics | {"energy_gap": gap})
 
+    def chains(self, carried: Slots) -> Array:
+        """The states in the buffer."""
+        return carried.x
+
     def losses(self, model: Model, batch: Batch, sample: Slots) -> Float[Array, " num_examples"]:
         """Energy of each example less the mean of the chains, and the penalty."""
         positive = energies_of(model.energy, batch)

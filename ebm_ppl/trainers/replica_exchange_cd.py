@@ -118,6 +118,10 @@ class ReplicaExchangeCD(AbstractObjective):
         metrics = {"accept_prob": jnp.mean(accept_prob), "energy_gap": gap}
         return Prepared(ends, carried, metrics)
 
+    def chains(self, carried: Array) -> Array:
+        """The chains at the model's own parameters."""
+        return carried[-1]
+
     def losses(
         self, model: Model, batch: Batch, sample: Float[Array, "num_chains *event"]
     ) -> Float[Array, " num_examples"]:

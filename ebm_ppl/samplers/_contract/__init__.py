@@ -11,6 +11,7 @@ from ebm_ppl.samplers._contract.shared_trajectory import (
     AbstractSharedTrajectoryKernel as AbstractSharedTrajectoryKernel,
 )
 from ebm_ppl.samplers._contract.shared_trajectory import Followed as Followed
+from ebm_ppl.samplers._contract.short_chain import run_recorded_chain as run_recorded_chain
 from ebm_ppl.samplers._contract.short_chain import run_short_chain as run_short_chain
 from ebm_ppl.samplers._contract.state import KernelState as KernelState
 from ebm_ppl.samplers._contract.state import keys_like as keys_like

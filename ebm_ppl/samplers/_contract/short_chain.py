@@ -11,7 +11,7 @@ from ebm_ppl._random import normals, step_key
 from ebm_ppl._trees import tree_where
 from ebm_ppl._types import Position, PRNGKey, Scalar
 from ebm_ppl.samplers._contract.kernel import AbstractKernel
-from ebm_ppl.samplers._contract.target import WhitenedTarget
+from ebm_ppl.samplers._contract.target import Point, WhitenedTarget
 from ebm_ppl.samplers._contract.unadjusted import AbstractUnadjustedKernel
 
 
@@ -33,6 +33,25 @@ def run_short_chain(
     Returns:
         The position at the end, and the mean acceptance probability.
     """
+    z, record = run_recorded_chain(kernel, z, num_steps, rng_key)
+    return z, record["accept_prob"]
+
+
+def run_recorded_chain(
+    kernel: Any, z: Position, num_steps: int, rng_key: PRNGKey
+) -> tuple[Position, dict[str, Scalar]]:
+    """As `run_short_chain`, with all that is to be known of the steps.
+
+    Args:
+        kernel: A kernel of NumPyro or of this package, made with `potential_fn`.
+        z: Unconstrained position to start from.
+        num_steps: Number of steps, at least 1.
+        rng_key: Random key.
+
+    Returns:
+        The position at the end, and means over the steps by name: of the acceptance probability
+        (`accept_prob`), and of the departures of an unadjusted kernel.
+    """
     if isinstance(kernel, AbstractKernel):
         return _run_ours(kernel, z, num_steps, rng_key)
 
@@ -42,12 +61,17 @@ def run_short_chain(
 
     state = kernel.init(rng_key, 0, init_params=z)
     state, accept_prob = jax.lax.scan(advance, state, None, length=num_steps)
-    return state.z, jnp.mean(accept_prob)
+    return state.z, {"accept_prob": jnp.mean(accept_prob)}
+
+
+def _departures(kernel: AbstractKernel, start: Point, end: Point) -> dict[str, Scalar]:
+    """In what a step departs from the law that its kernel is made for."""
+    return kernel.departures(start, end) if isinstance(kernel, AbstractUnadjustedKernel) else {}
 
 
 def _run_ours(
     kernel: AbstractKernel, z: Position, num_steps: int, rng_key: PRNGKey
-) -> tuple[Position, Scalar]:
+) -> tuple[Position, dict[str, Scalar]]:
     state = kernel.init(step_key(rng_key, 0), 0, init_params=z)
     adaptation = state.adaptation
     flat, unravel = ravel_pytree(state.z)
@@ -72,7 +96,7 @@ def _run_ours(
 
     def advance(
         carry: tuple[Any, ...], step: tuple[Array, Array]
-    ) -> tuple[tuple[Any, ...], Scalar]:
+    ) -> tuple[tuple[Any, ...], dict[str, Scalar]]:
         flat, potential_energy, z_grad, auxiliary = carry
         randomness, iteration = step
         target = target_at(flat)
@@ -84,15 +108,15 @@ def _run_ours(
             key = step_key(rng_key, randomness)
             new = kernel.transition(key, target, start, auxiliary, settings)
         point = new.point
-        return (point.z, point.potential_energy, point.z_grad, new.auxiliary), new.accept_prob
+        record = {"accept_prob": new.accept_prob} | _departures(kernel, start, point)
+        return (point.z, point.potential_energy, point.z_grad, new.auxiliary), record
 
     carry = (flat, state.potential_energy, z_grad, state.auxiliary)
     # A step outside the loop, compiled once more, costs these kernels up to an eighth and saves nothing.
     if kernel.gradient_evaluations_per_step == 0:
-        (flat, *_), accept_prob = jax.lax.scan(advance, carry, (randomness, iterations))
-        return unravel(flat), jnp.mean(accept_prob)
-    carry, accept_prob = jax.lax.scan(advance, carry, (randomness[:-1], iterations[:-1]))
-    total = jnp.sum(accept_prob)
+        (flat, *_), records = jax.lax.scan(advance, carry, (randomness, iterations))
+        return unravel(flat), jax.tree.map(jnp.mean, records)
+    carry, records = jax.lax.scan(advance, carry, (randomness[:-1], iterations[:-1]))
     # The last step stands outside the loop, where XLA leaves out the gradient that nobody reads.
     if isinstance(kernel, AbstractUnadjustedKernel):
         flat, potential_energy, z_grad, auxiliary = carry
@@ -101,7 +125,11 @@ def _run_ours(
         settings = tuning.settings(adaptation, iterations[-1])
         end, _ = kernel.move(randomness[-1], target, start, auxiliary, settings)
         finite = jnp.all(jnp.isfinite(end.z)) & jnp.isfinite(end.potential_energy)
-        flat, last = tree_where(finite, end.z, flat), finite.astype(flat.dtype)
+        last = {"accept_prob": finite.astype(flat.dtype)}
+        last |= tree_where(finite, *(_departures(kernel, start, point) for point in (end, start)))
+        flat = tree_where(finite, end.z, flat)
     else:
         (flat, *_), last = advance(carry, (randomness[-1], iterations[-1]))
-    return unravel(flat), (total + last) / num_steps
+    return unravel(flat), jax.tree.map(
+        lambda values, last: (jnp.sum(values) + last) / num_steps, records, last
+    )

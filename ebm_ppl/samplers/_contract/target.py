@@ -94,7 +94,18 @@ class WhitenedTarget:
         Returns:
             The point at `position`.
         """
-        return self._point(position, self.origin + apply(self.scale, position))
+        return self._point(position, self.unwhitened(position))
+
+    def unwhitened(self, position: Float[Array, " dim"]) -> Float[Array, " dim"]:
+        """The unconstrained position that a whitened one stands for.
+
+        Args:
+            position: Whitened position $w$, shape `(dim,)`.
+
+        Returns:
+            $z_0 + L w$, flat, shape `(dim,)`.
+        """
+        return self.origin + apply(self.scale, position)
 
     def evaluate_at(self, z: Float[Array, " dim"]) -> Point:
         """Evaluate the potential at an unconstrained position, as `evaluate` does.

@@ -9,7 +9,7 @@ from jaxtyping import Array, Float
 
 from ebm_ppl._random import normals
 from ebm_ppl._trees import tree_where
-from ebm_ppl._types import PRNGKey
+from ebm_ppl._types import PRNGKey, Scalar
 from ebm_ppl.samplers._contract.kernel import AbstractKernel
 from ebm_ppl.samplers._contract.target import (
     Point,
@@ -59,6 +59,22 @@ class AbstractUnadjustedKernel(AbstractKernel):
         Returns:
             The new point and the new momenta.
         """
+
+    def departures(
+        self,
+        start: Point,  # noqa: ARG002
+        end: Point,  # noqa: ARG002
+    ) -> dict[str, Scalar]:
+        """In what a step departs from the diffusion that it discretises; by default in nothing.
+
+        Args:
+            start: Where the step began.
+            end: Where the chain stands after it.
+
+        Returns:
+            Shares, in [0, 1], by name; the history of a fit has their means over all steps and chains.
+        """
+        return {}
 
     def turn_back(self, auxiliary: Any) -> Any:
         """What becomes of the carried variables where a step is refused; by default they change sign.

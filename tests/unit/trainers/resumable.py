@@ -3,6 +3,7 @@
 import functools
 import os
 import sys
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -33,6 +34,7 @@ def run(
     num_steps: int = NUM_STEPS,
     patience: int = 1000,
     progress_bar: bool = False,
+    **settings: Any,
 ) -> Fit:
     """Mini-batches, chains, an average, a schedule and the best of several evaluations."""
     return ebm.fit(
@@ -47,6 +49,7 @@ def run(
         validation=Validation(fraction=0.2, metric=metric, every=10, patience=patience),
         checkpoint=None if path is None else Checkpoint(path, every),
         progress_bar=progress_bar,
+        **settings,
     )
 
 

@@ -92,11 +92,13 @@ def test_a_bad_argument_is_refused_and_nothing_is_written(tmp_path, changes, mes
         ({"optimizer": 1e-3}, r"`optimizer` must be an Optax transformation; got 0\.001"),
         ({"validation": 0.1}, r"`validation` must be a `Validation` or None; got 0\.1"),
         ({"checkpoint": "fit.ckpt"}, "`checkpoint` must be a `Checkpoint` or None; got 'fit.ckpt'"),
+        ({"callback": print}, r"`callback` must be a `Callback\(function, every=...\)` or None; "),
     ],
 )
 def test_one_thing_in_the_place_of_another_is_named(changes, message):
     names = ("energy", "objective", "optimizer")
-    right = {name: SETTINGS[name] for name in names} | {"validation": None, "checkpoint": None}
+    unused = dict.fromkeys(("validation", "checkpoint", "callback"))
+    right = {name: SETTINGS[name] for name in names} | unused
     _check_kinds(**right)
     with pytest.raises(ValueError, match=message):
         _check_kinds(**(right | changes))
