@@ -125,11 +125,10 @@ class Langevin(AbstractUnadjustedKernel):
         if noise_scale is not None:
             check_positive("noise_scale", noise_scale)
         temperature = self.effective_temperature
-        is_at_one = not is_traced(temperature) and math.isclose(temperature, 1.0, rel_tol=1e-6)
-        if not (is_at_one and max_gradient is None and box is None):
+        if not (self._is_at_one and max_gradient is None and box is None):
             # What the class claims, this kernel does not.
             self.bias_order = None  # pyright: ignore[reportAttributeAccessIssue]
-        if not is_traced(temperature) and not is_at_one:
+        if not (self._is_at_one or is_traced(temperature)):
             warnings.warn(
                 f"`noise_scale={noise_scale}` with `step_size={step_size}` samples approximately "
                 f"exp(-U / T) at the temperature T = {float(temperature):.6g}, not exp(-U).",
@@ -150,16 +149,22 @@ class Langevin(AbstractUnadjustedKernel):
         return self._noise_scale**2 / (2 * self._step_size)
 
     @property
+    def _is_at_one(self) -> bool:
+        """Whether the temperature is known to be 1, up to rounding."""
+        temperature = self.effective_temperature
+        return not is_traced(temperature) and math.isclose(temperature, 1.0, rel_tol=1e-6)
+
+    @property
     def invariant_law(self) -> str:
         r"""The law that chains of small steps have, in words; "exp(-U)" without any of the settings.
 
         With a clipped gradient in more than one dimension nobody knows it.
         """
-        law = "exp(-U)"
-        if self._noise_scale is not None and is_traced(self.effective_temperature):
+        law, temperature = "exp(-U)", self.effective_temperature
+        if is_traced(temperature):
             law = "exp(-U / T)"
-        elif self.effective_temperature != 1:
-            law = f"exp(-U / T) at T = {float(self.effective_temperature):.3g}"
+        elif not self._is_at_one:
+            law = f"exp(-U / T) at T = {float(temperature):.3g}"
         if self._max_gradient is not None:
             law = f"{law}, but of the drift of a gradient clipped at {self._max_gradient} by coordinate"
         if self._box is not None:

@@ -98,6 +98,13 @@ def test_claims_follow_the_settings():
     assert text.endswith("temperature=1.25e-06. max. gradient=0.01. box=(0.0, 1.0)")
 
 
+def test_a_temperature_of_one_up_to_rounding_is_the_targets():
+    """0.1 and the root of 0.2, whose square is not 0.2 in any precision, leave the law as it is."""
+    kernel = Langevin(potential_fn=bowl, step_size=0.1, noise_scale=0.2**0.5)
+    assert kernel.effective_temperature != 1.0
+    assert (kernel.bias_order, kernel.invariant_law) == (1, "exp(-U)")
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
