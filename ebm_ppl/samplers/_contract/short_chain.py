@@ -125,9 +125,9 @@ def _run_ours(
         settings = tuning.settings(adaptation, iterations[-1])
         end, _ = kernel.move(randomness[-1], target, start, auxiliary, settings)
         finite = jnp.all(jnp.isfinite(end.z)) & jnp.isfinite(end.potential_energy)
-        last = {"accept_prob": finite.astype(flat.dtype)}
-        last |= tree_where(finite, *(_departures(kernel, start, point) for point in (end, start)))
-        flat = tree_where(finite, end.z, flat)
+        point = tree_where(finite, end, start)
+        flat = point.z
+        last = {"accept_prob": finite.astype(flat.dtype)} | _departures(kernel, start, point)
     else:
         (flat, *_), last = advance(carry, (randomness[-1], iterations[-1]))
     return unravel(flat), jax.tree.map(
