@@ -48,15 +48,28 @@ def run_settings(
     return RunSettings(num_warmup, num_samples, num_chains, float(probability))
 
 
-def draw_posteriors(
+class Posteriors(NamedTuple):
+    """Draws of many posteriors, what they say of each coordinate, and how well chains have mixed."""
+
+    mean: Float[Array, "num *event"]
+    standard_deviation: Float[Array, "num *event"]
+    lower: Float[Array, "num *event"]
+    upper: Float[Array, "num *event"]
+    draws: Float[Array, "num chains samples *event"]
+    r_hat: Float[np.ndarray, "num *event"]
+    ess: Float[np.ndarray, "num *event"]
+
+
+def posteriors(
     model_at: Callable[[Any, Any], Any],
     shared: Any,
     observed: Any,
     kernel: KernelOf,
     rng_key: PRNGKey,
     settings: RunSettings,
-) -> Float[Array, "num chains samples *event"]:
-    """Draw the site `x` of a model for each of many observations.
+    what: str,
+) -> Posteriors:
+    """Draw the site `x` of a model for each of many observations, and warn of chains that have not mixed.
 
     All problems advance together: a program that maps over them, whose chains are vectorised as ever. Nothing
     of warm-up is shared between problems, so that each has its own step size and mass matrix.
@@ -68,9 +81,13 @@ def draw_posteriors(
         kernel: What makes a kernel of a model.
         rng_key: Random key.
         settings: Settings of the run.
+        what: What the problems are called, for the warning.
 
     Returns:
-        The draws of each problem.
+        Draws, summaries and diagnostics of each problem.
+
+    Warns:
+        SlowMixingWarning: If R-hat is above 1.01 somewhere, in the name of the caller's caller.
     """
 
     def run(key: Array, shared: Any, observed: Any) -> Float[Array, "chains samples *event"]:
@@ -89,7 +106,10 @@ def draw_posteriors(
         return jax.vmap(run, in_axes=(0, None, 0))(keys, shared, observed)
 
     num = len(jax.tree.leaves(observed)[0])
-    return SharedJit(run_all)(jax.random.split(rng_key, num), shared, observed)
+    draws = SharedJit(run_all)(jax.random.split(rng_key, num), shared, observed)
+    mixing = _mixing_of(draws)
+    _warn_of_slow_mixing(mixing, what)
+    return Posteriors(*_summarised(draws, settings.probability), draws, *mixing)
 
 
 class Mixing(NamedTuple):
@@ -99,7 +119,7 @@ class Mixing(NamedTuple):
     ess: Float[np.ndarray, "num *event"]
 
 
-def mixing_of(draws: Float[Array, "num chains samples *event"]) -> Mixing:
+def _mixing_of(draws: Float[Array, "num chains samples *event"]) -> Mixing:
     """Split R-hat and effective sample size, problem by problem for the sake of memory."""
     found = [_mixing_of_one(one) for one in np.asarray(draws, np.float64)]
     return Mixing(*(np.stack(part) for part in zip(*found, strict=True)))
@@ -122,7 +142,7 @@ def _quietly(diagnostic: Callable[..., Any], draws: np.ndarray) -> np.ndarray:
         return np.asarray(diagnostic(draws))
 
 
-def warn_of_slow_mixing(mixing: Mixing, what: str, stacklevel: int = 3) -> None:
+def _warn_of_slow_mixing(mixing: Mixing, what: str) -> None:
     """Warn if R-hat of some problem is above its limit, and say what helps."""
     worst = np.array([np.max(one[~np.isnan(one)], initial=1.0) for one in mixing.r_hat])
     slow = int(np.sum(worst > R_HAT_LIMIT))
@@ -133,11 +153,11 @@ def warn_of_slow_mixing(mixing: Mixing, what: str, stacklevel: int = 3) -> None:
             "More steps (`num_warmup`, `num_samples`) help chains that are slow; chains in different modes "
             "need a `kernel` that crosses between them, such as ReplicaExchange.",
             SlowMixingWarning,
-            stacklevel=stacklevel,
+            stacklevel=4,
         )
 
 
-def summarised(
+def _summarised(
     draws: Float[Array, "num chains samples *event"], probability: float
 ) -> tuple[Array, Array, Array, Array]:
     """Mean, standard deviation and both ends of the interval, summed up in double precision."""

@@ -101,9 +101,10 @@ def frechet_distance(
     check_count("num_groups", num_groups, 2)
     check_interval("confidence", confidence, 0.0, 1.0)
     first, second = as_features(("x", "y"), (x, y), features, least=2 * num_groups)
-    squared = _squared(_Fitted(first), _Fitted(second))
-    from_x = [_squared(part, _Fitted(second)) for part in _without_groups(first, num_groups)]
-    from_y = [_squared(_Fitted(first), part) for part in _without_groups(second, num_groups)]
+    of_x, of_y = _Fitted(first), _Fitted(second)
+    squared = _squared(of_x, of_y)
+    from_x = [_squared(part, of_y) for part in _without_groups(first, num_groups)]
+    from_y = [_squared(of_x, part) for part in _without_groups(second, num_groups)]
     left_out = np.array([from_x, from_y])
     bias = float((num_groups - 1) * np.sum(left_out.mean(axis=1) - squared))
     std_error = float(np.sqrt((num_groups - 1) * np.sum(left_out.var(axis=1))))

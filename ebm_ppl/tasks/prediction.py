@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from ebm_ppl._checks import check_finite, check_positive, check_shape
+from ebm_ppl._checks import check_finite, check_shape
 from ebm_ppl._shared_jit import SharedJit
 from ebm_ppl._types import Event, Scalar
 from ebm_ppl.energies import AbstractConditionalEnergy
@@ -96,7 +96,7 @@ def predict(
     conditions = as_points("classes", classes, energy.condition_shape or ())
     if len(conditions) < 2:
         raise ValueError(f"`classes` must hold at least 2 conditions; got {len(conditions)}.")
-    _check_level(energy, conditions, sigma)
+    check_all_given(energy, conditions[0], sigma)
     log_weights = _log_weights(energy, conditions, sigma, log_z, log_prior)
     program_of = energy, conditions, None if sigma is None else jnp.asarray(sigma, dtype=float)
     energies = in_chunks(_class_energies, program_of, points)
@@ -104,12 +104,6 @@ def predict(
     _check_inside(energies)
     log_probs = jax.nn.log_softmax(log_weights - energies, axis=1)
     return Prediction(jnp.argmax(log_probs, axis=1), log_probs)
-
-
-def _check_level(energy: AbstractConditionalEnergy, conditions: Array, sigma: Any) -> None:
-    check_all_given(energy, conditions[0], sigma)
-    if sigma is not None:
-        check_positive("sigma", sigma)
 
 
 def _log_weights(

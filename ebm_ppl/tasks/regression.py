@@ -8,7 +8,6 @@ import numpy as np
 from jax.scipy.optimize import minimize
 from jaxtyping import Array, Float
 
-from ebm_ppl._checks import check_positive
 from ebm_ppl._shared_jit import SharedJit
 from ebm_ppl._types import Event, PRNGKey, Scalar
 from ebm_ppl.energies import AbstractConditionalEnergy, AbstractEnergy
@@ -17,14 +16,7 @@ from ebm_ppl.energies._supports import unconstraining
 from ebm_ppl.potentials import EnergyModel, as_model
 from ebm_ppl.samplers import ChEESHMC
 from ebm_ppl.tasks._inputs import as_points, check_conditional
-from ebm_ppl.tasks._posteriors import (
-    KernelOf,
-    draw_posteriors,
-    mixing_of,
-    run_settings,
-    summarised,
-    warn_of_slow_mixing,
-)
+from ebm_ppl.tasks._posteriors import KernelOf, posteriors, run_settings
 
 SEARCH_STEPS = 50
 """Most steps of BFGS from each start, which is a draw already."""
@@ -140,15 +132,10 @@ def regress(
     settings = run_settings(rng_key, num_warmup, num_samples, num_chains, probability)
     given = as_points("conditions", conditions, energy.condition_shape or ())
     check_all_given(energy, given[0], sigma)
-    if sigma is not None:
-        check_positive("sigma", sigma)
     shared = energy, None if sigma is None else jnp.asarray(sigma, dtype=float)
-    draws = draw_posteriors(_model_at, shared, given, kernel, rng_key, settings)
-    mixing = mixing_of(draws)
-    warn_of_slow_mixing(mixing, "laws")
-    mode, region_energy = _searched(shared, given, draws, settings.probability)
-    moments = summarised(draws, settings.probability)
-    return Regression(mode, *moments, region_energy, draws, mixing.r_hat, mixing.ess)
+    laws = posteriors(_model_at, shared, given, kernel, rng_key, settings, "laws")
+    mode, region_energy = _searched(shared, given, laws.draws, settings.probability)
+    return Regression(mode=mode, region_energy=region_energy, **laws._asdict())
 
 
 def _model_at(shared: tuple[AbstractConditionalEnergy, Any], y: Array) -> EnergyModel:

@@ -19,14 +19,7 @@ from ebm_ppl.energies import AbstractEnergy, ConditionedEnergy
 from ebm_ppl.potentials import as_model
 from ebm_ppl.samplers import ChEESHMC
 from ebm_ppl.tasks._flat import FlatEnergy, joined
-from ebm_ppl.tasks._posteriors import (
-    KernelOf,
-    draw_posteriors,
-    mixing_of,
-    run_settings,
-    summarised,
-    warn_of_slow_mixing,
-)
+from ebm_ppl.tasks._posteriors import KernelOf, posteriors, run_settings
 
 Operator: TypeAlias = Callable[[Any], Any]
 
@@ -246,10 +239,7 @@ def restore(
         return shared[0].model(shared[1], values, 0.0)  # the energy is fixed, and so is Z
 
     shared = problem, energy
-    draws = draw_posteriors(model_at, shared, values, kernel, rng_key, settings)
-    mixing = mixing_of(draws)
-    warn_of_slow_mixing(mixing, "arrays")
-    return Restoration(*summarised(draws, settings.probability), draws, mixing.r_hat, mixing.ess)
+    return Restoration(*posteriors(model_at, shared, values, kernel, rng_key, settings, "arrays"))
 
 
 class _Problem(eqx.Module):

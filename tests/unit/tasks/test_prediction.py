@@ -10,6 +10,7 @@ from scipy import stats
 from ebm_ppl.energies import (
     AbstractConditionalEnergy,
     ConditionalGaussian,
+    NeuralNoiseConditionalEnergy,
     from_conditional_callable,
 )
 from ebm_ppl.quadrature import QuadratureNormalizer
@@ -137,3 +138,18 @@ def test_states_are_no_regression():
         regress(energy, [1.0], rng_key=KEY)
     with pytest.raises(ValueError, match=r"`conditions` of shape \(num, 3\)"):
         regress(ENERGY, [1.0], rng_key=KEY)
+
+
+@pytest.mark.parametrize(
+    ("sigma", "message"),
+    [
+        (-1.0, "`sigma` must be a finite number above 0; got -1.0"),
+        (None, "`sigma` must be a positive number"),
+    ],
+)
+def test_a_level_that_is_none_is_refused_before_anything_is_computed(sigma, message):
+    energy = NeuralNoiseConditionalEnergy((1,), (3,), rng_key=KEY, width=2, depth=1)
+    with pytest.raises(ValueError, match=message):
+        predict(energy, X, CLASSES, log_z=0.0, sigma=sigma)
+    with pytest.raises(ValueError, match=message):
+        regress(energy, CLASSES, rng_key=KEY, sigma=sigma)
